@@ -1,0 +1,36 @@
+"""srup enlarges images with super-resolution networks.
+
+import srup
+
+enlarge = srup.load("lite", scale=4)
+enlarge("photo.jpg").save("photo_x4.png")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from srup.errors import SrupError
+    from srup.images import Image, read_image, write_image
+    from srup.upscaler import Upscaler, load
+
+_PUBLIC = {  # imported when first asked for: most of these bring torch, which takes seconds
+    "Image": "srup.images",
+    "SrupError": "srup.errors",
+    "Upscaler": "srup.upscaler",
+    "load": "srup.upscaler",
+    "read_image": "srup.images",
+    "write_image": "srup.images",
+}
+
+__all__ = ["Image", "SrupError", "Upscaler", "__version__", "load", "read_image", "write_image"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'srup' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

@@ -1,0 +1,3 @@
+from srup.cli import main
+
+main()

@@ -1,0 +1,71 @@
+"""Where a map of the whole image is parked between stages: in memory, or in a file that memory maps."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from srup.errors import OutOfMemory
+
+STRIP = 32 << 20  # bytes a strip takes, about
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """A map N×C×H×W, channels last in memory so that a window's rows lie together. `ours` may be written over."""
+
+    tensor: Tensor
+    ours: bool = True
+    file: mmap.mmap | None = None
+
+    @property
+    def resident(self) -> int:
+        """Bytes of memory it holds for good."""
+        return 0 if self.file else self.tensor.nbytes
+
+    def strips(self) -> Iterator[Tensor]:
+        """The map as full-width strips from top to bottom."""
+        rows = max(1, STRIP * self.tensor.shape[2] // max(self.tensor.nbytes, 1))
+        for strip in self.tensor.split(rows, 2):
+            yield strip
+            self.settle()
+
+    def settle(self) -> None:
+        """Lets go of the mapped pages; what was written is in the file."""
+        if self.file and hasattr(mmap, "MADV_DONTNEED"):
+            self.file.madvise(mmap.MADV_DONTNEED)
+
+
+def canvas(shape: Sequence[int], dtype: torch.dtype, *, spare: int) -> Canvas:
+    """A new canvas N×C×H×W: in memory if it takes no more than `spare` bytes, else in a temporary file (of TMPDIR).
+
+    Raises OutOfMemory if the disk has no room for it.
+    """
+    n, c, h, w = shape
+    size = n * c * h * w * dtype.itemsize
+    if size <= spare:
+        return Canvas(torch.empty(tuple(shape), dtype=dtype, memory_format=torch.channels_last))
+    file = _mapped(size)
+    flat = torch.frombuffer(file, dtype=dtype)
+    return Canvas(flat.view(n, h, w, c).permute(0, 3, 1, 2), file=file)
+
+
+def _mapped(size: int) -> mmap.mmap:
+    try:
+        with tempfile.TemporaryFile(prefix="srup-") as file:  # the map keeps the space until it goes
+            if hasattr(os, "posix_fallocate"):  # a full disk is met here, not as a bus error in the middle
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+            return mmap.mmap(file.fileno(), size)
+    except OSError as error:
+        raise OutOfMemory(
+            f"no room for {size / 1e9:.1f} GB of temporary data in {tempfile.gettempdir()} ({error.strerror}); "
+            "free some space, point TMPDIR to a larger disk, or take --tiling acs, which parks nothing"
+        ) from error

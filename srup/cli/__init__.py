@@ -1,0 +1,73 @@
+"""The command line: words for what the library does. Here errors become a line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from srup import __version__
+from srup.errors import OutOfMemory, SrupError
+
+COMMANDS = {  # name → module under srup.cli, imported on use: `srup --help` must not wait for torch
+    "upscale": "upscale",
+    "models": "models",
+    "train": "train",
+}
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"srup.cli.{COMMANDS[name]}").command
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", message="srup %(version)s")
+def srup() -> None:
+    """Enlarge images with super-resolution networks.
+
+    \b
+    srup upscale photo.jpg              4 times larger, with the network that comes with srup
+    srup upscale photo.jpg -s 2 -m imdn
+    srup models                         what there is
+    """
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs a command line; its exit code."""
+    try:
+        result = srup.main(arguments, prog_name="srup", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except SrupError as error:
+        return _refused(str(error), error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except MemoryError:
+        return _refused("the memory is full; take smaller windows with -t 128, or a smaller image", OutOfMemory.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return _refused("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # whoever read our output has gone
+        sys.stdout = None  # type: ignore[assignment]
+        return 1
+
+
+def _refused(message: str, code: int) -> int:
+    from srup.cli import console
+
+    console.error(message)
+    return code

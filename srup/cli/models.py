@@ -1,0 +1,6 @@
+import click
+
+
+@click.group("models")
+def command() -> None:
+    """Show, fetch and check networks."""

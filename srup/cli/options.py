@@ -1,0 +1,38 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from srup.registry import DEFAULT
+
+
+class Tile(click.ParamType):
+    name = "auto|none|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if value in ("auto", "none"):
+            return str(value)
+        if str(value).isdecimal() and int(value) >= 16:
+            return int(value)
+        self.fail(f"{value!r} is neither auto, none nor a number of pixels from 16 on", param, ctx)
+
+
+model = click.option("-m", "--model", default=DEFAULT, show_default=True, metavar="NAME", help="Network (srup models lists them).")
+weights = click.option("--weights", type=click.Path(), metavar="FILE", help="A checkpoint of your own for the network.")
+tile = click.option(
+    "-t", "--tile", type=Tile(), default="auto", show_default=True, help="Side of the windows that a large image is computed in."
+)
+tiling = click.option(
+    "--tiling",
+    type=click.Choice(["exact", "acs"]),
+    default="exact",
+    show_default=True,
+    help="exact: the result of the whole image. acs: the IMDN paper's adaptive cropping.",
+)
+device = click.option("-d", "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")
+overwrite = click.option("-y", "--overwrite", is_flag=True, help="Replace what exists.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Results as JSON, one line each.")
+verbose = click.option("-v", "--verbose", is_flag=True, help="Say what is decided along the way.")

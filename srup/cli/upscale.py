@@ -1,0 +1,213 @@
+"""srup upscale: one or a few images."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from srup import registry
+from srup.cli import console, options
+from srup.errors import ImageError, OutOfMemory, UsageError, WriteError
+from srup.files import check_folder
+from srup.images import EXTENSIONS, Image, check_holds, format_of, read_image, write_image
+from srup.sizes import Target, target
+
+if TYPE_CHECKING:
+    from srup.upscaler import Upscaler
+
+
+@click.command("upscale")
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT...")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="A file, or a folder for several.  [default: beside the input]"
+)
+@click.option("-s", "--scale", type=float, help="How many times larger, whole or not.  [default: 4]")
+@click.option("--size", metavar="WxH", help="Fit inside so many pixels.")
+@click.option("--width", type=click.IntRange(1), help="To this width.")
+@click.option("--height", type=click.IntRange(1), help="To this height.")
+@options.model
+@options.weights
+@options.tile
+@options.tiling
+@options.device
+@click.option("-f", "--format", "format_", type=click.Choice(list(EXTENSIONS)), help="Output format.  [default: png]")
+@click.option("-q", "--quality", type=click.IntRange(1, 100), help="For JPEG, WebP and AVIF.  [default: 95]")
+@click.option("--suffix", help="Added to the input's name.  [default: _x4, or _800x600]")
+@options.overwrite
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@options.as_json
+@options.verbose
+def command(
+    inputs: tuple[Path, ...],
+    output: Path | None,
+    scale: float | None,
+    size: str | None,
+    width: int | None,
+    height: int | None,
+    model: str,
+    weights: str | None,
+    tile: int | str,
+    tiling: str,
+    device: str,
+    format_: str | None,
+    quality: int | None,
+    suffix: str | None,
+    overwrite: bool,
+    dry_run: bool,
+    as_json: bool,
+    verbose: bool,
+) -> int:
+    """Enlarge images.
+
+    \b
+    srup upscale photo.jpg                         photo_x4.png, beside it
+    srup upscale photo.jpg -s 2.5 -m imdn -o big.webp
+    srup upscale *.png --width 1920 -o larger/
+    """
+    console.start_logging(verbose)
+    wanted = target(scale=scale, size=size, width=width, height=height)
+    registry.route(model, wanted.scale or 1)  # an unknown name or scale is met before any file is
+    place = Place(output, format_, suffix, wanted, overwrite, several=len(inputs) > 1)
+    place.check(inputs)
+    loaded = Loaded(model, weights, tile, tiling, device)
+    failed = 0
+    for path in inputs:
+        try:
+            report = _upscale(path, place, loaded, quality, dry_run)
+        except (ImageError, OutOfMemory) as error:
+            report, failed = {"input": str(path), "error": str(error)}, failed + 1
+        _tell(report, as_json)
+    return 1 if failed else 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where results go."""
+
+    output: Path | None
+    format: str | None
+    suffix: str | None
+    target: Target
+    overwrite: bool
+    several: bool
+
+    def check(self, inputs: tuple[Path, ...]) -> None:
+        """Raises UsageError if several inputs would become one file."""
+        if self.output is None or not self.several:
+            return
+        if not self.output.is_dir():
+            raise UsageError(
+                f"several images need a folder to go to, and {self.output} is none; create it, or name another with -o"
+            )
+        names = [path.stem for path in inputs]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise UsageError(f"several inputs are called {twice} and would become one file in {self.output}; take them one by one")
+
+    def path(self, source: Path, size: tuple[int, int]) -> Path:
+        """The file that the enlarged `source`, of this size, becomes."""
+        scale = self.target.scale
+        suffix = self.suffix if self.suffix is not None else f"_x{scale:g}" if scale else f"_{size[0]}x{size[1]}"
+        name = f"{source.stem}{suffix}{EXTENSIONS[self.format or 'png']}"
+        if self.output is None:
+            return source.with_name(name)
+        if self.output.is_dir() or str(self.output).endswith("/"):
+            return self.output / name
+        if self.format and format_of(self.output) != self.format:
+            raise UsageError(f"-o {self.output} and -f {self.format} contradict each other; give one of them")
+        return self.output
+
+    def ready(self, source: Path, image: Image, size: tuple[int, int]) -> Path:
+        """The same, once it is sure that the result can be written there. Raises WriteError."""
+        path = self.path(source, size)
+        check_holds(path, size, alpha=image.alpha is not None)
+        if path.exists() and not self.overwrite:
+            raise WriteError(f"{path} exists; -y replaces it, -o or --suffix names another")
+        check_folder(path)
+        return path
+
+
+class Loaded:
+    """Upscalers, each loaded once: images of different sizes may need different networks to become as wide as asked."""
+
+    def __init__(self, model: str, weights: str | None, tile: int | str, tiling: str, device: str) -> None:
+        self.model, self.weights, self.tile, self.tiling, self.device = model, weights, tile, tiling, device
+        self.ready: dict[tuple[str, ...], Upscaler] = {}
+
+    def route(self, scale: float) -> tuple[registry.Model, ...]:
+        return registry.route(self.model, scale)
+
+    def upscaler(self, scale: float) -> Upscaler:
+        from srup.upscaler import load
+
+        key = tuple(row.network + row.file + str(row.scale) for row in self.route(scale))
+        if key not in self.ready:
+            with console.download(f"{self.model} weights") as progress:
+                self.ready[key] = load(
+                    self.model,
+                    scale=scale,
+                    weights=self.weights,
+                    device=self.device,
+                    tile=self.tile,
+                    tiling=self.tiling,
+                    progress=progress,
+                )
+        return replace(self.ready[key], scale=scale)
+
+
+def _upscale(path: Path, place: Place, loaded: Loaded, quality: int | None, dry_run: bool) -> dict[str, object]:
+    image = read_image(path)
+    factor = place.target.factor(image.size)
+    size = place.target.size(image.size)
+    steps = loaded.route(factor)
+    result = place.ready(path, image, size)
+    report: dict[str, object] = {
+        "input": str(path),
+        "output": str(result),
+        "from": list(image.size),
+        "to": list(size),
+        "model": loaded.model,
+        "runs": [row.scale for row in steps] if steps[0].scale else "any",
+    }
+    if dry_run:
+        return report
+    upscaler = loaded.upscaler(factor)
+    started = time.perf_counter()
+    with console.progress(path.name) as progress:
+        enlarged = upscaler(image, size=size, progress=progress)
+        write_image(enlarged, result, quality=quality)
+    return {**report, "seconds": round(time.perf_counter() - started, 2)}
+
+
+def _tell(report: dict[str, object], as_json: bool) -> None:
+    if "error" in report:
+        console.error(str(report["error"]))
+    if as_json:
+        click.echo(json.dumps(report))
+    elif "error" not in report:
+        click.echo(_line(report))
+
+
+def _line(report: dict[str, object]) -> str:
+    """ "photo.jpg → photo_x4.png  3072×2048  lite ×4  1.2 s"""
+    width, height = report["to"]  # type: ignore[misc]
+    took = f"{report['seconds']} s" if "seconds" in report else "would be made"
+    return f"{report['input']} → {report['output']}  {width}×{height}  {_networks(report)}  {took}"
+
+
+def _networks(report: dict[str, object]) -> str:
+    """ "imdn ×4", or "imdn ×2 ×3, resized" where the networks enlarge more than was asked."""
+    runs = report["runs"]
+    if not isinstance(runs, list):
+        return str(report["model"])
+    total = 1
+    for scale in runs:
+        total *= scale
+    from_, to = report["from"], report["to"]
+    natural = to == [side * total for side in from_]  # type: ignore[attr-defined]
+    return f"{report['model']} {' '.join(f'×{scale}' for scale in runs)}{'' if natural else ', resized'}"

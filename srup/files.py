@@ -1,0 +1,62 @@
+"""How a file appears: whole, by rename from a temporary name in the same folder, or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from srup.errors import WriteError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
+
+    Raises WriteError for what the file system refuses, naming `path`.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with writing(path):
+            yield temporary
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the operating system says against writing `path`, in one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {_advice(error, path.parent)}") from error
+
+
+def _advice(error: OSError, folder: Path) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"the folder {folder} does not exist; create it first, or give another with -o"
+    if isinstance(error, NotADirectoryError):
+        return f"{folder} is not a folder; give another place with -o"
+    if isinstance(error, PermissionError) or error.errno == 30:  # EROFS
+        return f"the folder {folder} may not be written to; give another place with -o"
+    if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        return "the disk is full; free some space, or give another place with -o"
+    return error.strerror or str(error)
+
+
+def check_folder(path: Path) -> None:
+    """Raises WriteError if a file `path` could not be created: better known before the work than after it."""
+    with replacing_nothing(path):
+        pass
+
+
+@contextmanager
+def replacing_nothing(path: Path) -> Iterator[None]:
+    with writing(path):
+        probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        probe.touch()
+        probe.unlink()
+        yield

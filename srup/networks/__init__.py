@@ -1,0 +1,1 @@
+"""The networks, one file per paper; `stages` says what they have in common."""

@@ -1,0 +1,283 @@
+"""Large images window by window, with the result of the whole.
+
+Each stage of a network runs over windows cut with the stage's margin; the middles are put together on canvases before the next
+stage begins, and what a stage tells the next about the whole image is computed from the finished canvas. One window is the
+untiled case: the same loop.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from srup.canvas import Canvas, canvas
+from srup.errors import OutOfMemory
+from srup.networks.stages import Stage
+
+Progress = Callable[[float, float], None]
+
+MEMORY = 4 << 30  # bytes of canvases kept in memory unless told otherwise
+SMALLEST = 64  # the side at which a window is not halved any more
+SHAVE = 32  # pixels by which the paper's crops overlap
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of pixels, half open."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    def of(self, image: Tensor) -> Tensor:
+        return image[..., self.top : self.bottom, self.left : self.right]
+
+    def grown(self, margin: int, bounds: Window) -> Window:
+        """Larger by `margin` on each side, inside `bounds`."""
+        return Window(
+            max(self.top - margin, bounds.top),
+            max(self.left - margin, bounds.left),
+            min(self.bottom + margin, bounds.bottom),
+            min(self.right + margin, bounds.right),
+        )
+
+    def within(self, outer: Window) -> Window:
+        """In coordinates that begin at the corner of `outer`."""
+        return Window(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)
+
+    def scaled(self, ratio: Fraction) -> Window:
+        """In the pixels of a map `ratio` times as large; ends of the image that do not divide are rounded up."""
+        return Window(*(math.ceil(side * ratio) for side in (self.top, self.left, self.bottom, self.right)))
+
+    def quarters(self, stride: int) -> list[Window]:
+        """Two by two parts (one by two where a side is no longer than `stride`)."""
+        rows = _cuts(self.top, self.bottom, math.ceil(self.height / 2), stride)
+        columns = _cuts(self.left, self.right, math.ceil(self.width / 2), stride)
+        return [Window(top, left, bottom, right) for top, bottom in rows for left, right in columns]
+
+
+def windows(height: int, width: int, size: int | None, stride: int = 1) -> list[Window]:
+    """Windows of at most `size` pixels a side that make up height×width, row by row, as even as multiples of `stride` allow."""
+    rows, columns = (_cuts(0, length, size or length, stride) for length in (height, width))
+    return [Window(top, left, bottom, right) for top, bottom in rows for left, right in columns]
+
+
+def _cuts(start: int, stop: int, size: int, stride: int) -> list[tuple[int, int]]:
+    count = math.ceil((stop - start) / max(size, 1))
+    step = math.ceil(math.ceil((stop - start) / count) / stride) * stride
+    edges = [*range(start, stop, step), stop]
+    return list(itertools.pairwise(edges))
+
+
+@torch.no_grad()
+def tiled(
+    stages: Sequence[Stage], image: Tensor, size: int | None = None, *, memory: int = MEMORY, progress: Progress | None = None
+) -> Tensor:
+    """What the stages make of the whole image N×C×H×W, computed in windows of `size` pixels a side (None: one window).
+
+    Canvases beyond `memory` bytes lie on disk. `progress(done, total)` hears of every window, in stages. Where a window does not
+    fit, it is halved, down to 64 px a side. Raises OutOfMemory.
+    """
+    state, context = [Canvas(image, ours=False)], None
+    for number, stage in enumerate(stages):
+        state = _advance(stage, state, context, size, memory, _within(progress, number, len(stages)))
+        context = stage.summary(state[-1].strips()) if stage.summary else None
+    return state[-1].tensor
+
+
+def _within(progress: Progress | None, number: int, total: int) -> Progress:
+    """Progress inside a stage as progress of the whole."""
+    return (lambda done, of: progress(number + done / of, total)) if progress else (lambda done, of: None)
+
+
+def _advance(
+    stage: Stage, state: list[Canvas], context: Tensor | None, size: int | None, memory: int, progress: Progress
+) -> list[Canvas]:
+    """The state after a stage.
+
+    Old canvases are written over by new ones of the same kind, which halves what is parked. A result is therefore held back until
+    every window that reads the old values under it has been run.
+    """
+    height, width = state[0].tensor.shape[-2:]
+    todo = windows(height, width, size, stage.stride)
+    runner = _Runner(stage, state, context)
+    held: deque[list[_Piece]] = deque()
+    following: list[Canvas] = []
+    lag = 0
+    for done, window in enumerate(todo, 1):
+        held.append(runner.run(window))
+        if not following:
+            following = _canvases(held[0][0], state, memory)
+            lag = _lag(todo, stage.margin) if any(new in state and new.ours for new in _changed(following, held[0][0])) else 0
+        while len(held) > lag:
+            _place(held.popleft(), following)
+        progress(done, len(todo))
+    for pieces in held:
+        _place(pieces, following)
+    return following
+
+
+def _lag(todo: list[Window], margin: int) -> int:
+    """How many windows later, in row order, the last one comes that reads a given window's pixels."""
+    columns = sum(window.top == 0 for window in todo)
+    rows_seen = math.ceil(margin / min(window.height for window in todo))
+    columns_seen = math.ceil(margin / min(window.width for window in todo))
+    return rows_seen * columns + columns_seen
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What a stage made of a window: the tensors of the next state, None for one that was only handed through from `sources`."""
+
+    window: Window
+    tensors: list[Tensor | None]
+    sources: list[int]
+    ratio: Fraction
+
+
+class _Runner:
+    """Runs a stage on windows, in parts where a whole one does not fit."""
+
+    def __init__(self, stage: Stage, state: list[Canvas], context: Tensor | None) -> None:
+        self.stage, self.state, self.context = stage, state, context
+        height, width = state[0].tensor.shape[-2:]
+        self.bounds = Window(0, 0, height, width)
+        self.margin = math.ceil(stage.margin / stage.stride) * stage.stride
+        self.limit = max(height, width)
+
+    def run(self, window: Window) -> list[_Piece]:
+        if max(window.height, window.width) > self.limit:
+            return [piece for part in window.quarters(self.stage.stride) for piece in self.run(part)]
+        try:
+            return [self._piece(window)]
+        except OutOfMemory:
+            self.limit = max(window.height, window.width) // 2
+            if self.limit < SMALLEST:
+                raise
+            return self.run(window)
+        finally:
+            for parked in self.state:
+                parked.settle()
+
+    def _piece(self, window: Window) -> _Piece:
+        around = window.grown(self.margin, self.bounds)
+        cut = [around.of(parked.tensor) for parked in self.state]
+        results = self.stage.run(cut, self._context(around))
+        ratio = Fraction(1)
+        tensors: list[Tensor | None] = []
+        sources = []
+        for result in results:
+            source = next((index for index, tensor in enumerate(cut) if tensor is result), -1)
+            sources.append(source)
+            if source < 0:
+                ratio = _ratio(result, around, self.stage.stride)
+            tensors.append(None if source >= 0 else window.scaled(ratio).within(around.scaled(ratio)).of(result))
+        return _Piece(window, tensors, sources, ratio)
+
+    def _context(self, around: Window) -> Tensor | None:
+        """A map is cut as the state is; a number per channel holds for all."""
+        if self.context is None or self.context.shape[-2:] == (1, 1):
+            return self.context
+        return around.of(self.context)
+
+
+def _ratio(result: Tensor, window: Window, stride: int) -> Fraction:
+    """How much larger a result is than the window it was made of: a whole number, or one over the stride."""
+    rows, columns = result.shape[-2:]
+    ratio = Fraction(1, stride) if rows < window.height or columns < window.width else Fraction(rows, window.height)
+    assert (rows, columns) == (math.ceil(window.height * ratio), math.ceil(window.width * ratio)), "a stage with an uneven ratio"
+    return ratio
+
+
+def _canvases(piece: _Piece, state: list[Canvas], memory: int) -> list[Canvas]:
+    """Canvases for the next state, those of this one where they can be kept or written over."""
+    free = [old for index, old in enumerate(state) if old.ours and index not in piece.sources]
+    height, width = (math.ceil(side * piece.ratio) for side in state[0].tensor.shape[-2:])
+    following: list[Canvas] = []
+    for tensor, source in zip(piece.tensors, piece.sources, strict=True):
+        if tensor is None:
+            following.append(state[source])
+            continue
+        shape = (*tensor.shape[:2], height, width)
+        fitting = next((old for old in free if old.tensor.shape == shape and old.tensor.dtype == tensor.dtype), None)
+        if fitting is not None:
+            free.remove(fitting)
+        taken = sum(parked.resident for parked in {id(parked): parked for parked in (*state, *following)}.values())
+        following.append(fitting or canvas(shape, tensor.dtype, spare=memory - taken))
+    return following
+
+
+def _changed(following: list[Canvas], piece: _Piece) -> list[Canvas]:
+    return [new for new, source in zip(following, piece.sources, strict=True) if source < 0]
+
+
+def _place(pieces: list[_Piece], following: list[Canvas]) -> None:
+    for piece in pieces:
+        place = piece.window.scaled(piece.ratio)
+        for tensor, new in zip(piece.tensors, following, strict=True):
+            if tensor is not None:
+                place.of(new.tensor).copy_(tensor)
+    for new in following:
+        new.settle()
+
+
+@torch.no_grad()
+def cropped(
+    enlarge: Callable[[Tensor], Tensor],
+    image: Tensor,
+    *,
+    size: int | None = None,
+    multiple: int = 1,
+    progress: Progress | None = None,
+) -> Tensor:
+    """The IMDN paper's adaptive cropping: overlapping crops enlarged one by one, each with its own statistics, the middles joined.
+
+    Four crops, as in the paper, or more where they would exceed `size` pixels a side; sides are multiples of `multiple`. The result
+    differs from that of the whole image; `tiled` gives the same.
+    """
+    height, width = image.shape[-2:]
+    crops = list(itertools.product(_crops(height, size, multiple), _crops(width, size, multiple)))
+    result: Tensor | None = None
+    for done, ((top, bottom, rows), (left, right, columns)) in enumerate(crops, 1):
+        crop, keep = Window(top, left, bottom, right), Window(rows[0], columns[0], rows[1], columns[1])
+        enlarged = enlarge(crop.of(image))
+        ratio = Fraction(enlarged.shape[-2], crop.height)
+        if result is None:
+            result = enlarged.new_empty((*enlarged.shape[:2], int(height * ratio), int(width * ratio)))
+        keep.scaled(ratio).of(result).copy_(keep.within(crop).scaled(ratio).of(enlarged))
+        if progress:
+            progress(done, len(crops))
+    assert result is not None
+    return result
+
+
+def _crops(length: int, size: int | None, multiple: int) -> list[tuple[int, int, tuple[int, int]]]:
+    """Along one side: where each crop starts and stops, and the part of it that is kept."""
+    parts = max(2, math.ceil(length / max(size - 2 * SHAVE, SMALLEST))) if size else 2
+    edges = [round(length * part / parts) for part in range(parts + 1)]
+    crops = []
+    for start, stop in itertools.pairwise(edges):
+        crop_start, crop_stop = max(start - SHAVE, 0), min(stop + SHAVE, length)
+        spare = (crop_stop - crop_start) % multiple
+        if stop == length:
+            crop_start += spare
+        else:
+            crop_stop -= spare
+        crops.append((crop_start, crop_stop, (start, stop)))
+    return crops
