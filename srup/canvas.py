@@ -32,8 +32,8 @@ class Canvas:
     def strips(self) -> Iterator[Tensor]:
         """The map as full-width strips from top to bottom."""
         rows = max(1, STRIP * self.tensor.shape[2] // max(self.tensor.nbytes, 1))
-        for strip in self.tensor.split(rows, 2):
-            yield strip
+        for top in range(0, self.tensor.shape[2], rows):
+            yield self.tensor[:, :, top : top + rows]
             self.settle()
 
     def settle(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with writing(path):
             yield temporary
-            os.replace(temporary, path)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -49,14 +48,7 @@ def _advice(error: OSError, folder: Path) -> str:
 
 def check_folder(path: Path) -> None:
     """Raises WriteError if a file `path` could not be created: better known before the work than after it."""
-    with replacing_nothing(path):
-        pass
-
-
-@contextmanager
-def replacing_nothing(path: Path) -> Iterator[None]:
     with writing(path):
         probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         probe.touch()
         probe.unlink()
-        yield

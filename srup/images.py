@@ -21,6 +21,7 @@ from srup.files import replacing
 log = logging.getLogger(__name__)
 
 Bytes = NDArray[np.uint8]
+Floats = NDArray[np.floating[Any]]
 
 EXTENSIONS = {  # output format → the extension it is written with; the first of a kind wins for `-f`
     "png": ".png",
@@ -168,11 +169,12 @@ def bled(pixels: Bytes, alpha: Bytes) -> Bytes:
     visible = (alpha > 0)[:, :, None]
     if visible.all() or not visible.any():
         return pixels
-    filled = _push_pull(pixels * visible.astype(np.float32), visible.astype(np.float32))
+    weight = visible.astype(np.float32)
+    filled = _push_pull(np.multiply(pixels, weight, dtype=np.float32), weight)
     return np.where(visible, pixels, np.round(filled).clip(0, 255).astype(np.uint8))
 
 
-def _push_pull(total: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+def _push_pull(total: Floats, weight: Floats) -> Floats:
     """Where weight is 0, colours from the level above; elsewhere total / weight. Both H×W×C."""
     here = total / np.maximum(weight, 1e-6)
     if weight.all() or max(total.shape[:2]) == 1:
@@ -182,7 +184,7 @@ def _push_pull(total: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArr
     return np.where(weight > 0, here, below)
 
 
-def _halved(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+def _halved(planes: Floats) -> Floats:
     """Sums over 2×2 pixels; an odd last row or column counts alone."""
     height, width, channels = planes.shape
     even = np.pad(planes, ((0, height % 2), (0, width % 2), (0, 0)))

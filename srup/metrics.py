@@ -12,7 +12,7 @@ Pixels = NDArray[Any]
 
 def luma(rgb: Pixels) -> NDArray[np.float64]:
     """Y of BT.601 in studio range (16–235), H×W, from RGB H×W×3 in 0–255: MATLAB's rgb2ycbcr before it rounds."""
-    return rgb @ np.array([65.481, 128.553, 24.966]) / 255 + 16
+    return np.asarray(rgb @ np.array([65.481, 128.553, 24.966]) / 255 + 16)
 
 
 def psnr(a: Pixels, b: Pixels, *, border: int = 0) -> float:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ HDF5 = (".h5", ".hdf5")
 class Pairs:
     """HR images and their LR versions at each scale, flat H·W·3 bytes one after the other in `planes[scale]` (HR: scale 1)."""
 
-    planes: dict[int, Bytes]
+    planes: Mapping[int, Bytes]
     sides: dict[int, list[tuple[int, int]]]  # (height, width)
     starts: dict[int, list[int]]
 

@@ -40,8 +40,9 @@ SCHEDULES = ("cosine", "step", "constant")
 class Plan:
     """What determines a run, besides the data and the first weights; a resumed run must have the same.
 
-    `patch` is the side of an LR patch; `rate` the first learning rate; `decay` that of the running average of the weights, which is
-    what gets validated and saved. `distil` is the teacher's share of the loss. `wider` > 0 trains with branches (networks.branches).
+    `patch` is the side of an LR patch; `rate` the first learning rate; `decay` that of the running average of the weights,
+    which is what gets validated and saved. `distil` is the teacher's share of the loss. `wider` > 0 trains with branches
+    (networks.branches).
     """
 
     scales: tuple[int, ...]
@@ -157,7 +158,7 @@ class _Run:
                     taught = teacher(lr).float()
                 loss = (1 - self.plan.distil) * loss + self.plan.distil * criterion(sr, taught)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimiser.step()
         self._follow(number)
         if not math.isfinite(value := loss.item()):

@@ -1,7 +1,7 @@
 """Published weights on this machine: a URL and a digest become a verified file in the cache.
 
-The environment has a say: SRUP_CACHE is where the cache lies, SRUP_MIRROR a URL asked first for each file, SRUP_OFFLINE=1 forbids the
-network.
+The environment has a say: SRUP_CACHE is where the cache lies, SRUP_MIRROR a URL asked first for each file, SRUP_OFFLINE=1
+forbids the network.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _writable(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DownloadError(
-            f"cannot write {target} ({error.strerror or error}); make room and permission there, or set SRUP_CACHE to another folder"
+            f"cannot write {target} ({error.strerror or error}); make room and permission there, or set SRUP_CACHE elsewhere"
         ) from error
 
 
@@ -127,7 +127,7 @@ def _download(
             log.info("%s", error)
             failures.append(error)
         else:
-            os.replace(partial, target)
+            partial.replace(target)
             return
     wrong = [error for error in failures if isinstance(error, DigestMismatch)]
     kind = DigestMismatch if wrong else DownloadError

@@ -62,7 +62,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _refused("interrupted", INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has gone
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 1
 
 

@@ -9,7 +9,7 @@ import click
 from srup.registry import DEFAULT
 
 
-class Tile(click.ParamType):
+class Tile(click.ParamType[int | str]):
     name = "auto|none|N"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
@@ -17,7 +17,7 @@ class Tile(click.ParamType):
             return str(value)
         if str(value).isdecimal() and int(value) >= 16:
             return int(value)
-        self.fail(f"{value!r} is neither auto, none nor a number of pixels from 16 on", param, ctx)
+        raise click.BadParameter(f"{value!r} is neither auto, none nor a number of pixels from 16 on", ctx, param)
 
 
 model = click.option("-m", "--model", default=DEFAULT, show_default=True, metavar="NAME", help="Network (srup models lists them).")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,7 @@ def command(
         try:
             report = _upscale(path, place, loaded, quality, dry_run)
         except (ImageError, OutOfMemory) as error:
-            report, failed = {"input": str(path), "error": str(error)}, failed + 1
+            report, failed = Report(str(path), error=str(error)), failed + 1
         _tell(report, as_json)
     return 1 if failed else 0
 
@@ -160,20 +161,30 @@ class Loaded:
         return replace(self.ready[key], scale=scale)
 
 
-def _upscale(path: Path, place: Place, loaded: Loaded, quality: int | None, dry_run: bool) -> dict[str, object]:
+@dataclass(frozen=True)
+class Report:
+    """What became of one input."""
+
+    input: str
+    output: str | None = None
+    before: tuple[int, int] | None = None  # width, height
+    after: tuple[int, int] | None = None
+    networks: str | None = None
+    seconds: float | None = None
+    error: str | None = None
+
+    def __str__(self) -> str:
+        """photo.jpg → photo_x4.png  3072×2048  lite ×4  1.2 s"""
+        width, height = self.after or (0, 0)
+        took = "would be made" if self.seconds is None else f"{self.seconds:.1f} s"
+        return f"{self.input} → {self.output}  {width}×{height}  {self.networks}  {took}"
+
+
+def _upscale(path: Path, place: Place, loaded: Loaded, quality: int | None, dry_run: bool) -> Report:
     image = read_image(path)
-    factor = place.target.factor(image.size)
-    size = place.target.size(image.size)
-    steps = loaded.route(factor)
+    factor, size = place.target.factor(image.size), place.target.size(image.size)
     result = place.ready(path, image, size)
-    report: dict[str, object] = {
-        "input": str(path),
-        "output": str(result),
-        "from": list(image.size),
-        "to": list(size),
-        "model": loaded.model,
-        "runs": [row.scale for row in steps] if steps[0].scale else "any",
-    }
+    report = Report(str(path), str(result), image.size, size, _networks(loaded.route(factor), image.size, size))
     if dry_run:
         return report
     upscaler = loaded.upscaler(factor)
@@ -181,33 +192,22 @@ def _upscale(path: Path, place: Place, loaded: Loaded, quality: int | None, dry_
     with console.progress(path.name) as progress:
         enlarged = upscaler(image, size=size, progress=progress)
         write_image(enlarged, result, quality=quality)
-    return {**report, "seconds": round(time.perf_counter() - started, 2)}
+    return replace(report, seconds=time.perf_counter() - started)
 
 
-def _tell(report: dict[str, object], as_json: bool) -> None:
-    if "error" in report:
-        console.error(str(report["error"]))
+def _networks(route: tuple[registry.Model, ...], before: tuple[int, int], after: tuple[int, int]) -> str:
+    """imdn ×4, or imdn ×2 ×3, resized where the networks enlarge more than was asked."""
+    if not route[0].scale:
+        return route[0].name
+    total = math.prod(row.scale for row in route)
+    natural = after == (before[0] * total, before[1] * total)
+    return f"{route[0].name} {' '.join(f'×{row.scale}' for row in route)}{'' if natural else ', resized'}"
+
+
+def _tell(report: Report, as_json: bool) -> None:
+    if report.error:
+        console.error(report.error)
     if as_json:
-        click.echo(json.dumps(report))
-    elif "error" not in report:
-        click.echo(_line(report))
-
-
-def _line(report: dict[str, object]) -> str:
-    """ "photo.jpg → photo_x4.png  3072×2048  lite ×4  1.2 s"""
-    width, height = report["to"]  # type: ignore[misc]
-    took = f"{report['seconds']} s" if "seconds" in report else "would be made"
-    return f"{report['input']} → {report['output']}  {width}×{height}  {_networks(report)}  {took}"
-
-
-def _networks(report: dict[str, object]) -> str:
-    """ "imdn ×4", or "imdn ×2 ×3, resized" where the networks enlarge more than was asked."""
-    runs = report["runs"]
-    if not isinstance(runs, list):
-        return str(report["model"])
-    total = 1
-    for scale in runs:
-        total *= scale
-    from_, to = report["from"], report["to"]
-    natural = to == [side * total for side in from_]  # type: ignore[attr-defined]
-    return f"{report['model']} {' '.join(f'×{scale}' for scale in runs)}{'' if natural else ', resized'}"
+        click.echo(json.dumps({key: value for key, value in asdict(report).items() if value is not None}))
+    elif not report.error:
+        click.echo(report)

@@ -7,7 +7,7 @@ https://arxiv.org/abs/2103.09404). The merge happens on kernels, not on images, 
 
 from __future__ import annotations
 
-from functools import reduce
+import operator
 
 import torch
 from torch import Tensor, nn
@@ -37,4 +37,4 @@ def branch(network: nn.Module, wider: int) -> None:
 
 def merged(network: nn.Module, names: list[str]) -> dict[str, Tensor]:
     """The tensors of the plain network, whose state dict has `names`, from one with branches."""
-    return {name: reduce(getattr, name.split("."), network).detach() for name in names}  # type: ignore[arg-type,attr-defined]
+    return {name: operator.attrgetter(name)(network).detach() for name in names}

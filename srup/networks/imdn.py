@@ -3,14 +3,16 @@
 Hui, Gao, Yang, Wang: "Lightweight Image Super-Resolution with Information Multi-distillation Network", ACM Multimedia 2019,
 https://arxiv.org/abs/1909.11856. IMDN+ is team 39's entry to the NTIRE 2022 challenge (https://arxiv.org/abs/2205.05675).
 
-A block (IMDB) distils: each 3×3 convolution's result is split, a part is kept and the rest goes on; the kept parts are concatenated,
-weighed by contrast-aware channel attention (CCA), which pools mean and deviation of the whole map, and fused by a 1×1 convolution.
+A block (IMDB) distils: each 3×3 convolution's result is split, a part is kept and the rest goes on; the kept parts are
+concatenated, weighed by contrast-aware channel attention (CCA), which pools mean and deviation of the whole map, and fused
+by a 1×1 convolution.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -142,10 +144,12 @@ class IMDN(Network):
 
     def _fuse(self, number: int, state: list[Tensor], factors: Tensor | None) -> tuple[Tensor, Tensor]:
         """The output of a block from its distilled map, and the sum of `c` with this block's share in it."""
+        assert factors is not None
         source, *carried, distilled = state
         total, x = carried or (None, self._features(source))
         x = self.blocks[number].fuse(distilled * factors) + x
-        share = F.conv2d(x, self.c[0].weight[:, 64 * number : 64 * (number + 1)], None if number else self.c[0].bias)
+        c = cast(nn.Conv2d, self.c[0])
+        share = F.conv2d(x, c.weight[:, 64 * number : 64 * (number + 1)], None if number else c.bias)
         return share if total is None else total + share, x
 
 
@@ -233,10 +237,16 @@ class IMDN_Plus(Network):
 
     def stages(self) -> list[Stage]:
         """Two blocks at a time: over all eight the margin would be 51, and at a window of 128 px cost 3 times the work."""
-        first, body = self.FEM[0], self.FEM[1].sub
-        halves = [nn.Sequential(*body[start : start + 2]) for start in range(0, 8, 2)]
-        return [
-            Stage(lambda state, _: [state[0], halves[0](first(state[0]))], 1 + 12),
-            *(Stage(lambda state, _, half=half: [state[0], half(state[1])], 12) for half in halves[1:]),
-            Stage(lambda state, _: [self.RM(first(state[0]) + body[8](state[1]))], 2),
-        ]
+        first, body = self.FEM[0], cast(nn.Sequential, cast(Shortcut, self.FEM[1]).sub)
+        pairs = [body[start : start + 2] for start in range(0, 8, 2)]
+
+        def enter(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+            return [state[0], pairs[0](first(state[0]))]
+
+        def advance(pair: nn.Module, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+            return [state[0], pair(state[1])]
+
+        def leave(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+            return [self.RM(first(state[0]) + body[8](state[1]))]
+
+        return [Stage(enter, 1 + 12), *(Stage(partial(advance, pair), 12) for pair in pairs[1:]), Stage(leave, 2)]

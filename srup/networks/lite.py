@@ -27,7 +27,8 @@ class Pair(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.second(F.leaky_relu_(self.first(x), 0.05)).add_(x)
+        inside: Tensor = self.second(F.leaky_relu_(self.first(x), 0.05))
+        return inside.add_(x)
 
 
 class Lite(Network):
