@@ -176,7 +176,7 @@ def window_size(network: nn.Module, tile: int | str, device: torch.device) -> in
 
 def _tensor(pixels: NDArray[Any]) -> Tensor:
     """Pixels H×W×C in 0–255 → 1×3×H×W in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].expand(1, 3, -1, -1).float() / 255
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].expand(1, 3, -1, -1).float() / 255
 
 
 def _grey(image: Tensor) -> Tensor:

@@ -127,7 +127,7 @@ class IMDN(Network):
             Stage(partial(self._advance, number), 4 + self.reach * (number == 0), self.blocks[number + 1].cca)
             for number in range(5)
         ]
-        return [Stage(self._enter, 4 + self.reach, self.blocks[0].cca), *inner, Stage(self._leave, 2 + self.reach)]
+        return [Stage(self._enter, 4 + self.reach, self.blocks[0].cca), *inner, Stage(self._leave, 2)]
 
     def _enter(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
         (source,) = state

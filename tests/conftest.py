@@ -1,0 +1,109 @@
+"""What every test gets: a cache of its own, no internet, and a clear word where the shared material is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from srup import registry
+from srup.networks.stages import Network
+from srup.registry import Model
+from tests.data.draw import draw
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def _no_internet(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        if isinstance(address, tuple) and address[0] not in LOCAL:
+            raise OSError(f"a test reached for {address}")
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache; nothing of the user's environment."""
+    for name in ("SRUP_MIRROR", "SRUP_OFFLINE", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SRUP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The published checkpoints, reference vectors and benchmark images."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the published checkpoints and benchmark images in {SHARED}")
+    return SHARED
+
+
+@pytest.fixture
+def checkpoints(shared: Path, cache: Path) -> Path:
+    """A cache that holds the published checkpoints."""
+    cache.mkdir(parents=True)
+    (cache / "weights").symlink_to(shared / "weights")
+    return cache
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A small picture with real detail, as a file."""
+    path = tmp_path / "photo.png"
+    draw(80, 60).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def noise() -> Callable[..., torch.Tensor]:
+    """Noise 1×3×H×W in [0, 1], the same each time."""
+    return lambda height, width: torch.from_numpy(np.random.default_rng(0).random((1, 3, height, width), np.float32))
+
+
+@pytest.fixture
+def seeded() -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def known_weights(shapes: dict[str, list[int]]) -> dict[str, torch.Tensor]:
+    """The weights that the reference vectors were made with: a function of each tensor's name and shape."""
+
+    def tensor(name: str, shape: list[int]) -> torch.Tensor:
+        values = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
+        return torch.from_numpy(values * (0.1 if len(shape) == 1 else 1 / np.sqrt(np.prod(shape[1:])))).float()
+
+    return {name: tensor(name, shape) for name, shape in shapes.items()}
+
+
+def random_network(model: Model) -> Network:
+    """A network of the registry with weights that keep its signals alive."""
+    network = registry.build(model)
+    network.load_state_dict(known_weights({name: list(tensor.shape) for name, tensor in network.state_dict().items()}))
+    return network
+
+
+def model_id(model: Model) -> str:
+    return f"{model.name}-x{model.scale}"
+
+
+def digest(path: Path) -> str:
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def json_lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]

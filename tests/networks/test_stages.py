@@ -1,0 +1,137 @@
+"""What holds for every network of the registry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from srup.networks.stages import Stage, fitted, whole
+from srup.registry import MODELS, Model, load_weights, weights_file
+from srup.tiling import tiled
+from srup.upscaler import to_bytes
+from tests.conftest import known_weights, model_id, random_network
+
+Noise = Callable[[int, int], Tensor]
+
+every_network = pytest.mark.parametrize("model", MODELS, ids=model_id)
+
+
+@every_network
+@pytest.mark.parametrize("size", [32, 64])
+def test_tiled_equals_whole(model: Model, size: int, noise: Noise) -> None:
+    network = random_network(model)
+    image = noise(81, 70)
+    with torch.no_grad():
+        expected = network(image)
+    for memory in (1 << 40, 0):  # canvases in memory, and on disk
+        result = fitted(network, image, lambda padded, m=memory: tiled(network.stages(), padded, size, memory=m))
+        assert torch.linalg.norm(result - expected) / torch.linalg.norm(expected) < 3e-6
+
+
+@every_network
+def test_any_size_from_one_pixel_up(model: Model, noise: Noise) -> None:
+    network = random_network(model)
+    for height, width in ((1, 1), (1, 7), (5, 2), (13, 18)):
+        with torch.no_grad():
+            result = network(noise(height, width))
+        assert result.shape == (1, 3, height * network.scale, width * network.scale)
+        assert result.isfinite().all()
+
+
+@every_network
+def test_margins_are_the_measured_reach(model: Model, noise: Noise) -> None:
+    """Poke a pixel: what changes lies within the margin, and some of it at its edge."""
+    network = random_network(model).double()
+    stages = network.stages()
+    side = max(stage.stride for stage in stages) * (2 * max(stage.margin for stage in stages) + 4)
+    state, context = [noise(side, side).double()], None
+    for number, stage in enumerate(stages):
+        with torch.no_grad():
+            following = stage.run(state, context)
+            assert reach(stage, state, context, following) == stage.margin, f"stage {number} of {model_id(model)}"
+            context = stage.summary([following[-1]]) if stage.summary else None
+        state = following
+
+
+def reach(stage: Stage, state: list[Tensor], context: Tensor | None, before: list[Tensor]) -> int:
+    """How far from a poked pixel, in pixels of the stage's input, the result changes."""
+    furthest = 0
+    middle = state[0].shape[-1] // 2 // stage.stride * stage.stride
+    for position in range(middle, middle + stage.stride):
+        poked = [tensor.clone() for tensor in state]
+        for tensor in poked:
+            tensor[..., position, position] += 1
+        for old, new in zip(before, stage.run(poked, context), strict=True):
+            ratio = new.shape[-1] / state[0].shape[-1]
+            changed = (old != new).any(1)[0].nonzero()[:, 1] / ratio  # left edges, in input pixels
+            right_edges = changed.floor() + max(1, 1 / ratio) - 1
+            distances = torch.maximum(changed.floor() - position, position - right_edges)
+            furthest = max(furthest, int(distances.max()))
+    return furthest
+
+
+REFERENCES = {
+    "imdn_x2": ("imdn", 2),
+    "imdn_x3": ("imdn", 3),
+    "imdn_x4": ("imdn", 4),
+    "imdn_as": ("imdn-as", 0),
+    "imdn_rtc_x2": ("imdn-rtc", 2),
+    "imdn_rte_x2": ("imdn-rte", 2),
+    "imdn_plus_x4": ("imdn-plus", 4),
+}
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_computes_what_the_published_code_does(shared: Path, reference: str) -> None:
+    model = next(model for model in MODELS if (model.name, model.scale) == REFERENCES[reference])
+    network = random_network(model)
+    facts = json.loads((shared / "networks" / f"{reference}.json").read_text())
+    assert {name: list(tensor.shape) for name, tensor in network.state_dict().items()} == facts["tensors"]
+    network.load_state_dict(known_weights(facts["tensors"]))
+    arrays = np.load(shared / "networks" / f"{reference}.npz")
+    with torch.no_grad():
+        result = network(torch.from_numpy(arrays["input"])).numpy()
+    assert np.linalg.norm(result - arrays["output"]) / np.linalg.norm(arrays["output"]) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [model for model in MODELS if model.urls], ids=model_id)
+def test_tiles_of_photographs_equal_the_whole_to_a_level(model: Model, shared: Path, checkpoints: Path) -> None:
+    """8-bit results of windows from 48 to 256 px against one window: at most 1 level, in fewer than 1 in 100,000 values."""
+    network = load_weights(random_network(model), weights_file(model))
+    for path in photographs(shared):
+        image = as_tensor(path)
+        expected = levels(fitted(network, image, lambda padded: whole_untracked(network.stages(), padded)))
+        for size in (48, 64, 128, 256):
+            result = levels(fitted(network, image, lambda padded, s=size: tiled(network.stages(), padded, s)))
+            difference = np.abs(result.astype(int) - expected)
+            print(f"{model_id(model)} {path.name} window {size}: at most {difference.max()}, in {np.count_nonzero(difference)}")
+            assert difference.max() <= 1
+            assert np.count_nonzero(difference) * 100_000 < difference.size
+
+
+def photographs(shared: Path) -> list[Path]:
+    set14 = shared / "datasets" / "Set14" / "LR_x2"
+    return [*(set14 / f"img_{number:03}.png" for number in (1, 4, 14)), shared / "datasets" / "Kodak" / "08.png"]
+
+
+def as_tensor(path: Path) -> Tensor:
+    from srup.images import read_image
+
+    pixels = read_image(path).pixels
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].expand(1, 3, -1, -1).float() / 255
+
+
+@torch.no_grad()
+def whole_untracked(stages: list[Stage], image: Tensor) -> Tensor:
+    return whole(stages, image)
+
+
+def levels(image: Tensor) -> np.ndarray:
+    return to_bytes(image[0].numpy())
