@@ -42,7 +42,7 @@ class Plan:
 
     `patch` is the side of an LR patch; `rate` the first learning rate; `decay` that of the running average of the weights,
     which is what gets validated and saved. `distil` is the teacher's share of the loss. `wider` > 0 trains with branches
-    (networks.branches).
+    (networks.branches); `clip` > 0 bounds the norm of the gradient, which keeps high rates from running away.
     """
 
     scales: tuple[int, ...]
@@ -56,6 +56,7 @@ class Plan:
     precision: str = "fp32"
     distil: float = 0.0
     wider: int = 0
+    clip: float = 0.0
     seed: int = 0
 
 
@@ -159,6 +160,8 @@ class _Run:
                 loss = (1 - self.plan.distil) * loss + self.plan.distil * criterion(sr, taught)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
+        if self.plan.clip:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
         self.optimiser.step()
         self._follow(number)
         if not math.isfinite(value := loss.item()):

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     "--decay", type=click.FloatRange(0, 1), default=0.999, show_default=True, help="Of the running average of the weights."
 )
 @click.option("--wider", type=click.IntRange(0), default=0, help="Train with branches so many times as wide, merged when saved.")
+@click.option("--clip", type=click.FloatRange(0), default=0.0, help="Bound the norm of the gradient.  [default: no bound]")
 @click.option("--teacher", metavar="NAME", help="Distil from a larger network of the registry.")
 @click.option("--distil", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="The teacher's share of the loss.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
@@ -65,6 +66,7 @@ def command(
     loss: str | None,
     decay: float,
     wider: int,
+    clip: float,
     teacher: str | None,
     distil: float,
     precision: str,
@@ -106,6 +108,7 @@ def command(
         precision=_precision(precision, where),
         distil=distil if teacher else 0.0,
         wider=wider,
+        clip=clip,
         seed=seed,
     )
     log = output.with_name(f"{output.stem}.log.jsonl")

@@ -22,7 +22,7 @@ class Branch(nn.Module):
         after, before = kernel.shape[:2]
         middle = wider * after
         self.expand = nn.Parameter(torch.randn(middle, before, 3, 3) / (9 * before) ** 0.5)
-        self.squeeze = nn.Parameter(0.1 * torch.randn(after, middle) / middle**0.5)
+        self.squeeze = nn.Parameter(torch.zeros(after, middle))  # the branch begins as nothing: trained weights stay what they are
 
     def forward(self, kernel: Tensor) -> Tensor:
         return kernel + torch.einsum("om,mikl->oikl", self.squeeze, self.expand)
