@@ -142,7 +142,9 @@ def test_a_passing_fault_is_tried_again(server: Server) -> None:
     assert fetch(server).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize(("respond", "tries", "says"), [(missing, 1, "answers 404"), (broken, 3, "answers 500"), (cut, 3, "breaks off")])
+@pytest.mark.parametrize(
+    ("respond", "tries", "says"), [(missing, 1, "answers 404"), (broken, 3, "answers 500"), (cut, 3, "breaks off")]
+)
 def test_a_source_that_fails(server: Server, cache: Path, respond: Respond, tries: int, says: str) -> None:
     server.script = [respond]
     with pytest.raises(DownloadError, match=says) as caught:

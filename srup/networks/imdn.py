@@ -193,10 +193,12 @@ class IMDN_RTC(Network):
 
 
 class IMDN_RTE(Network):
-    """×2 from half the sides inside (a stride of 2, then ×4), 20 channels, ReLU, blocks of six steps without bias."""
+    """×2 from half the sides inside (a stride of 2, then ×4), 20 channels, ReLU, blocks of six steps without bias.
+
+    An odd side comes out 2 px too long and is cropped, as its authors did: padding the image instead would score otherwise.
+    """
 
     scale = 2
-    multiple = 2
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from srup.cli import run
+from tests.conftest import json_lines
+from tests.data.draw import draw
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    (tmp_path / "pictures").mkdir()
+    draw(120, 96).save(tmp_path / "pictures" / "a.png")
+    return tmp_path / "pictures"
+
+
+def command(pictures: Path, out: Path, *options: str) -> list[str]:
+    return ["train", "imdn-rtc", str(pictures), "-o", str(out), "--batch", "2", "--patch", "16", "--every", "2", "-d", "cpu", *options]
+
+
+def test_trains_validates_and_draws(pictures: Path, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "own.pt"
+    assert run(command(pictures, out, "--steps", "5", "--validate", str(pictures), "--json", "--half")) == 0
+    records = json_lines(capsys.readouterr().out)
+    assert [record["step"] for record in records] == [2, 4, 5]
+    assert all("2" in record["psnr"] for record in records)  # type: ignore[operator]
+    assert next(iter(torch.load(out, weights_only=True).values())).dtype == torch.float16
+    assert Pillow.open(tmp_path / "own.png").width == 960
+    assert run(["upscale", str(photo), "-m", "imdn-rtc", "--weights", str(out), "-s", "2"]) == 0
+    assert Pillow.open(photo.with_name("photo_x2.png")).size == (160, 120)
+
+
+def test_killed_and_resumed_is_undisturbed(pictures: Path, tmp_path: Path, cache: Path) -> None:
+    steps = ["--steps", "60", "--precision", "fp32"]
+    assert run(command(pictures, tmp_path / "undisturbed.pt", *steps)) == 0
+    killed = tmp_path / "killed.pt"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "srup", *command(pictures, killed, *steps)], env={**os.environ, "SRUP_CACHE": str(cache)}
+    )
+    while not (tmp_path / "killed.state.pt").exists():
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert run(command(pictures, killed, *steps)) == 0
+    undisturbed = torch.load(tmp_path / "undisturbed.pt", weights_only=True)
+    for name, tensor in torch.load(killed, weights_only=True).items():
+        assert torch.allclose(tensor, undisturbed[name], rtol=0, atol=1e-6), name
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_goes_on_from_other_weights(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command(pictures, tmp_path / "a.pt", "--steps", "2")) == 0
+    assert run(command(pictures, tmp_path / "b.pt", "--steps", "1", "--from", str(tmp_path / "a.pt"), "--rate", "1e-9")) == 0
+    first, second = (torch.load(tmp_path / name, weights_only=True) for name in ("a.pt", "b.pt"))
+    assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
+
+
+def test_what_it_did_not_make_stays(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.pt").write_text("mine")
+    assert run(command(pictures, tmp_path / "a.pt", "--steps", "1")) == 1
+    assert "-y replaces it" in capsys.readouterr().err
+    assert run(command(pictures, tmp_path / "a.pt", "--steps", "1", "-y")) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["imdn", "pictures", "-o", "a.pt"], 2, "say which with -s"),
+        (["imdn", "pictures", "-o", "a.pt", "-s", "2", "-s", "3"], 2, "one by one"),
+        (["imdn", "pictures", "-o", "a.pt", "-s", "5"], 2, "has no ×5"),
+        (["imdn-as", "pictures", "-o", "a.pt"], 2, "any scale"),
+        (["imdn-rtc", "nowhere", "-o", "a.pt"], 1, "no such file"),
+        (["imdn-rtc", "pictures", "-o", "nowhere/a.pt"], 1, "create it first"),
+        (["imdn-rtc", "pictures", "-o", "a.pt", "--teacher", "imdn-plus"], 2, "cannot teach ×2"),
+        (["imdn-rtc", "pictures", "-o", "a.pt", "--from", "pictures/a.png"], 3, "as a checkpoint"),
+    ],
+)
+def test_errors(
+    pictures: Path, arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pictures.parent)
+    assert run(["train", *arguments]) == code
+    assert says in capsys.readouterr().err
+    assert not Path("a.pt").exists()

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import http.server
+import os
+import signal
+import subprocess
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from srup import registry
+from srup.cli import run
+from tests.conftest import json_lines, random_network
+
+
+def size(path: Path) -> tuple[int, int]:
+    with Pillow.open(path) as image:
+        return image.size
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> list[str]:
+    """Options for the quickest network, with random weights."""
+    torch.save(random_network(registry.find("imdn-rtc")[2]).state_dict(), tmp_path / "own.pth")
+    return ["-m", "imdn-rtc", "--weights", str(tmp_path / "own.pth")]
+
+
+def test_beside_the_input_four_times_larger(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["upscale", str(photo)]) == 0
+    assert size(photo.with_name("photo_x4.png")) == (320, 240)
+    assert "320×240  lite ×4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "expected"),
+    [
+        (["-s", "2"], "photo_x2.png", (160, 120)),
+        (["-s", "1.5"], "photo_x1.5.png", (120, 90)),
+        (["--width", "101"], "photo_101x76.png", (101, 76)),
+        (["--height", "100"], "photo_133x100.png", (133, 100)),
+        (["--size", "150x100"], "photo_133x100.png", (133, 100)),
+        (["-s", "2", "-f", "jpeg", "-q", "80"], "photo_x2.jpg", (160, 120)),
+        (["-s", "2", "--suffix", "-big", "-f", "webp"], "photo-big.webp", (160, 120)),
+        (["-s", "2", "-t", "32", "-v", "-d", "cpu"], "photo_x2.png", (160, 120)),
+        (["-s", "2", "--tiling", "acs"], "photo_x2.png", (160, 120)),
+    ],
+)
+def test_options(photo: Path, own: list[str], options: list[str], name: str, expected: tuple[int, int]) -> None:
+    assert run(["upscale", str(photo), *own, *options]) == 0
+    assert size(photo.with_name(name)) == expected
+
+
+def test_to_a_file_and_to_a_folder(photo: Path, own: list[str], tmp_path: Path) -> None:
+    assert run(["upscale", str(photo), *own, "-s", "2", "-o", str(tmp_path / "big.tif")]) == 0
+    assert size(tmp_path / "big.tif") == (160, 120)
+    (tmp_path / "out").mkdir()
+    assert run(["upscale", str(photo), str(tmp_path / "big.tif"), *own, "-s", "2", "-o", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["big_x2.png", "photo_x2.png"]
+
+
+def test_what_exists_is_not_replaced_unasked(photo: Path, own: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    photo.with_name("photo_x2.png").write_text("mine")
+    assert run(["upscale", str(photo), *own, "-s", "2"]) == 1
+    assert "-y replaces it" in capsys.readouterr().err
+    assert photo.with_name("photo_x2.png").read_text() == "mine"
+    assert run(["upscale", str(photo), *own, "-s", "2", "-y"]) == 0
+    assert size(photo.with_name("photo_x2.png")) == (160, 120)
+
+
+def test_dry_run_does_nothing(photo: Path, capsys: pytest.CaptureFixture[str], cache: Path) -> None:
+    before = sorted(photo.parent.iterdir())
+    assert run(["upscale", str(photo), "-m", "imdn", "-s", "2.5", "--dry-run"]) == 0
+    assert "200×150  imdn ×3, resized  would be made" in capsys.readouterr().out
+    assert sorted(photo.parent.iterdir()) == before
+
+
+def test_json_a_line_each_and_the_rest_done(photo: Path, own: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    (photo.parent / "broken.png").write_bytes(photo.read_bytes()[:200])
+    assert run(["upscale", str(photo.parent / "broken.png"), str(photo), *own, "-s", "2", "--json"]) == 1
+    broken, done = json_lines(capsys.readouterr().out)
+    assert "damaged" in str(broken["error"])
+    assert done["after"] == [160, 120]
+    assert size(Path(str(done["output"]))) == (160, 120)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["photo.png", "-m", "imbn"], 2, "did you mean imdn"),
+        (["photo.png", "-s", "0.5"], 2, "srup enlarges 1 to 32 times"),
+        (["photo.png", "-s", "2", "--width", "5"], 2, "contradict"),
+        (["photo.png", "--width", "5"], 2, "srup enlarges"),
+        (["photo.png", "photo.png", "-o", "nowhere"], 2, "need a folder"),
+        (["photo.png", "photo.png", "-o", "."], 2, "would become one file"),
+        (["photo.png", "-o", "big.jpg", "-f", "png"], 2, "contradict"),
+        (["photo.png", "-d", "toaster"], 2, "-d cpu"),
+        (["photo.png", "-o", "nowhere/big.png"], 1, "create it first"),
+        (["photo.png", "-o", "big.xyz"], 1, "srup writes png"),
+        (["none.png"], 1, "no such file"),
+        (["text.png"], 1, "not an image"),
+        (["photo.png", "--weights", "text.png"], 3, "as a checkpoint"),
+        (["photo.png", "-m", "imdn"], 3, "SRUP_OFFLINE"),
+    ],
+)
+def test_errors_are_one_line_that_helps(
+    photo: Path, arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SRUP_OFFLINE", "1")
+    monkeypatch.chdir(photo.parent)
+    Path("text.png").write_text("not an image")
+    before = sorted(Path().iterdir())
+    assert run(["upscale", *arguments]) == code
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert sorted(Path().iterdir()) == before, "something was left behind"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written(photo: Path, own: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    (photo.parent / "locked").mkdir(mode=0o500)
+    assert run(["upscale", str(photo), *own, "-o", str(photo.parent / "locked")]) == 1
+    assert "may not be written" in capsys.readouterr().err
+
+
+def test_interrupted_while_downloading(photo: Path) -> None:
+    """A server that never answers holds the download until SIGINT ends it: one line, 130, nothing written."""
+    asked, stop = threading.Event(), threading.Event()
+
+    class Silent(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.set()
+            stop.wait(60)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "srup", "upscale", str(photo), "-m", "imdn"],
+            env={**os.environ, "SRUP_MIRROR": f"http://127.0.0.1:{server.server_port}"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert asked.wait(60)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        stop.set()
+        server.shutdown()
+    assert process.returncode == 130
+    assert errors.strip() == "error: interrupted"
+    assert not photo.with_name("photo_x4.png").exists()
+
+
+def test_weights_come_from_the_mirror_and_are_verified(
+    photo: Path, shared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / "imdn_rtc.pth").symlink_to(shared / "weights" / "imdn_rtc.pth")
+    (tmp_path / "mirror" / "imdn_rte.pth").symlink_to(shared / "weights" / "imdn_rtc.pth")  # another's bytes
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "mirror"))
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    monkeypatch.setattr("srup.weights.PAUSE", 0.0)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("SRUP_MIRROR", f"http://127.0.0.1:{server.server_port}")
+        assert run(["upscale", str(photo), "-m", "imdn-rtc", "-s", "2"]) == 0
+        assert run(["upscale", str(photo), "-m", "imdn-rte", "-s", "2", "-y"]) == 3
+        server.shutdown()
+    assert "not what was published" in capsys.readouterr().err

@@ -1,0 +1,37 @@
+"""The published checkpoints score what they were measured to score: 0.01 dB, 0.0005 of SSIM.
+
+Figures: the means measured with the authors' own code on these images (float Y, results rounded to bytes, border = scale).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import srup
+from tests.scoring import score
+
+MEASURED = [
+    ("imdn", "Set5", 2, 37.996, 0.9605),
+    ("imdn", "Set5", 3, 34.360, 0.9270),
+    ("imdn", "Set5", 4, 32.210, 0.8948),
+    ("imdn", "Set14", 2, 33.632, 0.9177),
+    ("imdn", "Set14", 3, 30.325, 0.8417),
+    ("imdn", "Set14", 4, 28.587, 0.7811),
+    ("imdn-plus", "Set5", 4, 32.135, None),
+    ("imdn-rtc", "Set5", 2, 37.31, 0.9583),
+    ("imdn-rtc", "Set14", 2, 32.98, 0.9130),
+    ("imdn-rte", "Set5", 2, 35.41, 0.9380),
+    ("imdn-rte", "Set14", 2, 31.69, 0.8831),
+    ("imdn-as", "Set5", 2, 28.46, None),  # made for real photographs: it hurts clean bicubic input
+]
+
+
+@pytest.mark.parametrize(("name", "images", "scale", "psnr", "ssim"), MEASURED)
+def test_scores(
+    shared: Path, checkpoints: Path, name: str, images: str, scale: int, psnr: float, ssim: float | None
+) -> None:
+    measured = score(shared, images, scale, srup.load(name, scale=scale))
+    assert measured[0] == pytest.approx(psnr, abs=0.01)
+    assert ssim is None or measured[1] == pytest.approx(ssim, abs=0.0005)

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from srup import patches, registry, training
+from srup.errors import TrainingError
+from srup.networks.branches import branch, merged
+from srup.networks.lite import Lite
+from srup.resize import imresize
+from srup.training import Plan
+from tests.data.draw import draw
+
+PLAN = Plan(scales=(2, 3), steps=9, batch=2, patch=12, wider=2, clip=1.0)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, (width, height) in enumerate([(100, 80), (81, 97)]):
+        draw(width, height).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def pairs(pictures: Path, cache: Path) -> patches.Pairs:
+    return patches.prepare([pictures], (2, 3), cache=cache)
+
+
+def fresh() -> Lite:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return Lite(2, channels=8, pairs=2)
+
+
+def run(pairs: patches.Pairs, out: Path, plan: Plan = PLAN, steps: int | None = None, **options: object) -> list[training.Step]:
+    return list(itertools.islice(training.train(fresh(), pairs, plan, out=out, every=3, **options), steps))  # type: ignore[arg-type]
+
+
+def weights_in(path: Path) -> dict[str, torch.Tensor]:
+    return dict(torch.load(path, weights_only=True))
+
+
+def test_pairs_are_what_imresize_makes(pairs: patches.Pairs, pictures: Path) -> None:
+    hr = np.asarray(Pillow.open(pictures / "0.png"))[:78, :96]
+    assert len(pairs) == 2
+    assert (pairs.image(1, 0) == hr).all()
+    for scale in (2, 3):
+        assert (pairs.image(scale, 0) == imresize(hr, scale=1 / scale)).all()
+
+
+def test_pairs_are_made_once(pictures: Path, cache: Path) -> None:
+    patches.prepare([pictures], (2,), cache=cache)
+    made = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
+    patches.prepare([pictures], (2,), cache=cache)
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == made
+
+
+def test_a_batch_is_a_function_of_its_seed(pairs: patches.Pairs) -> None:
+    first, again, other = (patches.batch(pairs, scale=3, size=4, patch=10, seed=(0, n)) for n in (1, 1, 2))
+    assert (first[0] == again[0]).all() and (first[1] == again[1]).all()
+    assert not (first[0] == other[0]).all()
+    assert first[0].shape == (4, 10, 10, 3)
+    assert first[1].shape == (4, 30, 30, 3)
+
+
+def test_lr_and_hr_patches_show_the_same(pairs: patches.Pairs) -> None:
+    """Away from the border, where it knows no neighbours, a shrunk HR patch is the LR patch, whatever way it was turned."""
+    lr, hr = patches.batch(pairs, scale=2, size=16, patch=16, seed=(3,))
+    for small, large in zip(lr, hr, strict=True):
+        assert np.abs(imresize(large, scale=0.5)[4:-4, 4:-4].astype(int) - small[4:-4, 4:-4]).max() <= 1
+
+
+def test_hdf5(tmp_path: Path, pictures: Path, cache: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="needs the extra srup[hdf5]")
+    hr = np.asarray(Pillow.open(pictures / "0.png"))
+    with h5py.File(tmp_path / "set.h5", "w") as file:
+        file.create_dataset("hr/0", data=hr)
+        file.create_dataset("lr/0", data=imresize(hr, scale=0.5))
+    made = patches.prepare([tmp_path / "set.h5"], (2,), cache=cache)
+    assert (made.image(1, 0) == hr).all()
+    assert (made.image(2, 0) == imresize(hr, scale=0.5)).all()
+    with pytest.raises(TrainingError, match="is not 4 times"):
+        patches.prepare([tmp_path / "set.h5"], (4,), cache=cache)
+
+
+def test_a_broken_image_is_left_out(pictures: Path, cache: Path) -> None:
+    (pictures / "broken.png").write_bytes((pictures / "0.png").read_bytes()[:300])
+    assert len(patches.prepare([pictures], (2,), cache=cache)) == 2
+
+
+def test_data_that_is_none(tmp_path: Path, cache: Path, pairs: patches.Pairs) -> None:
+    with pytest.raises(TrainingError, match="no such file"):
+        patches.prepare([tmp_path / "nowhere"], (2,), cache=cache)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match="no images"):
+        patches.prepare([tmp_path / "empty"], (2,), cache=cache)
+    with pytest.raises(TrainingError, match="smaller --patch"):
+        patches.batch(pairs, scale=2, size=1, patch=100, seed=(0,))
+
+
+@pytest.mark.parametrize("killed_after", [3, 5, 8])
+def test_resumed_is_undisturbed(pairs: patches.Pairs, tmp_path: Path, killed_after: int) -> None:
+    undisturbed = run(pairs, tmp_path / "a.pt")
+    run(pairs, tmp_path / "b.pt", steps=killed_after)
+    resumed = run(pairs, tmp_path / "b.pt")
+    assert resumed[0].number == killed_after // 3 * 3 + 1
+    assert [step.loss for step in resumed] == [step.loss for step in undisturbed[resumed[0].number - 1 :]]
+    for name, tensor in weights_in(tmp_path / "a.pt").items():
+        assert torch.equal(tensor, weights_in(tmp_path / "b.pt")[name])
+
+
+def test_another_plan_does_not_go_on(pairs: patches.Pairs, tmp_path: Path) -> None:
+    run(pairs, tmp_path / "a.pt", steps=3)
+    with pytest.raises(TrainingError, match="other batch, rate"):
+        run(pairs, tmp_path / "a.pt", Plan(scales=(2, 3), steps=9, batch=3, patch=12, wider=2, clip=1.0, rate=2e-3))
+
+
+def test_it_learns(pairs: patches.Pairs, tmp_path: Path, pictures: Path) -> None:
+    validation = training.Validation(sorted(pictures.iterdir()), (2,))
+    plan = Plan(scales=(2,), steps=240, batch=4, patch=16, rate=3e-3, decay=0.9)
+    steps = run(pairs, tmp_path / "a.pt", plan, validation=validation)
+    measured = [step.psnr[2] for step in steps if step.psnr]
+    assert measured[-1] > measured[0] + 2
+    assert sum(step.loss for step in steps[-10:]) < 0.5 * sum(step.loss for step in steps[:10])
+    network = fresh()
+    network.load_state_dict(weights_in(tmp_path / "a.pt"))
+    assert validation.psnr(network) == pytest.approx(max(measured), abs=1e-3)
+
+
+def test_a_teacher_is_imitated(pairs: patches.Pairs, tmp_path: Path) -> None:
+    """With the teacher's share at 1 the loss is the distance to the teacher: none, for one that is the pupil itself."""
+    plan = Plan(scales=(2,), steps=1, batch=2, patch=12, distil=1.0)
+    assert run(pairs, tmp_path / "a.pt", plan, teachers={2: fresh()})[0].loss == 0
+
+
+def test_a_loss_that_runs_away_is_an_error(pairs: patches.Pairs, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="smaller --rate"):
+        run(pairs, tmp_path / "a.pt", Plan(scales=(2,), steps=40, batch=2, patch=12, rate=1e12, loss="l2"))
+
+
+def test_branches_begin_as_nothing_and_merge() -> None:
+    plain, branched = fresh(), fresh()
+    branch(branched, 2)
+    image = torch.rand(1, 3, 9, 9)
+    assert torch.equal(plain(image), branched(image))
+    with torch.no_grad():
+        for name, tensor in branched.named_parameters():
+            if "squeeze" in name:
+                tensor.normal_()
+    assert not torch.allclose(plain(image), branched(image))
+    plain.load_state_dict(merged(branched, list(plain.state_dict())))
+    assert torch.allclose(plain(image), branched(image), atol=1e-5)
+
+
+def test_schedules() -> None:
+    rates = {s: [training.rate(Plan(scales=(2,), steps=100, schedule=s), step) for step in range(1, 101)] for s in training.SCHEDULES}
+    assert all(values[0] == 1e-3 and values == sorted(values, reverse=True) for values in rates.values())
+    assert rates["step"][-1] == 1e-3 / 8
+    assert rates["cosine"][-1] == pytest.approx(1e-5, rel=0.1)
+    assert math.isclose(rates["cosine"][50], 0.505e-3, rel_tol=1e-3)
+
+
+def test_every_network_of_a_fixed_scale_can_be_trained(pairs: patches.Pairs, tmp_path: Path) -> None:
+    for model in registry.MODELS:
+        if model.scale in (2, 3):
+            network = registry.build(model)
+            plan = Plan(scales=(model.scale,), steps=2, batch=1, patch=12, rate=1e-4)
+            losses = [step.loss for step in training.train(network, pairs, plan, out=tmp_path / f"{model.name}{model.scale}.pt")]
+            assert len(losses) == 2
