@@ -23,7 +23,7 @@ from srup.networks.stages import Stage
 
 Progress = Callable[[float, float], None]
 
-MEMORY = 4 << 30  # bytes of canvases kept in memory unless told otherwise
+MEMORY = 2 << 30  # bytes of canvases kept in memory unless told otherwise
 SMALLEST = 64  # the side at which a window is not halved any more
 SHAVE = 32  # pixels by which the paper's crops overlap
 

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 Progress = Callable[[float, float], None]
 
 TILINGS = ("exact", "acs")
-LARGEST = 512  # pixels a side of a window on a processor: speed is flat from about 192 on
+LARGEST = 384  # pixels a side of a window on a processor: speed is flat from about 192 on, what is held back grows
 WORKSPACE = 1 << 30  # bytes that a stage may take on a processor
 MAPS = 12  # of the widest layer's channels: about what a stage holds at once, with what the allocator keeps
 

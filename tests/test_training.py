@@ -161,9 +161,8 @@ def test_branches_begin_as_nothing_and_merge() -> None:
 
 
 def test_schedules() -> None:
-    rates = {
-        s: [training.rate(Plan(scales=(2,), steps=100, schedule=s), step) for step in range(1, 101)] for s in training.SCHEDULES
-    }
+    plans = {name: Plan(scales=(2,), steps=100, schedule=name) for name in training.SCHEDULES}
+    rates = {name: [training.rate(plan, step) for step in range(1, 101)] for name, plan in plans.items()}
     assert all(values[0] == 1e-3 and values == sorted(values, reverse=True) for values in rates.values())
     assert rates["step"][-1] == 1e-3 / 8
     assert rates["cosine"][-1] == pytest.approx(1e-5, rel=0.1)

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from srup import __version__
+from srup import __version__, memory
 from srup.errors import OutOfMemory, SrupError
 
 COMMANDS = {  # name → module under srup.cli, imported on use: `srup --help` must not wait for torch
@@ -42,6 +42,7 @@ def srup() -> None:
 
 
 def main() -> None:
+    memory.keep_freed()
     sys.exit(run(sys.argv[1:]))
 
 

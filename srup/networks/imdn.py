@@ -23,7 +23,7 @@ from srup.networks.stages import Network, Stage, local
 
 Activation = Callable[[Tensor], Tensor]
 
-leaky: Activation = partial(F.leaky_relu, negative_slope=0.05)
+leaky: Activation = partial(F.leaky_relu, negative_slope=0.05, inplace=True)  # only ever on a convolution's fresh result
 
 
 class Distillation(nn.Module):

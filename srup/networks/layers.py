@@ -23,8 +23,8 @@ class Shortcut(nn.Module):
 def mean_and_deviation(strips: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (1/N) of each channel of a map, N×C×1×1 both, from its strips in one pass.
 
-    In no less than float32, where squares do not overflow. Strips are joined as Chan, Golub, LeVeque: "Algorithms for computing the sample variance" (1983) join samples: their deviations
-    are taken around their own means, so that nothing cancels.
+    In no less than float32, where squares do not overflow. Strips are joined as Chan, Golub, LeVeque: "Algorithms for computing
+    the sample variance" (1983) join samples: their deviations are taken around their own means, so that nothing cancels.
     """
     count, mean, squares = 0, torch.zeros(()), torch.zeros(())
     for strip in strips:

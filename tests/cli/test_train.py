@@ -22,22 +22,8 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def command(pictures: Path, out: Path, *options: str) -> list[str]:
-    return [
-        "train",
-        "imdn-rtc",
-        str(pictures),
-        "-o",
-        str(out),
-        "--batch",
-        "2",
-        "--patch",
-        "16",
-        "--every",
-        "2",
-        "-d",
-        "cpu",
-        *options,
-    ]
+    small = ["--batch", "2", "--patch", "16", "--every", "2", "-d", "cpu"]
+    return ["train", "imdn-rtc", str(pictures), "-o", str(out), *small, *options]
 
 
 def test_trains_validates_and_draws(pictures: Path, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
