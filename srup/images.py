@@ -114,8 +114,11 @@ def _planes(image: Pillow.Image, name: str) -> tuple[Bytes, Bytes | None]:
 
 
 def to_pillow(image: Image) -> Pillow.Image:
+    """A Pillow image of mode L, LA, RGB or RGBA; profile, EXIF and density in its `info`."""
     planes = image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])
-    return Pillow.fromarray(np.ascontiguousarray(planes.squeeze(2) if planes.shape[2] == 1 else planes))
+    made = Pillow.fromarray(np.ascontiguousarray(planes.squeeze(2) if planes.shape[2] == 1 else planes))
+    made.info.update(_carried(image))
+    return made
 
 
 def format_of(path: Path) -> str:
@@ -148,9 +151,14 @@ def write_image(image: Image, path: str | Path, *, quality: int | None = None) -
         to_pillow(image).save(temporary, format_of(path).upper(), **options)
 
 
-def _options(image: Image, name: str, quality: int) -> dict[str, Any]:
+def _carried(image: Image) -> dict[str, Any]:
+    """What came with the image, in Pillow's words."""
     carried = {"icc_profile": image.icc, "exif": image.exif, "dpi": image.dpi}
-    options: dict[str, Any] = {key: value for key, value in carried.items() if value is not None}
+    return {key: value for key, value in carried.items() if value is not None}
+
+
+def _options(image: Image, name: str, quality: int) -> dict[str, Any]:
+    options = _carried(image)
     if name in ("jpeg", "webp", "avif"):
         options["quality"] = quality
     if name in ("jpeg", "avif"):

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from srup.resize import imresize
 log = logging.getLogger(__name__)
 
 Bytes = NDArray[np.uint8]
+Progress = Callable[[float, float], None]
+
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 HDF5 = (".h5", ".hdf5")
 
@@ -60,12 +62,15 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
     return found
 
 
-def prepare(sources: Sequence[Path], scales: Sequence[int], *, cache: Path) -> Pairs:
-    """The LR/HR pairs of the images in `sources`, made on first use and kept in `cache`. Raises TrainingError."""
+def prepare(sources: Sequence[Path], scales: Sequence[int], *, cache: Path, progress: Progress | None = None) -> Pairs:
+    """The LR/HR pairs of the images in `sources`, made on first use and kept in `cache`. Raises TrainingError.
+
+    `progress(done, total)` counts files.
+    """
     paths = find_images(sources)
     folder = cache / _key(paths, scales)
     if not (folder / "sides.json").exists():
-        _build(paths, scales, folder)
+        _build(paths, scales, folder, progress or (lambda done, total: None))
     sides = {int(scale): [(h, w) for h, w in rows] for scale, rows in json.loads((folder / "sides.json").read_text()).items()}
     planes = {scale: np.memmap(folder / f"x{scale}.bin", np.uint8, "r") for scale in sides}
     starts = {scale: [0, *np.cumsum([h * w * 3 for h, w in rows]).tolist()] for scale, rows in sides.items()}
@@ -77,16 +82,17 @@ def _key(paths: Sequence[Path], scales: Sequence[int]) -> str:
     return hashlib.sha256(json.dumps([facts, sorted(scales)]).encode()).hexdigest()[:16]
 
 
-def _build(paths: Sequence[Path], scales: Sequence[int], folder: Path) -> None:
+def _build(paths: Sequence[Path], scales: Sequence[int], folder: Path, progress: Progress) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     sides: dict[int, list[tuple[int, int]]] = {scale: [] for scale in (1, *scales)}
     files = {scale: (folder / f"x{scale}.bin").open("wb") for scale in sides}
     try:
-        for path in paths:
+        for done, path in enumerate(paths, 1):
             for versions in _versions(path, scales):
                 for scale, image in versions.items():
-                    files[scale].write(np.ascontiguousarray(image).tobytes())
+                    files[scale].write(image.tobytes())
                     sides[scale].append((image.shape[0], image.shape[1]))
+            progress(done, len(paths))
     finally:
         for file in files.values():
             file.close()

@@ -124,7 +124,7 @@ def _advance(
         held.append(runner.run(window))
         if not following:
             following = _canvases(held[0][0], state, memory)
-            lag = _lag(todo, stage.margin) if any(new in state and new.ours for new in _changed(following, held[0][0])) else 0
+            lag = _lag(todo, runner.margin) if any(new in state and new.ours for new in _changed(following, held[0][0])) else 0
         while len(held) > lag:
             _place(held.popleft(), following)
         progress(done, len(todo))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
@@ -43,7 +44,12 @@ def srup() -> None:
 
 def main() -> None:
     memory.keep_freed()
+    signal.signal(signal.SIGTERM, _terminated)
     sys.exit(run(sys.argv[1:]))
+
+
+def _terminated(number: int, _: object) -> None:
+    sys.exit(128 + number)  # an exception, so that unfinished files are removed on the way out
 
 
 def run(arguments: list[str]) -> int:

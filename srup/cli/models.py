@@ -16,8 +16,9 @@ from srup.registry import Model
 
 @click.group("models", invoke_without_command=True)
 @options.as_json
+@click.option("--markdown", is_flag=True, help="The table as in the README.")
 @click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
+def command(ctx: click.Context, as_json: bool, markdown: bool) -> None:
     """Show the networks; fetch, check and remove their weights.
 
     Multi-adds are for an output of 1280×720, PSNR is what the papers print for Set5 (Y).
@@ -29,20 +30,33 @@ def command(ctx: click.Context, as_json: bool) -> None:
         for model in registry.MODELS:
             click.echo(json.dumps(_facts(model)))
         return
-    columns = ("name", "scale", "parameters", "multi-adds", "Set5", "licence", "weights")
-    table = console.table(*columns, right=("parameters", "multi-adds", "Set5"))
+    if markdown:
+        click.echo(_markdown())
+        return
+    table = console.table(*COLUMNS, "weights", right=("parameters", "multi-adds", "Set5"))
     for model in registry.MODELS:
-        table.add_row(
-            model.name,
-            _scale(model),
-            f"{model.parameters / 1e3:,.0f} K",
-            f"{model.multi_adds:,.1f} G",
-            f"{model.published['Set5'][0]:.2f} dB" if "Set5" in model.published else "–",
-            model.licence,
-            _where(model),
-        )
+        table.add_row(*_cells(model), _where(model))
     console.out.print(table)
     console.out.print(f"\n[dim]Set5: as published, Y-PSNR. The default is {registry.DEFAULT}. More: srup models info NAME[/]")
+
+
+COLUMNS = ("name", "scale", "parameters", "multi-adds", "Set5", "licence")
+
+
+def _cells(model: Model) -> tuple[str, ...]:
+    return (
+        model.name,
+        _scale(model),
+        f"{model.parameters / 1e3:,.0f} K",
+        f"{model.multi_adds:,.1f} G",
+        f"{model.published['Set5'][0]:.2f} dB" if "Set5" in model.published else "–",
+        model.licence,
+    )
+
+
+def _markdown() -> str:
+    rows = [(*COLUMNS, "paper"), ("---",) * (len(COLUMNS) + 1), *((*_cells(model), model.paper) for model in registry.MODELS)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 @command.command("info")

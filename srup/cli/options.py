@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from srup.registry import DEFAULT
 
 
-class Tile(click.ParamType[int | str]):
-    name = "auto|none|N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        if value in ("auto", "none"):
-            return str(value)
-        if str(value).isdecimal() and int(value) >= 16:
-            return int(value)
-        raise click.BadParameter(f"{value!r} is neither auto, none nor a number of pixels from 16 on", ctx, param)
+def _tile(_: click.Context, __: click.Parameter, value: str) -> int | str:
+    if value in ("auto", "none"):
+        return value
+    if value.isdecimal() and int(value) >= 16:
+        return int(value)
+    raise click.BadParameter(f"{value!r} is neither auto, none nor a number of pixels from 16 on")
 
 
 model = click.option("-m", "--model", default=DEFAULT, show_default=True, metavar="NAME", help="Network (srup models lists them).")
 weights = click.option("--weights", type=click.Path(), metavar="FILE", help="A checkpoint of your own for the network.")
 tile = click.option(
-    "-t", "--tile", type=Tile(), default="auto", show_default=True, help="Side of the windows that a large image is computed in."
+    "-t",
+    "--tile",
+    default="auto",
+    show_default=True,
+    metavar="auto|none|N",
+    callback=_tile,
+    help="Side of the windows that a large image is computed in.",
 )
 tiling = click.option(
     "--tiling",

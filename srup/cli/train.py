@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -114,8 +114,8 @@ def command(
     log = output.with_name(f"{output.stem}.log.jsonl")
     _clear_or_keep(output, log, training.state_path(output), overwrite)
     validation = training.Validation(patches.find_images([validate]), plan.scales) if validate else None
-    with console.progress("shrinking the images"):
-        pairs = patches.prepare(data, plan.scales, cache=weights.cache() / "training")
+    with console.progress("shrinking the images") as progress:
+        pairs = patches.prepare(data, plan.scales, cache=weights.cache() / "training", progress=progress)
     made = _start(network, min(rows), start, seed)
     _introduce(network, plan, len(pairs), made, validation)
     run = training.train(
@@ -213,16 +213,20 @@ def _introduce(network: str, plan: Plan, images: int, made: Network, validation:
     scales = " ".join(f"×{scale}" for scale in plan.scales)
     console.err.print(f"{network} {scales}: {parameters:,} parameters, {images} images, {plan.steps:,} steps, {plan.precision}")
     if validation:
+        made.eval()
         for scale in plan.scales:
-            console.err.print(f"bicubic ×{scale}: {validation.bicubic(scale):.3f} dB")
+            before, bicubic = validation.psnr(made.at(scale)), validation.bicubic(scale)
+            console.err.print(f"×{scale}: bicubic {bicubic:.3f} dB, these first weights {before:.3f} dB")
 
 
 def _follow(run: Iterable[Step], plan: Plan, log: Path, as_json: bool) -> None:
     """Writes the log and shows progress; the loss is the mean since the line before."""
     started, first, losses = time.monotonic(), 0, []
-    with console.progress("training") as progress, log.open("a") as lines:
+    with console.progress("training") as progress, log.open("a+") as lines:
         for step in run:
-            first = first or step.number
+            if not first:
+                first = step.number
+                _forget(lines, first)
             losses.append(step.loss)
             progress(step.number, plan.steps)
             if step.psnr is None and step.number % 100 and step.number != plan.steps:
@@ -241,6 +245,14 @@ def _follow(run: Iterable[Step], plan: Plan, log: Path, as_json: bool) -> None:
                 click.echo(json.dumps(record))
             elif step.psnr or step.number == plan.steps or not step.number % 1000:
                 console.err.print(_line(record, plan.steps, step.number - first + 1, time.monotonic() - started))
+
+
+def _forget(lines: TextIO, first: int) -> None:
+    """Drops from the log what was done after the state that the run goes on from: it is done again."""
+    lines.seek(0)
+    kept = [line for line in lines if json.loads(line)["step"] < first]
+    lines.truncate(0)
+    lines.writelines(kept)
 
 
 def _line(record: dict[str, object], steps: int, done: int, seconds: float) -> str:

@@ -80,8 +80,11 @@ def command(
     for path in inputs:
         try:
             report = _upscale(path, place, loaded, quality, dry_run)
-        except (ImageError, OutOfMemory) as error:
+        except ImageError as error:
             report, failed = Report(str(path), error=str(error)), failed + 1
+        except (OutOfMemory, MemoryError) as error:
+            reason = str(error) or "the memory is full; take a smaller scale"
+            report, failed = Report(str(path), error=f"{path}: {reason}"), failed + 1
         _tell(report, as_json)
     return 1 if failed else 0
 

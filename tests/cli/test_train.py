@@ -54,6 +54,8 @@ def test_killed_and_resumed_is_undisturbed(pictures: Path, tmp_path: Path, cache
     for name, tensor in torch.load(killed, weights_only=True).items():
         assert torch.allclose(tensor, undisturbed[name], rtol=0, atol=1e-6), name
     assert not list(tmp_path.glob(".*.part"))
+    logged = [record["step"] for record in json_lines((tmp_path / "killed.log.jsonl").read_text())]
+    assert logged == sorted(set(logged)) == [60]
 
 
 def test_goes_on_from_other_weights(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,40 @@
+"""The README's picture: a detail of the drawn sample, enlarged by bicubic and by srup.
+
+`python -m tests.benchmarks.picture .github/picture.png`
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+import srup
+from srup.resize import imresize
+from tests.data.draw import draw
+
+SCALE = 4
+DETAIL = (50, 96, 146, 196)  # left, top, right, bottom in the small image
+LABEL = 36  # pixels
+
+
+def main() -> None:
+    small = np.asarray(draw(320, 240))
+    versions = {
+        "as it is": small.repeat(SCALE, 0).repeat(SCALE, 1),
+        "bicubic, 4 times": imresize(small, scale=SCALE),
+        "srup, 4 times": srup.load("lite", scale=SCALE)(small),
+    }
+    left, top, right, bottom = (side * SCALE for side in DETAIL)
+    sheet = Image.new("RGB", (len(versions) * (right - left) + 8 * (len(versions) - 1), bottom - top + LABEL), "white")
+    for number, (label, pixels) in enumerate(versions.items()):
+        x = number * (right - left + 8)
+        sheet.paste(Image.fromarray(pixels[top:bottom, left:right]), (x, LABEL))
+        ImageDraw.Draw(sheet).text((x + 4, 6), label, "#222222", ImageFont.load_default(20))
+    sheet.quantize(256).save(Path(sys.argv[1]), optimize=True)
+
+
+if __name__ == "__main__":
+    main()

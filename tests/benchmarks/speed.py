@@ -1,0 +1,47 @@
+"""Networks against one another on this machine, as srup runs them.
+
+`python -m tests.benchmarks.speed 4 lite imdn [--side 512] [--runs 7]`
+Interleaved in one process; medians in LR megapixels per second, and the ratio to the last network named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+from srup import memory
+
+memory.keep_freed()  # as `srup` does, before torch is imported
+
+import numpy as np  # noqa: E402
+
+import srup  # noqa: E402
+from tests.data.draw import draw  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("scale", type=int)
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--runs", type=int, default=7)
+    options = parser.parse_args()
+
+    image = np.asarray(draw(options.side, options.side))
+    upscalers = {name: srup.load(name, scale=options.scale, device="cpu") for name in options.models}
+    seconds: dict[str, list[float]] = {name: [] for name in upscalers}
+    for run in range(options.runs + 1):
+        for name, upscaler in upscalers.items():
+            started = time.perf_counter()
+            upscaler(image)
+            if run:  # the first warms up
+                seconds[name].append(time.perf_counter() - started)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    for name, median in medians.items():
+        rate, ratio = options.side**2 / 1e6 / median, medians[options.models[-1]] / median
+        print(f"{name:<10} ×{options.scale}  {median:.3f} s  {rate:.3f} LR MP/s  {ratio:.2f} times {options.models[-1]}")
+
+
+if __name__ == "__main__":
+    main()
