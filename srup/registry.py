@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srup import weights
-from srup.errors import ScaleError, UnknownModel, WeightsMismatch
+from srup.errors import ScaleError, UnknownModel, WeightsError, WeightsMismatch
 
 if TYPE_CHECKING:  # torch takes seconds to import: only what builds a network waits for it
     from torch import Tensor
@@ -34,7 +34,8 @@ class Model:
     `scale` 0 means any: the image is enlarged bicubically to its target and the network restores it there.
     `network` is "file:Class" under `srup.networks`, built with `options`. Without `urls` the weights travel in the package.
     `parameters` and `multi_adds` (in units of 1e9, for a 1280×720 output) are what `costs.cost` counts; a test compares them, so
-    that the table can be shown without importing torch. `published` is data set → (PSNR, SSIM), as `paper` prints them.
+    that the table can be shown without importing torch. What was never `released` needs a checkpoint of one's own. `published` is
+    data set → (PSNR, SSIM), as `paper` prints them.
     """
 
     name: str
@@ -47,132 +48,160 @@ class Model:
     licence: str
     paper: str
     urls: tuple[str, ...] = ()
-    options: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, float] = field(default_factory=dict)
     published: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     note: str = ""
+    released: bool = True
 
 
 def _github(repository: str, commit: str, path: str) -> tuple[str, ...]:
     return (f"https://raw.githubusercontent.com/{repository}/{commit}/{path}",)
 
 
-def _imdn_url(path: str) -> tuple[str, ...]:
+def _imdn(path: str) -> tuple[str, ...]:
     return _github("Zheng222/IMDN", "8f158e6a5ac9db6e5857d9159fd4a6c4214da574", f"checkpoints/{path}")
 
 
-IMDN_PAPER = "Hui et al., ACM MM 2019, https://arxiv.org/abs/1909.11856"
-LITE_PAPER = "srup's own, after MDSR: Lim et al., CVPRW 2017, https://arxiv.org/abs/1707.02921"
+def _lesrcnn(path: str) -> tuple[str, ...]:
+    return _github("hellloxiaotian/LESRCNN", "e3729ed3884cbaa67c1534a1ac9626c71d670d27", path)
 
+
+def _rdsrn(path: str) -> tuple[str, ...]:
+    return _github("HEEJOWOO/RDSRN-2022.01.ICCE", "924a90e2175cc4890c872ecbc045dcdf46be6d0c", f"weights/{path}")
+
+
+def _edsr(path: str) -> tuple[str, ...]:
+    return (f"https://cv.snu.ac.kr/research/EDSR/models/{path}",)
+
+
+def _dropbox(path: str) -> tuple[str, ...]:
+    return (f"https://www.dropbox.com/s/{path}?dl=1",)
+
+
+def _scores(*figures: float) -> dict[str, tuple[float, float]]:
+    """PSNR and SSIM on each of the four benchmark sets, in their usual order."""
+    return dict(zip(("Set5", "Set14", "BSD100", "Urban100"), zip(figures[::2], figures[1::2], strict=True), strict=False))
+
+
+LITE = "srup's own, after MDSR: Lim et al., CVPRW 2017, https://arxiv.org/abs/1707.02921"
+IMDN = "Hui et al., ACM MM 2019, https://arxiv.org/abs/1909.11856"
+NTIRE = "team 39 of the NTIRE 2022 challenge on efficient super-resolution, https://arxiv.org/abs/2205.05675"
+LESRCNN = "Tian et al., Knowledge-Based Systems 2020, https://arxiv.org/abs/2007.04344"
+EDSR = "Lim et al., CVPRW 2017, https://arxiv.org/abs/1707.02921"
+RDN = "Zhang et al., CVPR 2018, https://arxiv.org/abs/1802.08797"
+RFDN = "Liu et al., AIM 2020, https://arxiv.org/abs/2009.11551"
+RDCAB = "RDCAB-RecursiveSRNet, Woo et al., IPIU 2021, https://github.com/HEEJOWOO"
+RDSRN = "Woo et al., ICCE 2022, https://github.com/HEEJOWOO"
+
+UNKNOWN = "none stated"
+FULL = {"channels": 256, "blocks": 32, "factor": 0.1}  # of EDSR; without it, the baseline
+
+# fmt: off
 MODELS = (
-    *(
-        Model(
-            name="lite",
-            scale=scale,
-            network="lite:Lite",
-            options={"scale": scale},
-            file="lite.pt",
-            digest="",
-            parameters=291_111,
-            multi_adds=multi_adds,
-            licence="MIT",
-            paper=LITE_PAPER,
-        )
-        for scale, multi_adds in ((2, 58.8), (3, 26.8), (4, 15.6))
-    ),
-    Model(
-        name="imdn",
-        scale=2,
-        network="imdn:IMDN",
-        options={"scale": 2},
-        file="imdn_x2.pth",
-        urls=_imdn_url("IMDN_x2.pth"),
-        digest="sha256:740b39653592bd3f49955a21cd9e16f2d37f2c413368cc09327601b8fbe42ce1",
-        parameters=694_404,
-        multi_adds=159.6,
-        licence="none stated",
-        paper=IMDN_PAPER,
-        published={"Set5": (38.00, 0.9605), "Set14": (33.63, 0.9177), "BSD100": (32.19, 0.8996), "Urban100": (32.17, 0.9283)},
-    ),
-    Model(
-        name="imdn",
-        scale=3,
-        network="imdn:IMDN",
-        options={"scale": 3},
-        file="imdn_x3.pth",
-        urls=_imdn_url("IMDN_x3.pth"),
-        digest="sha256:11b1716a19bc16e5e353e1db798d476169338e631eb170c82d765559888cb028",
-        parameters=703_059,
-        multi_adds=71.9,
-        licence="none stated",
-        paper=IMDN_PAPER,
-        published={"Set5": (34.36, 0.9270), "Set14": (30.32, 0.8417), "BSD100": (29.09, 0.8046), "Urban100": (28.17, 0.8519)},
-    ),
-    Model(
-        name="imdn",
-        scale=4,
-        network="imdn:IMDN",
-        options={"scale": 4},
-        file="imdn_x4.pth",
-        urls=_imdn_url("IMDN_x4.pth"),
-        digest="sha256:e660c38221147217a136debeb99eb304d62d9c0f73ac421ed66281b619719714",
-        parameters=715_176,
-        multi_adds=41.1,
-        licence="none stated",
-        paper=IMDN_PAPER,
-        published={"Set5": (32.21, 0.8948), "Set14": (28.58, 0.7811), "BSD100": (27.56, 0.7353), "Urban100": (26.04, 0.7838)},
-    ),
-    Model(
-        name="imdn-as",
-        scale=0,
-        network="imdn:IMDN_AS",
-        file="imdn_as.pth",
-        urls=_imdn_url("IMDN_AS.pth"),
-        digest="sha256:3cbddf7635581a5a1eab501b18081e7825dcdfd53a1a7670e1e571515eae76ff",
-        parameters=752_104,
-        multi_adds=43.3,
-        licence="none stated",
-        paper=IMDN_PAPER,
-        note="for real photographs; on images that were shrunk bicubically it scores below bicubic",
-    ),
-    Model(
-        name="imdn-rtc",
-        scale=2,
-        network="imdn:IMDN_RTC",
-        file="imdn_rtc.pth",
-        urls=_imdn_url("model_RTC.pth"),
-        digest="sha256:5696ca25971477a93f2a3f3b235039e30afefff1bb560efdc48c0f880635a2ab",
-        parameters=20_190,
-        multi_adds=4.6,
-        licence="none stated",
-        paper=IMDN_PAPER,
-    ),
-    Model(
-        name="imdn-rte",
-        scale=2,
-        network="imdn:IMDN_RTE",
-        file="imdn_rte.pth",
-        urls=_imdn_url("model_RTE.pth"),
-        digest="sha256:4f5df6feb541d3904e1bceb9d7444bde3a8068d91c22941f4c83247663081c7d",
-        parameters=89_748,
-        multi_adds=5.3,
-        licence="none stated",
-        paper=IMDN_PAPER,
-        note="trained on noisy input: it smooths",
-    ),
-    Model(
-        name="imdn-plus",
-        scale=4,
-        network="imdn:IMDN_Plus",
-        file="imdn_plus_x4.pth",
-        urls=_github("ofsoundof/NTIRE2022_ESR", "e95ba4a4916bb13d6348f7ee172827e2452e8a31", "model_zoo/team39_imdn_plus.pth"),
-        digest="sha256:0051dcbeb82684fef3981eff81df86bb167b8f9602323fa37f82f8c5566ff5a9",
-        parameters=275_844,
-        multi_adds=15.9,
-        licence="MIT",
-        paper="team 39 of the NTIRE 2022 efficient super-resolution challenge, https://arxiv.org/abs/2205.05675",
-        published={"Set5": (32.11, 0.8934), "Set14": (28.63, 0.7823), "BSD100": (27.58, 0.7358), "Urban100": (26.10, 0.7846)},
-    ),
+    Model("lite", 2, "lite:Lite", "lite.pt", "", 291_111, 58.8, "MIT", LITE, options={"scale": 2}),
+    Model("lite", 3, "lite:Lite", "lite.pt", "", 291_111, 26.8, "MIT", LITE, options={"scale": 3}),
+    Model("lite", 4, "lite:Lite", "lite.pt", "", 291_111, 15.6, "MIT", LITE, options={"scale": 4}),
+    Model("imdn", 2, "imdn:IMDN", "imdn_x2.pth",
+          "sha256:740b39653592bd3f49955a21cd9e16f2d37f2c413368cc09327601b8fbe42ce1", 694_404, 159.6, UNKNOWN, IMDN,
+          _imdn("IMDN_x2.pth"), {"scale": 2}, _scores(38.00, .9605, 33.63, .9177, 32.19, .8996, 32.17, .9283)),
+    Model("imdn", 3, "imdn:IMDN", "imdn_x3.pth",
+          "sha256:11b1716a19bc16e5e353e1db798d476169338e631eb170c82d765559888cb028", 703_059, 71.9, UNKNOWN, IMDN,
+          _imdn("IMDN_x3.pth"), {"scale": 3}, _scores(34.36, .9270, 30.32, .8417, 29.09, .8046, 28.17, .8519)),
+    Model("imdn", 4, "imdn:IMDN", "imdn_x4.pth",
+          "sha256:e660c38221147217a136debeb99eb304d62d9c0f73ac421ed66281b619719714", 715_176, 41.1, UNKNOWN, IMDN,
+          _imdn("IMDN_x4.pth"), {"scale": 4}, _scores(32.21, .8948, 28.58, .7811, 27.56, .7353, 26.04, .7838)),
+    Model("imdn-as", 0, "imdn:IMDN_AS", "imdn_as.pth",
+          "sha256:3cbddf7635581a5a1eab501b18081e7825dcdfd53a1a7670e1e571515eae76ff", 752_104, 43.3, UNKNOWN, IMDN,
+          _imdn("IMDN_AS.pth"), note="for real photographs; on images that were shrunk bicubically it scores below bicubic"),
+    Model("imdn-rtc", 2, "imdn:IMDN_RTC", "imdn_rtc.pth",
+          "sha256:5696ca25971477a93f2a3f3b235039e30afefff1bb560efdc48c0f880635a2ab", 20_190, 4.6, UNKNOWN, IMDN,
+          _imdn("model_RTC.pth")),
+    Model("imdn-rte", 2, "imdn:IMDN_RTE", "imdn_rte.pth",
+          "sha256:4f5df6feb541d3904e1bceb9d7444bde3a8068d91c22941f4c83247663081c7d", 89_748, 5.3, UNKNOWN, IMDN,
+          _imdn("model_RTE.pth"), note="trained on noisy input: it smooths"),
+    Model("imdn-plus", 4, "imdn:IMDN_Plus", "imdn_plus_x4.pth",
+          "sha256:0051dcbeb82684fef3981eff81df86bb167b8f9602323fa37f82f8c5566ff5a9", 275_844, 15.9, "MIT", NTIRE,
+          _github("ofsoundof/NTIRE2022_ESR", "e95ba4a4916bb13d6348f7ee172827e2452e8a31", "model_zoo/team39_imdn_plus.pth"),
+          published=_scores(32.11, .8934, 28.63, .7823, 27.58, .7358, 26.10, .7846)),
+    Model("lesrcnn", 2, "lesrcnn:LESRCNN", "lesrcnn_x2.pth",
+          "sha256:66b4b2ddb268486f78a3d49758a016417e64f602ef963667b5ce34039200bcde", 626_328, 281.3, UNKNOWN, LESRCNN,
+          _lesrcnn("x2/lesrcnn_x2.pth"), {"scale": 2}, _scores(37.65, .9586, 33.32, .9148, 31.95, .8964, 31.45, .9206)),
+    Model("lesrcnn", 3, "lesrcnn:LESRCNN", "lesrcnn_x3.pth",
+          "sha256:95cbabcbd243e5582118d3bba44fd751a80dd19a291d5f3b1ebd7c9b3b61346a", 810_968, 239.4, UNKNOWN, LESRCNN,
+          _lesrcnn("x3/lesrcnn_x3.pth"), {"scale": 3}, _scores(33.93, .9231, 30.12, .8380, 28.91, .8005, 27.70, .8415)),
+    Model("lesrcnn", 4, "lesrcnn:LESRCNN", "lesrcnn_x4.pth",
+          "sha256:1de9d0e1b1817de43fba3ce9c4b966fd8cde81e160d7432a844d6a2296f90cbc", 774_040, 241.4, UNKNOWN, LESRCNN,
+          _lesrcnn("x4/lesrcnn_x4.pth"), {"scale": 4}, _scores(31.88, .8903, 28.44, .7772, 27.45, .7313, 25.77, .7732)),
+    Model("lesrcnn-m", 2, "lesrcnn:LESRCNN_M", "lesrcnn_m.pth", "", 1_254_104, 281.3, UNKNOWN, LESRCNN,
+          options={"scale": 2}, released=False),
+    Model("lesrcnn-m", 3, "lesrcnn:LESRCNN_M", "lesrcnn_m.pth", "", 1_254_104, 239.4, UNKNOWN, LESRCNN,
+          options={"scale": 3}, released=False),
+    Model("lesrcnn-m", 4, "lesrcnn:LESRCNN_M", "lesrcnn_m.pth", "", 1_254_104, 241.4, UNKNOWN, LESRCNN,
+          options={"scale": 4}, released=False),
+    Model("edsr-baseline", 2, "edsr:EDSR", "edsr_baseline_x2.pt",
+          "sha256:1bc9523228fdc3b0a5ddb0d7062001e22b31bbb398ae09cfdefb97e8ee06e171", 1_369_883, 316.7, UNKNOWN, EDSR,
+          _edsr("edsr_baseline_x2-1bc95232.pt"), {"scale": 2},
+          _scores(37.99, .9604, 33.57, .9175, 32.16, .8994, 31.98, .9272)),
+    Model("edsr-baseline", 3, "edsr:EDSR", "edsr_baseline_x3.pt",
+          "sha256:abf2a44e7a137228efa42a4264a23e12603168d43ac7596b1adef40c649b9240", 1_554_523, 160.6, UNKNOWN, EDSR,
+          _edsr("edsr_baseline_x3-abf2a44e.pt"), {"scale": 3},
+          _scores(34.37, .9270, 30.28, .8417, 29.09, .8052, 28.15, .8527)),
+    Model("edsr-baseline", 4, "edsr:EDSR", "edsr_baseline_x4.pt",
+          "sha256:6b446fab734f4de74448d2fd1f3f990f5bae726e49dc7eff2ae9cefe444a1723", 1_517_595, 114.3, UNKNOWN, EDSR,
+          _edsr("edsr_baseline_x4-6b446fab.pt"), {"scale": 4},
+          _scores(32.09, .8938, 28.58, .7813, 27.57, .7357, 26.04, .7849)),
+    Model("edsr", 2, "edsr:EDSR", "edsr_x2.pt", "sha256:0edfb8a3", 40_729_627, 9386.4, UNKNOWN, EDSR,
+          _edsr("edsr_x2-0edfb8a3.pt"), {"scale": 2, **FULL},
+          _scores(38.11, .9602, 33.92, .9195, 32.32, .9013, 32.93, .9351)),
+    Model("edsr", 3, "edsr:EDSR", "edsr_x3.pt", "sha256:ea3ef2c6", 43_680_027, 4480.7, UNKNOWN, EDSR,
+          _edsr("edsr_x3-ea3ef2c6.pt"), {"scale": 3, **FULL},
+          _scores(34.65, .9280, 30.52, .8462, 29.25, .8093, 28.80, .8653)),
+    Model("edsr", 4, "edsr:EDSR", "edsr_x4.pt", "sha256:4f62e9ef", 43_089_947, 2895.0, UNKNOWN, EDSR,
+          _edsr("edsr_x4-4f62e9ef.pt"), {"scale": 4, **FULL},
+          _scores(32.46, .8968, 28.80, .7876, 27.71, .7420, 26.64, .8033)),
+    *(Model("mdsr-baseline", scale, "edsr:MDSR", "mdsr_baseline.pt",
+            "sha256:a00cab12f80c2a7cf0a15c3b9fcae3cfe9273121e8942692303e5010d1dca5ef", 3_227_227, multi_adds, UNKNOWN, EDSR,
+            _edsr("mdsr_baseline-a00cab12.pt"), {"scale": scale})
+      for scale, multi_adds in ((2, 410.6), (3, 202.4), (4, 137.8))),
+    *(Model("mdsr", scale, "edsr:MDSR", "mdsr.pt", "sha256:4a78bedf", 7_954_011, multi_adds, UNKNOWN, EDSR,
+            _edsr("mdsr-4a78bedf.pt"), {"scale": scale, "blocks": 80}, published)
+      for scale, multi_adds, published in (
+          (2, 1497.8, _scores(38.11, .9602, 33.85, .9198, 32.29, .9007, 32.84, .9347)),
+          (3, 686.0, _scores(34.66, .9280, 30.44, .8452, 29.25, .8091, 28.79, .8655)),
+          (4, 409.6, _scores(32.50, .8973, 28.72, .7857, 27.72, .7418, 26.67, .8041)))),
+    Model("rdcab", 4, "rdcab:RDCABNet", "rdcab_x4.pth", "", 2_111_783, 769.2, UNKNOWN, RDCAB, released=False),
+    Model("rdcab-split", 4, "rdcab:RDCABSplit", "rdcab_split_x4.pth",
+          "git:b8913a6cbf46155b533203cba1a7a764c5394e63", 1_218_677, 568.8, UNKNOWN, RDCAB,
+          _github("HEEJOWOO/RDCAB-RecursivSRNet-Split-Version-", "198dbaaa1b1d5e45aacc6a2da19136bda50cc125", "weights/x4.pth")),
+    Model("rfdn", 2, "rfdn:RFDN", "rfdn_x2.pth", "", 417_212, 91.6, "MIT", RFDN, options={"scale": 2}, released=False),
+    Model("rfdn", 3, "rfdn:RFDN", "rfdn_x3.pth", "", 423_977, 41.4, "MIT", RFDN, options={"scale": 3}, released=False),
+    Model("rfdn", 4, "rfdn:RFDN", "rfdn_aim_x4.pth",
+          "sha256:11af8ec8ebd68689e90ef1e29044f9804c72d3bd9f7573820b7b26035782760c", 433_448, 23.8, "MIT", RFDN,
+          _github("njulj/RFDN", "7cf4e25b6633e81fd7e26891aeee2baca4f8f927", "trained_model/RFDN_AIM.pth"), {"scale": 4},
+          note="the checkpoint of the AIM 2020 challenge"),
+    Model("rdn", 2, "rdn:RDN", "rdn_x2.pth",
+          "sha256:599ef5810044ad443198691ee430c7de835559e5f81b69fa87d5bb52f0fae1ed", 22_123_395, 5096.6, UNKNOWN, RDN,
+          _dropbox("pd52pkmaik1ri0h/rdn_x2.pth"), {"scale": 2},
+          _scores(38.24, .9614, 34.01, .9212, 32.34, .9017, 32.89, .9353)),
+    Model("rdn", 3, "rdn:RDN", "rdn_x3.pth",
+          "sha256:c771ae262f480874e39811419ff330b562db87d632a7875c3c62cdd71541c343", 22_308_035, 2286.7, UNKNOWN, RDN,
+          _dropbox("56topxdwm6rakwd/rdn_x3.pth"), {"scale": 3},
+          _scores(34.71, .9296, 30.57, .8468, 29.26, .8093, 28.80, .8653)),
+    Model("rdn", 4, "rdn:RDN", "rdn_x4.pth",
+          "sha256:6031ad7ee6777bccf7fb53a3da01ff3158040a0284c57bb935d27799cca9c63b", 22_271_107, 1309.3, UNKNOWN, RDN,
+          _dropbox("yphiyivb1v7jya2/rdn_x4.pth"), {"scale": 4},
+          _scores(32.47, .8990, 28.81, .7871, 27.72, .7419, 26.61, .8028)),
+    Model("rdsrn", 2, "rdsrn:RDSRN", "rdsrn_x2.pth",
+          "sha256:865fca078bef97ed31e546f012c14938dd3b758474b7f5aaf2a42f006e15ae20", 645_516, 431.7, "MIT", RDSRN,
+          _rdsrn("x2.pth"), {"scale": 2}),
+    Model("rdsrn", 3, "rdsrn:RDSRN", "rdsrn_x3.pth",
+          "sha256:372aed83b5984de7e4ad0a1370e76892cafd4f378e64c7901a9efa9c84838cbe", 691_756, 216.1, "MIT", RDSRN,
+          _rdsrn("x3.pth"), {"scale": 3}),
+    Model("rdsrn", 4, "rdsrn:RDSRN", "rdsrn_x4.pth",
+          "sha256:beeada875cb696fe53f1384a6842c7e5aa9e3ea68de841d91395df017d503694", 682_508, 142.5, "MIT", RDSRN,
+          _rdsrn("x4.pth"), {"scale": 4}),
 )
+# fmt: on
 
 
 def names() -> list[str]:
@@ -189,12 +218,15 @@ def find(name: str) -> dict[int, Model]:
     return rows
 
 
-def route(name: str, scale: float) -> tuple[Model, ...]:
+def route(name: str, scale: float, *, own_weights: bool = False) -> tuple[Model, ...]:
     """The rows to run one after the other for an enlargement of at least `scale`: the least that suffices, in the fewest steps.
 
-    A model of any scale is its own route. Raises UnknownModel, ScaleError.
+    A model of any scale is its own route. Scales that were never released count only with `own_weights`, or where there are no
+    others. Raises UnknownModel, ScaleError.
     """
     rows = find(name)
+    if not own_weights and any(row.released for row in rows.values()):
+        rows = {native: row for native, row in rows.items() if row.released}
     if not SMALLEST_SCALE <= scale <= LARGEST_SCALE:
         raise ScaleError(f"scale {scale:g} is out of range: srup enlarges {SMALLEST_SCALE} to {LARGEST_SCALE} times")
     if 0 in rows:
@@ -218,16 +250,23 @@ def build(model: Model) -> Network:
     return network.eval()
 
 
+def packaged(model: Model) -> bool:
+    """Whether the weights travel in the package."""
+    return model.released and not model.urls
+
+
 def weights_file(model: Model, *, progress: weights.Progress | None = None) -> Path:
     """The verified weights of a row: from the package, the cache, or else downloaded. Raises WeightsError."""
-    if not model.urls:
+    if not model.released:
+        raise WeightsError(f"no weights were ever released for {model.name} ×{model.scale}; give a checkpoint with --weights FILE")
+    if packaged(model):
         return Path(str(resources.files("srup.networks") / model.file))
     return weights.fetch(model.file, urls=model.urls, digest=model.digest, progress=progress)
 
 
 def load_weights(network: Network, path: str | Path) -> Network:
     """The network with the tensors of a checkpoint. Raises WeightsMismatch naming the first tensor that does not fit."""
-    tensors = _tensors(Path(path))
+    tensors = _adapted(network, _tensors(Path(path)))
     own = network.state_dict()
     missing = [name for name in own if name not in tensors]
     unexpected = [name for name in tensors if name not in own]
@@ -246,10 +285,17 @@ def load_weights(network: Network, path: str | Path) -> Network:
     return network
 
 
+def _adapted(network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as the network has them, by the `adapt` of its file if there is one."""
+    adapt = getattr(importlib.import_module(type(network).__module__), "adapt", None)
+    return adapt(tensors) if adapt else tensors
+
+
 def load_what_fits(network: Network, path: str | Path) -> list[str]:
     """Loads the tensors of a checkpoint whose name and shape the network has; the names of its own that got nothing."""
     own = network.state_dict()
-    fitting = {name: tensor for name, tensor in _tensors(Path(path)).items() if name in own and tensor.shape == own[name].shape}
+    tensors = _adapted(network, _tensors(Path(path)))
+    fitting = {name: tensor for name, tensor in tensors.items() if name in own and tensor.shape == own[name].shape}
     if not fitting:
         raise WeightsMismatch(f"{path} has no tensor that fits; is it of another network?")
     network.load_state_dict(fitting, strict=False)

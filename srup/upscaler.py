@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch import Tensor, nn
 
-from srup import engines, memory, registry
+from srup import costs, engines, memory, registry
 from srup.engines.pytorch import pick_device
 from srup.errors import UsageError
 from srup.images import Image, bled, from_pillow, read_image, to_pillow
@@ -32,8 +32,8 @@ Progress = Callable[[float, float], None]
 
 TILINGS = ("exact", "acs")
 LARGEST = 384  # pixels a side of a window on a processor: speed is flat from about 192 on, what is held back grows
-WORKSPACE = 1 << 30  # bytes that a stage may take on a processor
-MAPS = 12  # of the widest layer's channels: about what a stage holds at once, with what the allocator keeps
+WORKSPACE = 2 << 30  # bytes that a stage may take on a processor
+MAPS = 8  # like the largest one: about what a stage holds at once, with what the allocator keeps
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def load(
         raise UsageError(f"tiling {tiling!r} is neither of {' and '.join(TILINGS)}")
     if not (tile in ("auto", "none") or (isinstance(tile, int) and tile >= 1)):
         raise UsageError(f"tile {tile!r} is neither auto, none nor a number of pixels")
-    models = registry.route(name, scale)
+    models = registry.route(name, scale, own_weights=weights is not None)
     if weights is not None and len(models) > 1:
         raise UsageError(f"--weights holds one network, and ×{scale:g} takes {len(models)} with {name}; ask for a smaller scale")
     where = pick_device(device)
@@ -162,15 +162,14 @@ def _network(model: Model, weights: str | Path | None, progress: DownloadProgres
     return registry.load_weights(registry.build(model), path)
 
 
-def window_size(network: nn.Module, tile: int | str, device: torch.device) -> int | None:
+def window_size(network: Network, tile: int | str, device: torch.device) -> int | None:
     """The side of a window in pixels: as told, or the largest that a share of the free memory allows; None for one window."""
     if tile == "none":
         return None
     if isinstance(tile, int):
         return tile
-    widest = max(module.out_channels for module in network.modules() if isinstance(module, nn.Conv2d))
     share = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else min(memory.available() // 8, WORKSPACE)
-    side = math.isqrt(share // (widest * 4 * MAPS)) // 32 * 32
+    side = math.isqrt(int(share / (costs.largest_map(network) * 4 * MAPS))) // 32 * 32
     return max(SMALLEST, side if device.type == "cuda" else min(side, LARGEST))
 
 

@@ -51,13 +51,15 @@ def sources(file: str, urls: tuple[str, ...]) -> list[str]:
 
 
 def matches(path: Path, digest: str) -> bool:
-    """Whether the file's bytes are those of `digest`, "sha256:" and 64 hexadecimal digits."""
-    algorithm, _, expected = digest.partition(":")
-    state = hashlib.new(algorithm)
+    """Whether the file's bytes are those of `digest`: "sha256:" and 64 hexadecimal digits, or the first of them where only those
+    are published, or "git:" and the 40 digits that git calls a file's content by (SHA-1 of "blob LENGTH", a zero and the bytes).
+    """
+    kind, _, expected = digest.partition(":")
+    state = hashlib.sha1(f"blob {path.stat().st_size}\0".encode()) if kind == "git" else hashlib.new(kind)
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             state.update(chunk)
-    return state.hexdigest() == expected
+    return state.hexdigest().startswith(expected)
 
 
 def fetch(

@@ -14,9 +14,9 @@ LAYERS = (  # lowest first; a folder stands for all its files
     ("errors", "memory"),
     ("files",),
     ("networks.stages", "images", "resize", "metrics", "weights", "sizes", "canvas", "curve"),
-    ("networks",),
+    ("networks", "costs"),
     ("tiling", "registry", "engines"),
-    ("upscaler", "costs", "patches"),
+    ("upscaler", "patches"),
     ("training",),
     ("cli",),
 )

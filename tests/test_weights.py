@@ -203,6 +203,17 @@ def test_damage_in_the_cache_is_noticed_and_mended(server: Server, cache: Path) 
     assert fetch(server).read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize(
+    "digest",
+    [DIGEST, DIGEST[: len("sha256:") + 8], "git:" + hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest()],
+)
+def test_what_bytes_are_known_by(tmp_path: Path, digest: str) -> None:
+    (tmp_path / "right").write_bytes(CONTENT)
+    (tmp_path / "wrong").write_bytes(CONTENT[1:])
+    assert weights.matches(tmp_path / "right", digest)
+    assert not weights.matches(tmp_path / "wrong", digest)
+
+
 def test_a_cache_that_cannot_be_written(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("SRUP_CACHE", str(tmp_path / "file"))

@@ -21,7 +21,8 @@ from srup.registry import Model
 def command(ctx: click.Context, as_json: bool, markdown: bool) -> None:
     """Show the networks; fetch, check and remove their weights.
 
-    Multi-adds are for an output of 1280×720, PSNR is what the papers print for Set5 (Y).
+    Parameters and multi-adds (for an output of 1280×720) are those of the largest scale; PSNR is what the papers print for
+    Set5 (Y), scale by scale.
     """
     console.start_logging(False)
     if ctx.invoked_subcommand is not None:
@@ -34,28 +35,39 @@ def command(ctx: click.Context, as_json: bool, markdown: bool) -> None:
         click.echo(_markdown())
         return
     table = console.table(*COLUMNS, "weights", right=("parameters", "multi-adds", "Set5"))
-    for model in registry.MODELS:
-        table.add_row(*_cells(model), _where(model))
+    for name in registry.names():
+        rows = list(registry.find(name).values())
+        table.add_row(*_cells(rows), _state(rows))
     console.out.print(table)
-    console.out.print(f"\n[dim]Set5: as published, Y-PSNR. The default is {registry.DEFAULT}. More: srup models info NAME[/]")
+    console.out.print(f"\n[dim]Set5: Y-PSNR as published. The default is {registry.DEFAULT}. More: srup models info NAME[/]")
 
 
-COLUMNS = ("name", "scale", "parameters", "multi-adds", "Set5", "licence")
+COLUMNS = ("name", "scales", "parameters", "multi-adds", "Set5", "licence")
 
 
-def _cells(model: Model) -> tuple[str, ...]:
+def _cells(rows: list[Model]) -> tuple[str, ...]:
+    """What the table says of a name's rows, the largest scale last."""
+    published = [f"{row.published['Set5'][0]:.2f}" for row in rows if "Set5" in row.published]
     return (
-        model.name,
-        _scale(model),
-        f"{model.parameters / 1e3:,.0f} K",
-        f"{model.multi_adds:,.1f} G",
-        f"{model.published['Set5'][0]:.2f} dB" if "Set5" in model.published else "–",
-        model.licence,
+        rows[0].name,
+        " ".join(_scale(row) for row in rows),
+        f"{rows[-1].parameters / 1e3:,.0f} K",
+        f"{rows[-1].multi_adds:,.1f} G",
+        " / ".join(published) or "–",
+        rows[0].licence,
     )
 
 
+def _state(rows: list[Model]) -> str:
+    """Where the weights of a name's rows are; scales that were never released count only where there are no others."""
+    states = {_scale(row): _where(row) for row in [row for row in rows if row.released] or rows}
+    alike = len(set(states.values())) == 1 and len(states) == len(rows)
+    return next(iter(states.values())) if alike else ", ".join(f"{scale} {state}" for scale, state in states.items())
+
+
 def _markdown() -> str:
-    rows = [(*COLUMNS, "paper"), ("---",) * (len(COLUMNS) + 1), *((*_cells(model), model.paper) for model in registry.MODELS)]
+    tables = [list(registry.find(name).values()) for name in registry.names()]
+    rows = [(*COLUMNS, "paper"), ("---",) * (len(COLUMNS) + 1), *((*_cells(table), table[0].paper) for table in tables)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -139,7 +151,7 @@ def _chosen(names: tuple[str, ...], everything: bool) -> list[Model]:
 
 
 def _path(model: Model) -> Path:
-    return weights.path_of(model.file) if model.urls else registry.weights_file(model)
+    return registry.weights_file(model) if registry.packaged(model) else weights.path_of(model.file)
 
 
 def _scale(model: Model) -> str:
@@ -147,7 +159,9 @@ def _scale(model: Model) -> str:
 
 
 def _where(model: Model) -> str:
-    if not model.urls:
+    if not model.released:
+        return "never released"
+    if registry.packaged(model):
         return "in srup"
     return "cached" if weights.path_of(model.file).exists() else "to fetch"
 

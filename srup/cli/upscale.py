@@ -144,7 +144,7 @@ class Loaded:
         self.ready: dict[tuple[str, ...], Upscaler] = {}
 
     def route(self, scale: float) -> tuple[registry.Model, ...]:
-        return registry.route(self.model, scale)
+        return registry.route(self.model, scale, own_weights=self.weights is not None)
 
     def upscaler(self, scale: float) -> Upscaler:
         from srup.upscaler import load

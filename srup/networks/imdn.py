@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srup.networks.layers import Shortcut, mean_and_deviation
+from srup.networks.layers import Shortcut, channel_attention, contrast, share
 from srup.networks.stages import Network, Stage, local
 
 Activation = Callable[[Tensor], Tensor]
@@ -66,19 +66,12 @@ class Distillation(nn.Module):
 class CCA(nn.Module):
     """Contrast-aware channel attention: a factor per channel from its deviation and mean over the whole map."""
 
-    def __init__(self, channels: int = 64, reduction: int = 16) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.conv_du = nn.Sequential(
-            nn.Conv2d(channels, channels // reduction, 1),
-            nn.ReLU(),
-            nn.Conv2d(channels // reduction, channels, 1),
-            nn.Sigmoid(),
-        )
+        self.conv_du = channel_attention(64, 4)
 
     def forward(self, strips: Iterable[Tensor]) -> Tensor:
-        mean, deviation = mean_and_deviation(strips)
-        factors: Tensor = self.conv_du(deviation + mean)
-        return factors
+        return contrast(self.conv_du, strips)
 
 
 class IMDB(Distillation):
@@ -148,9 +141,7 @@ class IMDN(Network):
         source, *carried, distilled = state
         total, x = carried or (None, self._features(source))
         x = self.blocks[number].fuse(distilled * factors) + x
-        c = cast(nn.Conv2d, self.c[0])
-        share = F.conv2d(x, c.weight[:, 64 * number : 64 * (number + 1)], None if number else c.bias)
-        return share if total is None else total + share, x
+        return share(cast(nn.Conv2d, self.c[0]), number, x, total), x
 
 
 class IMDN_AS(IMDN):

@@ -9,10 +9,11 @@ from srup.registry import MODELS, names
 from tests.conftest import json_lines
 
 
-def test_the_table_shows_every_network(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_shows_every_network(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     assert run(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1 : len(MODELS) + 1]] == [model.name for model in MODELS]
+    assert [line.split()[0] for line in lines[1 : len(names()) + 1]] == names()
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,14 @@ MEASURED = [
     ("imdn-rtc", "Set14", 2, 32.98, 0.9130),
     ("imdn-rte", "Set5", 2, 35.41, 0.9380),
     ("imdn-rte", "Set14", 2, 31.69, 0.8831),
+    ("lesrcnn", "Set14", 2, 33.371, 0.9157),
+    ("lesrcnn", "Set14", 3, 30.164, 0.8388),
+    ("lesrcnn", "Set14", 4, 28.464, 0.7779),
+    ("rfdn", "Set5", 4, 32.161, 0.8946),
+    ("rfdn", "Set14", 4, 28.650, 0.7825),
+    ("rdsrn", "Set5", 2, 38.03, None),
+    ("rdsrn", "Set5", 3, 34.37, None),
+    ("rdsrn", "Set5", 4, 32.28, None),
     ("imdn-as", "Set5", 2, 28.46, None),  # made for real photographs: it hurts clean bicubic input
 ]
 

@@ -1,0 +1,99 @@
+"""LESRCNN.
+
+Tian, Zhuge, Wu, Xu, Zuo, Chen, Lin: "Lightweight image super-resolution with enhanced CNN", Knowledge-Based Systems 2020,
+https://arxiv.org/abs/2007.04344. Seventeen layers, 3×3 and 1×1 by turns with a residual sum at each 1×1 (IEEB); one sub-pixel
+upsampler applied to the last and the first of them (RB); four 3×3 convolutions at full size that refine (IRB).
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srup.networks.layers import conv3, mean_shift, upsampler
+from srup.networks.stages import Network, Stage, local
+
+SCALES = (2, 3, 4)  # of LESRCNN-M
+
+
+class Shift(nn.Module):
+    """The mean shift under the name that the checkpoints have for it."""
+
+    def __init__(self, sign: int) -> None:
+        super().__init__()
+        self.shifter = mean_shift(sign, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shifted: Tensor = self.shifter(x)
+        return shifted
+
+
+class Upsampler(nn.Module):
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.body = upsampler(scale, 64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        enlarged: Tensor = self.body(x)
+        return enlarged
+
+
+class LESRCNN(Network):
+    loss = "l2"
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.sub_mean, self.add_mean = Shift(-1), Shift(1)
+        self.conv1 = nn.Sequential(conv3(3, 64, bias=False))
+        for number in range(2, 18):
+            layer = nn.Conv2d(64, 64, 1, bias=False) if number % 2 else conv3(64, 64, bias=False)
+            self.add_module(f"conv{number}", nn.Sequential(layer))
+        for number in range(1, 5):
+            self.add_module(f"conv17_{number}", nn.Sequential(conv3(64, 64, bias=False)))
+        self.conv18 = nn.Sequential(conv3(64, 3, bias=False))
+        self.upsample = nn.ModuleDict(self._upsamplers())
+
+    def _upsamplers(self) -> dict[str, nn.Module]:
+        return {"up": Upsampler(self.scale)}
+
+    def _upsampler(self) -> nn.Module:
+        return self.upsample["up"]
+
+    def stages(self) -> list[Stage]:
+        return local(self._enlarge, {2: 13, 3: 12, 4: 12}[self.scale])
+
+    def _enlarge(self, image: Tensor) -> Tensor:
+        first = F.relu(self.conv1(self.sub_mean(image)))
+        last = self._enhance(first)
+        upsample = self._upsampler()
+        x = F.relu(upsample(last) + upsample(first))
+        for number in range(1, 5):
+            x = F.relu_(self.get_submodule(f"conv17_{number}")(x))
+        refined: Tensor = self.add_mean(self.conv18(x))
+        return refined
+
+    def _enhance(self, first: Tensor) -> Tensor:
+        """Layers 2 to 17: at each 1×1 a residual sum and a ReLU."""
+        x = first
+        for number in range(2, 18, 2):
+            inside = F.relu_(self.get_submodule(f"conv{number}")(x))
+            x = F.relu_(x + self.get_submodule(f"conv{number + 1}")(inside))
+        return x
+
+
+class LESRCNN_M(LESRCNN):
+    """One network for three scales: an upsampler for each."""
+
+    def _upsamplers(self) -> dict[str, nn.Module]:
+        return {f"up{scale}": Upsampler(scale) for scale in SCALES}
+
+    def _upsampler(self) -> nn.Module:
+        return self.upsample[f"up{self.scale}"]
+
+    def at(self, scale: int) -> LESRCNN_M:
+        bound = copy.copy(self)
+        bound.scale = scale
+        return bound

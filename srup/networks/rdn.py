@@ -1,0 +1,72 @@
+"""RDN.
+
+Zhang, Tian, Kong, Zhong, Fu: "Residual Dense Network for Image Super-Resolution", CVPR 2018, https://arxiv.org/abs/1802.08797.
+D = 16 residual dense blocks of C = 8 layers, G = G₀ = 64.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srup.networks.layers import conv3, share, upsampler
+from srup.networks.stages import Network, Stage
+
+D, C, G = 16, 8, 64
+
+
+class DenseLayer(nn.Module):
+    """A 3×3 convolution and ReLU whose result is appended to its input."""
+
+    def __init__(self, before: int) -> None:
+        super().__init__()
+        self.conv = conv3(before, G)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, F.relu(self.conv(x))], 1)
+
+
+class RDB(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*(DenseLayer(G * (number + 1)) for number in range(C)))
+        self.lff = nn.Conv2d(G * (C + 1), G, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fused: Tensor = self.lff(self.layers(x))
+        return fused + x
+
+
+class RDN(Network):
+    """×2, ×3, ×4. The global fusion `gff` over the sixteen blocks is a running sum."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.sfe1, self.sfe2 = conv3(3, G), conv3(G, G)
+        self.rdbs = nn.ModuleList(RDB() for _ in range(D))
+        self.gff = nn.Sequential(nn.Conv2d(G * D, G, 1), conv3(G, G))
+        self.upscale = upsampler(scale, G)
+        self.output = conv3(G, 3)
+
+    def stages(self) -> list[Stage]:
+        """Between stages: [image, sum of gff so far, features]."""
+        inner = [Stage(partial(self._advance, number), C) for number in range(1, D)]
+        return [Stage(self._enter, 2 + C), *inner, Stage(self._leave, 3)]
+
+    def _enter(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+        x = self.rdbs[0](self.sfe2(self.sfe1(state[0])))
+        return [state[0], share(cast(nn.Conv2d, self.gff[0]), 0, x), x]
+
+    def _advance(self, number: int, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+        image, total, x = state
+        x = self.rdbs[number](x)
+        return [image, share(cast(nn.Conv2d, self.gff[0]), number, x, total), x]
+
+    def _leave(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+        image, total, _x = state
+        return [self.output(self.upscale(self.gff[1](total) + self.sfe1(image)))]

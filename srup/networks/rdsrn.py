@@ -1,0 +1,120 @@
+"""RDSRN, by the author of RDCAB-RecursiveSRNet.
+
+Woo et al.: "Residual Dense Split Recursive Network", ICCE 2022. One block of split dense layers is applied U = 3 times; its outputs
+are concatenated and fused (here a running sum), enlarged by sub-pixel convolutions and refined at full size as in LESRCNN; the
+bicubic image is added. What is here is the forward that fits the published checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srup.networks.layers import channel_attention, contrast, conv3, share, upsampler
+from srup.networks.rdcab import Recursion, Scale
+from srup.networks.stages import Network, Stage
+
+U = 3
+KEPT = 32  # channels that a layer passes on as they are; as many go through two convolutions more
+WIDER = {1: 96, 2: 96, 5: 128, 6: 128}  # layer → the channels between those two
+
+
+def adapt(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Published tensors as the network has them: weight normalisation folded in.
+
+    Salimans, Kingma: "Weight Normalization", NIPS 2016, https://arxiv.org/abs/1602.07868: w = g · v / ‖v‖ for each output channel.
+    """
+    folded = {name: tensor for name, tensor in tensors.items() if not name.endswith((".weight_g", ".weight_v"))}
+    for name, v in tensors.items():
+        if name.endswith(".weight_v"):
+            folded[name[:-2]] = torch._weight_norm(v, tensors[f"{name[:-1]}g"], 0)
+    return folded
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        for number, inputs in ((1, 64), (2, 128), (5, 64), (6, 128)):
+            self.add_module(f"layer{number}", nn.Sequential(conv3(inputs, 64)))
+            wider = WIDER[number]
+            self.add_module(f"idle_layer{number}", nn.Sequential(conv3(KEPT, wider), nn.ReLU(), conv3(wider, KEPT)))
+            self.add_module(f"res_scale_{number}", Scale())
+            self.add_module(f"x_scale_{number}", Scale())
+        self.CONCAT_FF_1, self.CONCAT_FF_2 = nn.Conv2d(128, 64, 1), nn.Conv2d(192, 64, 1)
+        self.conv_du = channel_attention(64, 4)
+
+    def fuse(self, x: Tensor, first: Tensor) -> Tensor:
+        """The block up to its attention; `first` are the network's first features."""
+        c1 = self._layer(1, x, x)
+        c2 = self._layer(2, torch.cat([x, c1], 1), c1)
+        u = torch.cat([x, c2], 1)
+        cs = self.CONCAT_FF_1(u) + first
+        c3 = self._layer(5, cs, cs)
+        c4 = self._layer(6, torch.cat([cs, c3], 1), c3)
+        fused: Tensor = self.CONCAT_FF_2(torch.cat([u, c4], 1)) + first
+        return fused
+
+    def _layer(self, number: int, inputs: Tensor, identity: Tensor) -> Tensor:
+        x = F.relu_(self.get_submodule(f"layer{number}")(inputs)) + identity
+        kept, rest = x[:, :KEPT], x[:, KEPT:]
+        further = self.get_submodule(f"res_scale_{number}")(self.get_submodule(f"idle_layer{number}")(rest))
+        return torch.cat([kept, further + self.get_submodule(f"x_scale_{number}")(rest)], 1)
+
+    def weigh(self, strips: Iterable[Tensor]) -> Tensor:
+        return contrast(self.conv_du, strips)
+
+
+class RDSRN(Network):
+    """×2, ×3, ×4. Between stages: [image, sum of gff so far, block input (both from the second on), fused map]."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.sfe1, self.sfe2 = conv3(3, 64), conv3(64, 64)
+        self.rbs = nn.ModuleList([Recursion("rdbs", Block())])
+        self.gff, self.gff_2 = nn.Conv2d(64 * U, 64, 1), conv3(64, KEPT)
+        self.upscale = upsampler(scale, KEPT)
+        for number in range(1, 5):
+            self.add_module(f"conv17_{number}", nn.Sequential(conv3(KEPT, KEPT, bias=False)))
+        self.conv18 = nn.Sequential(conv3(KEPT, 3, bias=False))
+
+    @property
+    def block(self) -> Block:
+        return cast(Block, self.get_submodule("rbs.0.rdbs"))
+
+    def stages(self) -> list[Stage]:
+        inner = [Stage(partial(self._advance, number), 14 if number == 0 else 12, self.block.weigh) for number in range(U - 1)]
+        return [Stage(self._enter, 14, self.block.weigh), *inner, Stage(self._leave, {2: 6, 3: 5, 4: 5}[self.scale])]
+
+    def _first(self, image: Tensor) -> Tensor:
+        features: Tensor = self.sfe2(self.sfe1(image))
+        return features
+
+    def _enter(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+        first = self._first(state[0])
+        return [state[0], self.block.fuse(first, first)]
+
+    def _advance(self, number: int, state: list[Tensor], factors: Tensor | None) -> list[Tensor]:
+        total, x = self._fuse(number, state, factors)
+        return [state[0], total, x, self.block.fuse(x, self._first(state[0]))]
+
+    def _leave(self, state: list[Tensor], factors: Tensor | None) -> list[Tensor]:
+        image = state[0]
+        total, _ = self._fuse(U - 1, state, factors)
+        enlarged = self.upscale(self.gff_2(total + self.sfe1(image)))
+        x = enlarged
+        for number in range(1, 5):
+            x = F.relu_(self.get_submodule(f"conv17_{number}")(x))
+        return [self.conv18(x + enlarged) + F.interpolate(image, scale_factor=self.scale, mode="bicubic")]
+
+    def _fuse(self, number: int, state: list[Tensor], factors: Tensor | None) -> tuple[Tensor, Tensor]:
+        assert factors is not None
+        image, *carried, fused = state
+        total, x = carried or (None, self._first(image))
+        x = fused * factors + x
+        return share(self.gff, number, x, total), x

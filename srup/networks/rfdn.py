@@ -1,0 +1,112 @@
+"""RFDN.
+
+Liu, Tang, Wu: "Residual Feature Distillation Network for Lightweight Image Super-Resolution", AIM 2020 (ECCV Workshops),
+https://arxiv.org/abs/2009.11551. Blocks distil by 1×1 convolutions beside 3×3 ones with the identity (SRB), and end in enhanced
+spatial attention (ESA), which pools the map on a grid of 6 px and stretches the coarse map over the image again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srup.networks.layers import conv3, share
+from srup.networks.stages import Network, Stage
+
+
+class ESA(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        narrow = channels // 4
+        self.conv1 = nn.Conv2d(channels, narrow, 1)
+        self.conv_f = nn.Conv2d(narrow, narrow, 1)
+        self.conv_max = conv3(narrow, narrow)
+        self.conv2 = nn.Conv2d(narrow, narrow, 3, stride=2)
+        self.conv3 = conv3(narrow, narrow)
+        self.conv3_ = conv3(narrow, narrow)
+        self.conv4 = nn.Conv2d(narrow, channels, 1)
+
+    def coarse(self, strips: Iterable[Tensor]) -> Tensor:
+        """What the attention sees of the whole narrow map, stretched to its size."""
+        narrow = torch.cat(list(strips), 2)
+        x = F.max_pool2d(self.conv2(narrow), 7, stride=3)
+        x = self.conv3_(F.relu(self.conv3(F.relu(self.conv_max(x)))))
+        return F.interpolate(x, narrow.shape[-2:], mode="bilinear", align_corners=False)
+
+    def weigh(self, x: Tensor, narrow: Tensor, coarse: Tensor) -> Tensor:
+        return x * torch.sigmoid(self.conv4(coarse + self.conv_f(narrow)))
+
+
+class RFDB(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        half = channels // 2
+        for number in range(1, 4):
+            self.add_module(f"c{number}_d", nn.Conv2d(channels, half, 1))
+            self.add_module(f"c{number}_r", conv3(channels, channels))
+        self.c4 = conv3(channels, half)
+        self.c5 = nn.Conv2d(4 * half, channels, 1)
+        self.esa = ESA(channels)
+
+    def distil(self, x: Tensor) -> list[Tensor]:
+        """The block up to its attention: the fused map, and the narrow one that the attention looks at."""
+        parts = []
+        for number in range(1, 4):
+            parts.append(F.leaky_relu_(self.get_submodule(f"c{number}_d")(x), 0.05))
+            x = F.leaky_relu_(self.get_submodule(f"c{number}_r")(x) + x, 0.05)
+        parts.append(F.leaky_relu_(self.c4(x), 0.05))
+        fused = self.c5(torch.cat(parts, 1))
+        return [fused, self.esa.conv1(fused)]
+
+
+class RFDN(Network):
+    """×2, ×3, ×4; colours in 0–255. The fusion `c` over the four blocks is a running sum."""
+
+    smallest = 15  # below, the grid of the attention has no cell
+
+    def __init__(self, scale: int, channels: int = 50) -> None:
+        super().__init__()
+        self.scale = scale
+        self.fea_conv = conv3(3, channels)
+        for number in range(1, 5):
+            self.add_module(f"B{number}", RFDB(channels))
+        self.c = nn.Sequential(nn.Conv2d(4 * channels, channels, 1), nn.LeakyReLU(0.05))
+        self.LR_conv = conv3(channels, channels)
+        self.upsampler = nn.Sequential(conv3(channels, 3 * scale**2), nn.PixelShuffle(scale))
+
+    @property
+    def blocks(self) -> list[RFDB]:
+        return [cast(RFDB, self.get_submodule(f"B{number}")) for number in range(1, 5)]
+
+    def stages(self) -> list[Stage]:
+        """Between stages: [image, sum of c so far (from the second on), fused map, narrow map]."""
+        inner = [Stage(partial(self._advance, number), 4, self.blocks[number + 1].esa.coarse) for number in range(3)]
+        return [Stage(self._enter, 5, self.blocks[0].esa.coarse), *inner, Stage(self._leave, 2)]
+
+    def _enter(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+        return [state[0], *self.blocks[0].distil(self._features(state[0]))]
+
+    def _advance(self, number: int, state: list[Tensor], coarse: Tensor | None) -> list[Tensor]:
+        total, x = self._fuse(number, state, coarse)
+        return [state[0], total, *self.blocks[number + 1].distil(x)]
+
+    def _leave(self, state: list[Tensor], coarse: Tensor | None) -> list[Tensor]:
+        total, _ = self._fuse(3, state, coarse)
+        details = self.LR_conv(self.c[1](total)) + self._features(state[0])
+        return [self.upsampler(details) / 255]
+
+    def _features(self, image: Tensor) -> Tensor:
+        features: Tensor = self.fea_conv(image * 255)
+        return features
+
+    def _fuse(self, number: int, state: list[Tensor], coarse: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The output of a block, and the sum of `c` with its share in it."""
+        assert coarse is not None
+        _, *carried, fused, narrow = state
+        x = self.blocks[number].esa.weigh(fused, narrow, coarse)
+        return share(cast(nn.Conv2d, self.c[0]), number, x, carried[0] if carried else None), x
