@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from srup.networks.stages import Stage, fitted, whole
+from srup.networks.stages import Stage, fitted
 from srup.registry import MODELS, Model, load_weights, weights_file
 from srup.tiling import tiled
 from srup.upscaler import to_bytes
@@ -124,10 +124,13 @@ def test_computes_what_the_published_code_does(shared: Path, reference: str) -> 
 @pytest.mark.parametrize("model", [model for model in MODELS if model.urls], ids=model_id)
 def test_tiles_of_photographs_equal_the_whole_to_a_level(model: Model, shared: Path, checkpoints: Path) -> None:
     """8-bit results of windows from 48 to 256 px against one window: at most 1 level, in fewer than 1 in 100,000 values."""
+    if not (shared / "weights" / model.file).exists():
+        pytest.skip(f"needs {model.file} in {shared / 'weights'}")
     network = load_weights(random_network(model), weights_file(model))
     for path in photographs(shared):
         image = as_tensor(path)
-        expected = levels(fitted(network, image, lambda padded: whole_untracked(network.stages(), padded)))
+        with torch.no_grad():
+            expected = levels(network(image))
         for size in (48, 64, 128, 256):
             result = levels(fitted(network, image, lambda padded, s=size: tiled(network.stages(), padded, s)))
             difference = np.abs(result.astype(int) - expected)
@@ -146,11 +149,6 @@ def as_tensor(path: Path) -> Tensor:
 
     pixels = read_image(path).pixels
     return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].expand(1, 3, -1, -1).float() / 255
-
-
-@torch.no_grad()
-def whole_untracked(stages: list[Stage], image: Tensor) -> Tensor:
-    return whole(stages, image)
 
 
 def levels(image: Tensor) -> np.ndarray:
