@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from srup import costs, engines, memory, registry
 from srup.engines.pytorch import pick_device
+from srup.ensemble import ORIENTATIONS, self_ensemble
 from srup.errors import UsageError
 from srup.images import Image, bled, from_pillow, read_image, to_pillow
 from srup.networks.stages import Network, Stage, fitted, whole
@@ -29,6 +30,7 @@ from srup.weights import Progress as DownloadProgress
 log = logging.getLogger(__name__)
 
 Progress = Callable[[float, float], None]
+Finish = Callable[[Tensor], Tensor]
 
 TILINGS = ("exact", "acs")
 LARGEST = 384  # pixels a side of a window on a processor: speed is flat from about 192 on, what is held back grows
@@ -47,6 +49,7 @@ class Upscaler:
     engine: str = "pytorch"
     tile: int | str = "auto"
     tiling: str = "exact"
+    self_ensemble: bool = False
 
     @property
     def network(self) -> nn.Module:
@@ -105,15 +108,23 @@ class Upscaler:
         colours = _tensor(pixels)
         for index, network in enumerate(self.networks):
             last = index == len(self.networks) - 1
-            finish = [_grey] * (last and channels == 1) + [_bytes] * (last and exact)
+            finish: list[Finish] = [_grey] * (last and channels == 1) + [_bytes] * (last and exact)
             colours = self._run(network, colours, finish, _share(progress, index, len(self.networks)))
         result: NDArray[Any] = colours[0].permute(1, 2, 0).numpy()
         return result if exact else to_bytes(imresize(result, size=size))
 
-    def _run(
-        self, network: Network, image: Tensor, finish: Sequence[Callable[[Tensor], Tensor]], progress: Progress | None
-    ) -> Tensor:
-        """The network over an image in this upscaler's windows; each of `finish` is applied to the result, window by window."""
+    def _run(self, network: Network, image: Tensor, finish: list[Finish], progress: Progress | None) -> Tensor:
+        """The network over an image; each of `finish` is applied to the result, window by window where it can be."""
+        if not self.self_ensemble:
+            return self._tile(network, image, finish, progress)
+        shares = iter(_share(progress, turn, len(ORIENTATIONS)) for turn in range(len(ORIENTATIONS)))
+        result = self_ensemble(lambda turned: self._tile(network, turned, [], next(shares)), image)
+        for function in finish:
+            result = function(result)
+        return result
+
+    def _tile(self, network: Network, image: Tensor, finish: list[Finish], progress: Progress | None) -> Tensor:
+        """The network over an image in this upscaler's windows."""
         *before, last = network.stages()
         stages = engines.find(self.engine)([*before, _followed(last, finish)], device=self.device)
         size = window_size(network, self.tile, self.device)
@@ -137,13 +148,15 @@ def load(
     engine: str = "pytorch",
     tile: int | str = "auto",
     tiling: str = "exact",
+    self_ensemble: bool = False,
     progress: DownloadProgress | None = None,
 ) -> Upscaler:
     """An Upscaler for `scale`, its weights downloaded and verified if need be.
 
     A fixed-scale network asked for another scale runs the least chain of its own scales that suffices, and the result is resized
     down. `weights` is a checkpoint of one's own, for a network that needs no chain. `tile` is "auto", "none" or a window's side in
-    pixels. Raises UnknownModel, ScaleError, EngineUnavailable, WeightsError.
+    pixels. `self_ensemble` takes the mean over eight orientations: eight times the work, about 0.1 dB. Raises UnknownModel,
+    ScaleError, EngineUnavailable, WeightsError.
     """
     if tiling not in TILINGS:
         raise UsageError(f"tiling {tiling!r} is neither of {' and '.join(TILINGS)}")
@@ -154,7 +167,7 @@ def load(
         raise UsageError(f"--weights holds one network, and ×{scale:g} takes {len(models)} with {name}; ask for a smaller scale")
     where = pick_device(device)
     networks = tuple(_network(model, weights, progress).to(where) for model in models)
-    return Upscaler(models, networks, scale, where, engine, tile, tiling)
+    return Upscaler(models, networks, scale, where, engine, tile, tiling, self_ensemble)
 
 
 def _network(model: Model, weights: str | Path | None, progress: DownloadProgress | None) -> Network:
@@ -191,7 +204,7 @@ def to_bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(image * 255).clip(0, 255).astype(np.uint8)
 
 
-def _followed(stage: Stage, functions: Sequence[Callable[[Tensor], Tensor]]) -> Stage:
+def _followed(stage: Stage, functions: Sequence[Finish]) -> Stage:
     """A stage whose result goes through `functions`, pixel by pixel."""
 
     def run(state: list[Tensor], context: Tensor | None) -> list[Tensor]:

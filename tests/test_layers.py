@@ -13,7 +13,7 @@ ROOT = Path(srup.__file__).parent
 LAYERS = (  # lowest first; a folder stands for all its files
     ("errors", "memory"),
     ("files",),
-    ("networks.stages", "images", "resize", "metrics", "weights", "sizes", "canvas", "curve"),
+    ("networks.stages", "images", "resize", "metrics", "weights", "sizes", "canvas", "curve", "ensemble"),
     ("networks", "costs"),
     ("tiling", "registry", "engines"),
     ("upscaler", "patches"),

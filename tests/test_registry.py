@@ -21,7 +21,7 @@ def test_rows_say_what_the_network_costs(model: Model) -> None:
     assert model.multi_adds == round(multi_adds, 1)
 
 
-def again(name: str, *channels: int, times: int, scale: int = 4) -> float:
+def again(_: str, *channels: int, times: int, scale: int = 4) -> float:
     """Multiply-adds, in 1e9, of 3×3 convolutions of these channels that srup makes more than once instead of parking their maps."""
     per_pixel = sum(9 * before * after for before, after in itertools.pairwise(channels))
     return times * per_pixel * 1280 * 720 / scale**2 / 1e9
@@ -43,8 +43,18 @@ def test_multi_adds_are_those_of_the_papers(name: str, scale: int, published: fl
     assert registry.find(name)[scale].multi_adds - extra == pytest.approx(published, rel=0.005)
 
 
+def test_fdirb_costs_three_times_what_is_published() -> None:
+    """The published 293 G are three applications of the block; the checkpoint fuses nine."""
+    block = 9 * 64 * 64 * sum(range(1, 8)) + 9 * 512 * 32 + 7 * 64 * 32 + 256 * 64
+    six = 6 * block * 320 * 180 / 1e9
+    assert registry.find("rdcab-fdirb")[4].multi_adds - six - again("sfe1, sfe2", 3, 64, 64, times=1) == pytest.approx(
+        293, rel=0.01
+    )
+
+
 @pytest.mark.parametrize(
-    ("name", "published"), [("edsr", 43e6), ("mdsr-baseline", 3.2e6), ("rdn", 22e6), ("rdcab", 2.1e6), ("rdcab-split", 1.2e6)]
+    ("name", "published"),
+    [("edsr", 43e6), ("mdsr-baseline", 3.2e6), ("rdn", 22e6), ("rdcab", 2.1e6), ("rdcab-split", 1.2e6), ("rdcab-fdirb", 1.63e6)],
 )
 def test_parameters_are_those_of_the_papers(name: str, published: float) -> None:
     assert registry.find(name)[4].parameters == pytest.approx(published, rel=0.02)

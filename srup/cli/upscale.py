@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @options.weights
 @options.tile
 @options.tiling
+@options.self_ensemble
 @options.device
 @click.option("-f", "--format", "format_", type=click.Choice(list(EXTENSIONS)), help="Output format.  [default: png]")
 @click.option("-q", "--quality", type=click.IntRange(1, 100), help="For JPEG, WebP and AVIF.  [default: 95]")
@@ -54,6 +55,7 @@ def command(
     weights: str | None,
     tile: int | str,
     tiling: str,
+    self_ensemble: bool,
     device: str,
     format_: str | None,
     quality: int | None,
@@ -75,7 +77,7 @@ def command(
     registry.route(model, wanted.scale or 1)  # an unknown name or scale is met before any file is
     place = Place(output, format_, suffix, wanted, overwrite, several=len(inputs) > 1)
     place.check(inputs)
-    loaded = Loaded(model, weights, tile, tiling, device)
+    loaded = Loaded(model, weights, tile, tiling, self_ensemble, device)
     failed = 0
     for path in inputs:
         try:
@@ -139,8 +141,9 @@ class Place:
 class Loaded:
     """Upscalers, each loaded once: images of different sizes may need different networks to become as wide as asked."""
 
-    def __init__(self, model: str, weights: str | None, tile: int | str, tiling: str, device: str) -> None:
+    def __init__(self, model: str, weights: str | None, tile: int | str, tiling: str, self_ensemble: bool, device: str) -> None:
         self.model, self.weights, self.tile, self.tiling, self.device = model, weights, tile, tiling, device
+        self.self_ensemble = self_ensemble
         self.ready: dict[tuple[str, ...], Upscaler] = {}
 
     def route(self, scale: float) -> tuple[registry.Model, ...]:
@@ -159,6 +162,7 @@ class Loaded:
                     device=self.device,
                     tile=self.tile,
                     tiling=self.tiling,
+                    self_ensemble=self.self_ensemble,
                     progress=progress,
                 )
         return replace(self.ready[key], scale=scale)

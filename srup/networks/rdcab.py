@@ -1,4 +1,4 @@
-"""RDCAB-RecursiveSRNet, the IPIU 2021 and the Split version (H. Woo and others).
+"""RDCAB-RecursiveSRNet in its three versions: IPIU 2021, Split, and FD&IRB (H. Woo and others).
 
 One residual dense block with channel attention is applied U = 9 times; the nine outputs are concatenated and fused (`gff`, here a
 running sum), and the first convolution's features are added. The versions differ in the block and in how they enlarge.
@@ -6,6 +6,7 @@ running sum), and the first convolution's features are added. The versions diffe
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from functools import partial
 from typing import cast
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srup.networks.layers import channel_attention, contrast, conv3, mean_and_deviation, share
+from srup.networks.layers import channel_attention, contrast, conv3, mean_and_deviation, share, upsampler
 from srup.networks.rdn import DenseLayer
 from srup.networks.stages import Network, Stage
 
@@ -52,6 +53,34 @@ class SplitBlock(nn.Module):
             kept.append(made[:, :16])
             x = torch.cat([x, made[:, 16:]], 1)
         fused: Tensor = self.lff(torch.cat(kept, 1))
+        return fused
+
+    def weigh(self, strips: Iterable[Tensor]) -> Tensor:
+        return contrast(self.conv_du, strips)
+
+
+class FeatureDistillation(nn.Module):
+    """Seven dense layers with the identity of the one before, each distilled to 32 channels by 1×1; an eighth of 32; a fusion.
+
+    The first distillation looks at the block's input, the others at their own layer's result.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        for number in range(1, 8):
+            self.add_module(f"layer{number}", conv3(64 * number, 64))
+            self.add_module(f"layer{number}_sub", nn.Conv2d(64, 32, 1))
+        self.layer8 = conv3(64 * 8, 32)
+        self.lff = nn.Conv2d(8 * 32, 64, 1)
+        self.conv_du = channel_attention(64, 4)
+
+    def distil(self, x: Tensor) -> Tensor:
+        dense, latest, kept = x, x, []
+        for number in range(1, 8):
+            made = F.relu_(self.get_submodule(f"layer{number}")(dense) + latest)
+            kept.append(self.get_submodule(f"layer{number}_sub")(x if number == 1 else made))
+            dense, latest = torch.cat([dense, made], 1), made
+        fused: Tensor = self.lff(torch.cat([*kept, self.layer8(dense)], 1))
         return fused
 
     def weigh(self, strips: Iterable[Tensor]) -> Tensor:
@@ -119,29 +148,28 @@ class Scale(nn.Module):
         return x * self.scale
 
 
-class RDCABSplit(Network):
-    """×4, Split version: details in one sub-pixel convolution, scaled, added to the bicubic image.
+class Recursive(Network):
+    """×4 by a block that is fused before its attention: the Split and the FD&IRB version.
 
     Between stages: [image, sum of gff so far, block input (both from the second on), fused map].
     """
 
     scale = 4
+    reach = 2  # of _enlarge, in LR pixels
 
-    def __init__(self) -> None:
+    def __init__(self, block: nn.Module) -> None:
         super().__init__()
         self.sfe1, self.sfe2 = conv3(3, 64), conv3(64, 64)
-        self.recursive_SR = nn.ModuleList([Recursion("rdbs", SplitBlock())])
+        self.recursive_SR = nn.ModuleList([Recursion("rdbs", block)])
         self.gff = nn.Sequential(nn.Conv2d(64 * U, 64, 1), conv3(64, 64))
-        self.upscale1 = conv3(64, 48)
-        self.upscale1_scale = Scale()
 
     @property
-    def block(self) -> SplitBlock:
-        return cast(SplitBlock, self.get_submodule("recursive_SR.0.rdbs"))
+    def block(self) -> SplitBlock | FeatureDistillation:
+        return cast("SplitBlock | FeatureDistillation", self.get_submodule("recursive_SR.0.rdbs"))
 
     def stages(self) -> list[Stage]:
         inner = [Stage(partial(self._advance, number), 8 + 2 * (number == 0), self.block.weigh) for number in range(U - 1)]
-        return [Stage(self._enter, 10, self.block.weigh), *inner, Stage(self._leave, 2)]
+        return [Stage(self._enter, 10, self.block.weigh), *inner, Stage(self._leave, self.reach)]
 
     def _enter(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
         return [state[0], self.block.distil(self.sfe2(self.sfe1(state[0])))]
@@ -153,8 +181,8 @@ class RDCABSplit(Network):
     def _leave(self, state: list[Tensor], factors: Tensor | None) -> list[Tensor]:
         image = state[0]
         total, _ = self._fuse(U - 1, state, factors)
-        details = self.upscale1_scale(self.upscale1(self.gff[1](total) + self.sfe1(image)))
-        return [F.pixel_shuffle(details, 4) + F.interpolate(image, scale_factor=4, mode="bicubic")]
+        details = self._enlarge(self.gff[1](total) + self.sfe1(image))
+        return [details + F.interpolate(image, scale_factor=4, mode="bicubic")]
 
     def _fuse(self, number: int, state: list[Tensor], factors: Tensor | None) -> tuple[Tensor, Tensor]:
         assert factors is not None
@@ -162,3 +190,40 @@ class RDCABSplit(Network):
         total, x = carried or (None, self.sfe2(self.sfe1(image)))
         x = fused * factors + x
         return share(cast(nn.Conv2d, self.gff[0]), number, x, total), x
+
+    @abstractmethod
+    def _enlarge(self, features: Tensor) -> Tensor:
+        """The details that are added to the bicubic image."""
+
+
+class RDCABSplit(Recursive):
+    """Split version: details in one sub-pixel convolution, scaled."""
+
+    def __init__(self) -> None:
+        super().__init__(SplitBlock())
+        self.upscale1 = conv3(64, 48)
+        self.upscale1_scale = Scale()
+
+    def _enlarge(self, features: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.upscale1_scale(self.upscale1(features)), 4)
+
+
+class RDCABFdirb(Recursive):
+    """FD&IRB version: two shuffles by 2, 1×1 to 32 channels, and the refinement block of LESRCNN at full size."""
+
+    reach = 4
+
+    def __init__(self) -> None:
+        super().__init__(FeatureDistillation())
+        self.upscale = upsampler(4, 64)
+        self.middle_pointwise = nn.Conv2d(64, 32, 1)
+        for number in range(1, 5):
+            self.add_module(f"convIRB_{number}", nn.Sequential(conv3(32, 32, bias=False)))
+        self.convIRB = nn.Sequential(conv3(32, 3, bias=False))
+
+    def _enlarge(self, features: Tensor) -> Tensor:
+        x = self.middle_pointwise(self.upscale(features))
+        for number in range(1, 5):
+            x = F.relu_(self.get_submodule(f"convIRB_{number}")(x))
+        details: Tensor = self.convIRB(x)
+        return details

@@ -103,6 +103,7 @@ REFERENCES = {
     "rfdn_x4": ("rfdn", 4),
     "rdcab_x4": ("rdcab", 4),
     "rdcab_split_x4": ("rdcab-split", 4),
+    "rdcab_fdirb_x4": ("rdcab-fdirb", 4),
 }
 
 

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import srup
+from srup.ensemble import self_ensemble
+from tests.scoring import score
+
+Noise = Callable[[int, int], Tensor]
+
+
+def doubled(image: Tensor) -> Tensor:
+    return image.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+def test_what_treats_all_orientations_alike_is_unchanged(noise: Noise) -> None:
+    assert torch.allclose(self_ensemble(doubled, noise(7, 9)), doubled(noise(7, 9)))
+
+
+def test_what_does_not_is_evened_out(noise: Noise) -> None:
+    """A shift to the right becomes the mean of the shifts to all four sides."""
+
+    def shifted(image: Tensor) -> Tensor:
+        return image.roll(1, 3)
+
+    image = noise(8, 6)
+    assert torch.allclose(self_ensemble(shifted, image), (sum(image.roll(by, axis) for by in (-1, 1) for axis in (2, 3))) / 4)
+
+
+@pytest.mark.parametrize(("images", "scale", "gain"), [("Set5", 4, 0.096), ("Set5", 2, 0.092)])
+def test_it_gains_what_was_measured(shared: Path, checkpoints: Path, images: str, scale: int, gain: float) -> None:
+    plain, ensemble = (score(shared, images, scale, srup.load("imdn", scale=scale, self_ensemble=on))[0] for on in (False, True))
+    assert ensemble - plain == pytest.approx(gain, abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scale", "gain"), [(4, 0.083), (2, 0.057)])
+def test_it_gains_what_was_measured_on_set14(shared: Path, checkpoints: Path, scale: int, gain: float) -> None:
+    test_it_gains_what_was_measured(shared, checkpoints, "Set14", scale, gain)
