@@ -306,7 +306,10 @@ def load_what_fits(network: Network, path: str | Path) -> list[str]:
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file, without the `module.` that DataParallel leaves. Nothing but tensors is unpickled."""
+    """The state dict in a file, out of the wrappers of training tools and without the `module.` that DataParallel leaves.
+
+    Nothing but tensors is unpickled.
+    """
     import torch
 
     try:
@@ -318,6 +321,9 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise WeightsMismatch(f"cannot read {path} as a checkpoint ({reason}); give a state dict saved by torch.save") from error
+    for wrapper in ("params_ema", "params", "state_dict"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
+            loaded = loaded[wrapper]
     if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
         raise WeightsMismatch(f"{path} is no state dict of tensors; save model.state_dict() with torch.save")
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}

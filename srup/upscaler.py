@@ -108,12 +108,12 @@ class Upscaler:
         colours = _tensor(pixels)
         for index, network in enumerate(self.networks):
             last = index == len(self.networks) - 1
-            finish: list[Finish] = [_grey] * (last and channels == 1) + [_bytes] * (last and exact)
+            finish = [function for function, due in ((_grey, channels == 1), (_bytes, exact)) if last and due]
             colours = self._run(network, colours, finish, _share(progress, index, len(self.networks)))
         result: NDArray[Any] = colours[0].permute(1, 2, 0).numpy()
         return result if exact else to_bytes(imresize(result, size=size))
 
-    def _run(self, network: Network, image: Tensor, finish: list[Finish], progress: Progress | None) -> Tensor:
+    def _run(self, network: Network, image: Tensor, finish: Sequence[Finish], progress: Progress | None) -> Tensor:
         """The network over an image; each of `finish` is applied to the result, window by window where it can be."""
         if not self.self_ensemble:
             return self._tile(network, image, finish, progress)
@@ -123,7 +123,7 @@ class Upscaler:
             result = function(result)
         return result
 
-    def _tile(self, network: Network, image: Tensor, finish: list[Finish], progress: Progress | None) -> Tensor:
+    def _tile(self, network: Network, image: Tensor, finish: Sequence[Finish], progress: Progress | None) -> Tensor:
         """The network over an image in this upscaler's windows."""
         *before, last = network.stages()
         stages = engines.find(self.engine)([*before, _followed(last, finish)], device=self.device)

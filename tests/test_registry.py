@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,32 @@ def test_a_checkpoint_of_ones_own(tmp_path: Path) -> None:
     torch.save(wrapped, tmp_path / "own.pth")
     loaded = registry.load_weights(registry.build(registry.find("imdn-rtc")[2]), tmp_path / "own.pth")
     assert all(torch.equal(tensor, made.state_dict()[name]) for name, tensor in loaded.state_dict().items())
+
+
+@pytest.mark.parametrize("wrapper", ["params", "params_ema", "state_dict"])
+def test_a_checkpoint_in_a_wrapper(tmp_path: Path, wrapper: str) -> None:
+    made = network()
+    torch.save({wrapper: made.state_dict(), "epoch": 7}, tmp_path / "own.pth")
+    loaded = registry.load_weights(registry.build(registry.find("imdn-rtc")[2]), tmp_path / "own.pth")
+    assert all(torch.equal(tensor, made.state_dict()[name]) for name, tensor in loaded.state_dict().items())
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_rdn_in_the_layout_of_edsr_pytorch(tmp_path: Path, scale: int) -> None:
+    """Colours are 0–255 there: the same kernels, with the first and last scaled, must come back as ours."""
+    made = network("rdn", scale).state_dict()
+    last = 4 if scale == 4 else 2
+    theirs = {}
+    for name, tensor in made.items():
+        name = re.sub(r"^sfe(\d)", r"SFENet\1", name)
+        name = re.sub(r"^rdbs\.(\d+)\.layers\.(\d)\.conv", r"RDBs.\1.convs.\2.conv.0", name)
+        name = re.sub(r"^rdbs\.(\d+)\.lff", r"RDBs.\1.LFF", name)
+        name = name.replace("gff.", "GFF.").replace("upscale.", "UPNet.").replace("output.", f"UPNet.{last}.")
+        factor = 1 / 255 if name == "SFENet1.weight" else 255 if name.startswith(f"UPNet.{last}.") else 1
+        theirs[name] = tensor * factor
+    torch.save(theirs, tmp_path / "own.pt")
+    loaded = registry.load_weights(registry.build(registry.find("rdn")[scale]), tmp_path / "own.pt").state_dict()
+    assert all(torch.allclose(loaded[name], tensor, rtol=1e-6, atol=0) for name, tensor in made.items())
 
 
 def test_a_checkpoint_in_safetensors(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ D = 16 residual dense blocks of C = 8 layers, G = G₀ = 64.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from functools import partial
 from typing import cast
 
@@ -17,6 +19,33 @@ from srup.networks.layers import conv3, share, upsampler
 from srup.networks.stages import Network, Stage
 
 D, C, G = 16, 8, 64
+
+
+EDSR_PYTORCH = (  # names there, as patterns, and here
+    (r"SFENet(\d)\.", r"sfe\1."),
+    (r"RDBs\.(\d+)\.convs\.(\d)\.conv\.0\.", r"rdbs.\1.layers.\2.conv."),
+    (r"RDBs\.(\d+)\.LFF\.", r"rdbs.\1.lff."),
+    (r"GFF\.", "gff."),
+    (r"UPNet\.(\d)\.", r"upscale.\1."),
+)
+
+
+def adapt(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors in the layout of EDSR-PyTorch as they are here; others unchanged.
+
+    There the last convolution is part of the upsampler and colours are in 0–255, which goes into the first and last kernels here.
+    """
+    if "SFENet1.weight" not in tensors:
+        return dict(tensors)
+    last = max(name.split(".")[1] for name in tensors if name.startswith("UPNet."))
+    renamed = {}
+    for name, tensor in tensors.items():
+        own = name.replace(f"UPNet.{last}.", "output.")
+        for pattern, replacement in EDSR_PYTORCH:
+            own = re.sub(f"^{pattern}", replacement, own)
+        renamed[own] = tensor
+    factors = {"sfe1.weight": 255.0, "output.weight": 1 / 255, "output.bias": 1 / 255}
+    return {name: tensor * factors.get(name, 1) for name, tensor in renamed.items()}
 
 
 class DenseLayer(nn.Module):

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import srup
-from tests.scoring import score
+from srup.metrics import luma, psnr
+from tests.scoring import pairs, score
 
 MEASURED = [
     ("imdn", "Set5", 2, 37.996, 0.9605),
@@ -41,3 +44,21 @@ def test_scores(shared: Path, checkpoints: Path, name: str, images: str, scale: 
     measured = score(shared, images, scale, srup.load(name, scale=scale))
     assert measured[0] == pytest.approx(psnr, abs=0.01)
     assert ssim is None or measured[1] == pytest.approx(ssim, abs=0.0005)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scale", "published"), [(2, 33.32), (3, 30.12), (4, 28.44)])
+def test_lesrcnn_as_its_authors_scored_it(shared: Path, checkpoints: Path, scale: int, published: float) -> None:
+    """Bytes truncated instead of rounded, Y rounded to whole levels: Set14 as the paper prints it."""
+    enlarge = srup.load("lesrcnn", scale=scale).network
+
+    def truncated(lr: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            sr = enlarge(torch.from_numpy(lr).permute(2, 0, 1)[None].float() / 255)[0]
+        return np.asarray((sr * 255).clamp(0, 255).byte().permute(1, 2, 0).numpy())
+
+    figures = []
+    for lr, hr in pairs(shared, "Set14", scale):
+        sr_y, hr_y = (np.rint(luma(image)) for image in (truncated(lr), hr))
+        figures.append(psnr(sr_y, hr_y, border=scale))
+    assert sum(figures) / len(figures) == pytest.approx(published, abs=0.01)

@@ -11,14 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from srup.networks.stages import Stage, fitted
-from srup.registry import MODELS, Model, load_weights, weights_file
+from srup.networks.stages import Network, Stage, fitted
+from srup.registry import MODELS, Model, build, load_weights, weights_file
 from srup.tiling import tiled
 from srup.upscaler import to_bytes
 from tests.conftest import model_id, random_network
 
 Noise = Callable[[int, int], Tensor]
 
+every_published = pytest.mark.parametrize("model", [model for model in MODELS if model.urls], ids=model_id)
 every_network = pytest.mark.parametrize("model", MODELS, ids=model_id)
 
 
@@ -121,13 +122,21 @@ def test_computes_what_the_published_code_does(shared: Path, reference: str) -> 
         assert np.linalg.norm(result - arrays[key]) / np.linalg.norm(arrays[key]) < 1e-5
 
 
+@every_published
+def test_tiles_of_a_photograph_equal_the_whole_to_a_level(model: Model, shared: Path, checkpoints: Path) -> None:
+    network = load_published(model, shared)
+    image = as_tensor(shared / "datasets" / "Set14" / "LR_x4" / "img_004.png")
+    with torch.no_grad():
+        expected = levels(network(image))
+    result = levels(fitted(network, image, lambda padded: tiled(network.stages(), padded, 96)))
+    assert np.abs(result.astype(int) - expected).max() <= 1
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("model", [model for model in MODELS if model.urls], ids=model_id)
+@every_published
 def test_tiles_of_photographs_equal_the_whole_to_a_level(model: Model, shared: Path, checkpoints: Path) -> None:
     """8-bit results of windows from 48 to 256 px against one window: at most 1 level, in fewer than 1 in 100,000 values."""
-    if not (shared / "weights" / model.file).exists():
-        pytest.skip(f"needs {model.file} in {shared / 'weights'}")
-    network = load_weights(random_network(model), weights_file(model))
+    network = load_published(model, shared)
     for path in photographs(shared):
         image = as_tensor(path)
         with torch.no_grad():
@@ -138,6 +147,12 @@ def test_tiles_of_photographs_equal_the_whole_to_a_level(model: Model, shared: P
             print(f"{model_id(model)} {path.name} window {size}: at most {difference.max()}, in {np.count_nonzero(difference)}")
             assert difference.max() <= 1
             assert np.count_nonzero(difference) * 100_000 < difference.size
+
+
+def load_published(model: Model, shared: Path) -> Network:
+    if not (shared / "weights" / model.file).exists():
+        pytest.skip(f"needs {model.file} in {shared / 'weights'}")
+    return load_weights(build(model), weights_file(model))
 
 
 def photographs(shared: Path) -> list[Path]:
