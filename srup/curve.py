@@ -24,7 +24,7 @@ def draw(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     picture = Image.new("RGB", (SIZE[0], SIZE[1] * (2 if scales else 1)), "white")
     _panel(picture, 0, "loss", {"loss": losses})
     if scales:
-        gained = {f"×{s}, from {p[0][1]:.2f} to {p[-1][1]:.2f}": [(x, y - p[0][1]) for x, y in p] for s, p in psnr.items()}
+        gained = {f"x{s}, from {p[0][1]:.2f} to {p[-1][1]:.2f}": [(x, y - p[0][1]) for x, y in p] for s, p in psnr.items()}
         _panel(picture, SIZE[1], "dB gained since the first validation", gained)
     with replacing(path) as temporary:
         picture.save(temporary, "PNG")

@@ -49,7 +49,7 @@ class Model:
     paper: str
     urls: tuple[str, ...] = ()
     options: Mapping[str, float] = field(default_factory=dict)
-    published: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    published: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
     note: str = ""
     released: bool = True
 
@@ -78,9 +78,12 @@ def _dropbox(path: str) -> tuple[str, ...]:
     return (f"https://www.dropbox.com/s/{path}?dl=1",)
 
 
-def _scores(*figures: float) -> dict[str, tuple[float, float]]:
-    """PSNR and SSIM on each of the four benchmark sets, in their usual order."""
-    return dict(zip(("Set5", "Set14", "BSD100", "Urban100"), zip(figures[::2], figures[1::2], strict=True), strict=False))
+SETS = ("Set5", "Set14", "BSD100", "Urban100")
+
+
+def _scores(*figures: float) -> dict[str, tuple[float, float | None]]:
+    """PSNR and SSIM on each of the benchmark sets."""
+    return dict(zip(SETS, zip(figures[::2], figures[1::2], strict=True), strict=False))
 
 
 LITE = "srup's own, after MDSR: Lim et al., CVPRW 2017, https://arxiv.org/abs/1707.02921"
@@ -93,14 +96,21 @@ RFDN = "Liu et al., AIM 2020, https://arxiv.org/abs/2009.11551"
 RDCAB = "RDCAB-RecursiveSRNet, Woo et al., IPIU 2021, https://github.com/HEEJOWOO"
 RDSRN = "Woo et al., ICCE 2022, https://github.com/HEEJOWOO"
 
+
+def _psnr(*figures: float) -> dict[str, tuple[float, float | None]]:
+    """The same where only PSNR was published."""
+    return {name: (figure, None) for name, figure in zip(SETS, figures, strict=False)}
+
+
 UNKNOWN = "none stated"
+LITE_DIGEST = "sha256:1c3571b15a1bddf31120a0a8179cbc5d35b53ca0f3e3b57ed8c83a09c95174fa"
 FULL = {"channels": 256, "blocks": 32, "factor": 0.1}  # of EDSR; without it, the baseline
 
 # fmt: off
 MODELS = (
-    Model("lite", 2, "lite:Lite", "lite.pt", "", 291_111, 58.8, "MIT", LITE, options={"scale": 2}),
-    Model("lite", 3, "lite:Lite", "lite.pt", "", 291_111, 26.8, "MIT", LITE, options={"scale": 3}),
-    Model("lite", 4, "lite:Lite", "lite.pt", "", 291_111, 15.6, "MIT", LITE, options={"scale": 4}),
+    Model("lite", 2, "lite:Lite", "lite.pt", LITE_DIGEST, 291_111, 58.8, "MIT", LITE, options={"scale": 2}),
+    Model("lite", 3, "lite:Lite", "lite.pt", LITE_DIGEST, 291_111, 26.8, "MIT", LITE, options={"scale": 3}),
+    Model("lite", 4, "lite:Lite", "lite.pt", LITE_DIGEST, 291_111, 15.6, "MIT", LITE, options={"scale": 4}),
     Model("imdn", 2, "imdn:IMDN", "imdn_x2.pth",
           "sha256:740b39653592bd3f49955a21cd9e16f2d37f2c413368cc09327601b8fbe42ce1", 694_404, 159.6, UNKNOWN, IMDN,
           _imdn("IMDN_x2.pth"), {"scale": 2}, _scores(38.00, .9605, 33.63, .9177, 32.19, .8996, 32.17, .9283)),
@@ -169,13 +179,16 @@ MODELS = (
           (2, 1497.8, _scores(38.11, .9602, 33.85, .9198, 32.29, .9007, 32.84, .9347)),
           (3, 686.0, _scores(34.66, .9280, 30.44, .8452, 29.25, .8091, 28.79, .8655)),
           (4, 409.6, _scores(32.50, .8973, 28.72, .7857, 27.72, .7418, 26.67, .8041)))),
-    Model("rdcab", 4, "rdcab:RDCABNet", "rdcab_x4.pth", "", 2_111_783, 769.2, UNKNOWN, RDCAB, released=False),
+    Model("rdcab", 4, "rdcab:RDCABNet", "rdcab_x4.pth", "", 2_111_783, 769.2, UNKNOWN, RDCAB,
+          published=_psnr(32.29, 28.64, 27.62, 26.16), released=False),
     Model("rdcab-split", 4, "rdcab:RDCABSplit", "rdcab_split_x4.pth",
           "git:b8913a6cbf46155b533203cba1a7a764c5394e63", 1_218_677, 568.8, UNKNOWN, RDCAB,
-          _github("HEEJOWOO/RDCAB-RecursivSRNet-Split-Version-", "198dbaaa1b1d5e45aacc6a2da19136bda50cc125", "weights/x4.pth")),
+          _github("HEEJOWOO/RDCAB-RecursivSRNet-Split-Version-", "198dbaaa1b1d5e45aacc6a2da19136bda50cc125", "weights/x4.pth"),
+          published=_psnr(32.24, 28.65, 27.62, 26.08)),
     Model("rdcab-fdirb", 4, "rdcab:RDCABFdirb", "rdcab_fdirb_x4.pth",
           "git:1ebbf358ed77ef3ed140e19ee64b6b202eba4a5b", 1_659_524, 715.4, UNKNOWN, RDCAB,
-          _github("HEEJOWOO/RDCAB-RecursiveSRNet-FD-IR", "8e9ee921b3a6da3a675b7f3a0963caacc1fbb516", "weights/x4.pth")),
+          _github("HEEJOWOO/RDCAB-RecursiveSRNet-FD-IR", "8e9ee921b3a6da3a675b7f3a0963caacc1fbb516", "weights/x4.pth"),
+          published=_psnr(32.28, 28.66, 27.64, 26.19)),
     Model("rfdn", 2, "rfdn:RFDN", "rfdn_x2.pth", "", 417_212, 91.6, "MIT", RFDN, options={"scale": 2}, released=False),
     Model("rfdn", 3, "rfdn:RFDN", "rfdn_x3.pth", "", 423_977, 41.4, "MIT", RFDN, options={"scale": 3}, released=False),
     Model("rfdn", 4, "rfdn:RFDN", "rfdn_aim_x4.pth",
@@ -196,13 +209,13 @@ MODELS = (
           _scores(32.47, .8990, 28.81, .7871, 27.72, .7419, 26.61, .8028)),
     Model("rdsrn", 2, "rdsrn:RDSRN", "rdsrn_x2.pth",
           "sha256:865fca078bef97ed31e546f012c14938dd3b758474b7f5aaf2a42f006e15ae20", 645_516, 431.7, "MIT", RDSRN,
-          _rdsrn("x2.pth"), {"scale": 2}),
+          _rdsrn("x2.pth"), {"scale": 2}, _psnr(38.08)),
     Model("rdsrn", 3, "rdsrn:RDSRN", "rdsrn_x3.pth",
           "sha256:372aed83b5984de7e4ad0a1370e76892cafd4f378e64c7901a9efa9c84838cbe", 691_756, 216.1, "MIT", RDSRN,
-          _rdsrn("x3.pth"), {"scale": 3}),
+          _rdsrn("x3.pth"), {"scale": 3}, _psnr(34.42)),
     Model("rdsrn", 4, "rdsrn:RDSRN", "rdsrn_x4.pth",
           "sha256:beeada875cb696fe53f1384a6842c7e5aa9e3ea68de841d91395df017d503694", 682_508, 142.5, "MIT", RDSRN,
-          _rdsrn("x4.pth"), {"scale": 4}),
+          _rdsrn("x4.pth"), {"scale": 4}, _psnr(32.34)),
 )
 # fmt: on
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from srup import costs, registry
+from srup import costs, registry, weights
 from srup.errors import ScaleError, UnknownModel, WeightsError, WeightsMismatch
 from srup.registry import MODELS, Model
 from tests.conftest import model_id, random_network
@@ -193,3 +193,10 @@ def test_what_is_no_checkpoint(tmp_path: Path, content: str) -> None:
         torch.save({"rogue": Rogue(), "list": [1, 2]}[content], path)
     with pytest.raises(WeightsMismatch, match=r"own\.pth"):
         registry.load_weights(network(), path)
+
+
+def test_what_travels_in_the_package_is_small_and_right() -> None:
+    for model in registry.find("lite").values():
+        path = registry.weights_file(model)
+        assert weights.matches(path, model.digest)
+        assert path.stat().st_size < 2_000_000

@@ -185,5 +185,5 @@ def _facts(model: Model) -> dict[str, object]:
 
 def _readable(value: object) -> str:
     if isinstance(value, dict):
-        return " · ".join(f"{name} {psnr:.2f} dB {ssim:.4f}" for name, (psnr, ssim) in value.items())
+        return " · ".join(f"{name} {psnr:.2f} dB{f' {ssim:.4f}' if ssim else ''}" for name, (psnr, ssim) in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else f"{value:,}" if isinstance(value, int) else str(value)
