@@ -25,6 +25,7 @@ Progress = Callable[[float, float], None]
 
 MEMORY = 2 << 30  # bytes of canvases kept in memory unless told otherwise
 SMALLEST = 64  # the side at which a window is not halved any more
+LEAST = 84  # pixels a side that are cut at least: 3·84² is past the 20,480 values below which PyTorch convolves by other sums
 SHAVE = 32  # pixels by which the paper's crops overlap
 
 
@@ -56,6 +57,15 @@ class Window:
             min(self.bottom + margin, bounds.bottom),
             min(self.right + margin, bounds.right),
         )
+
+    def at_least(self, side: int, bounds: Window, stride: int) -> Window:
+        """No shorter than `side` where `bounds` allow, beginning on a multiple of `stride`."""
+        bottom, right = (min(max(end, start + side), most) for end, start, most in self._ends(bounds))
+        top, left = (max(end - side, 0) // stride * stride for end in (bottom, right))
+        return Window(min(self.top, top), min(self.left, left), bottom, right)
+
+    def _ends(self, bounds: Window) -> tuple[tuple[int, int, int], ...]:
+        return (self.bottom, self.top, bounds.bottom), (self.right, self.left, bounds.right)
 
     def within(self, outer: Window) -> Window:
         """In coordinates that begin at the corner of `outer`."""
@@ -124,7 +134,11 @@ def _advance(
         held.append(runner.run(window))
         if not following:
             following = _canvases(held[0][0], state, memory)
-            lag = _lag(todo, runner.margin) if any(new in state and new.ours for new in _changed(following, held[0][0])) else 0
+            lag = (
+                _lag(todo, max(runner.margin, LEAST))
+                if any(new in state and new.ours for new in _changed(following, held[0][0]))
+                else 0
+            )
         while len(held) > lag:
             _place(held.popleft(), following)
         progress(done, len(todo))
@@ -134,7 +148,7 @@ def _advance(
 
 
 def _lag(todo: list[Window], margin: int) -> int:
-    """How many windows later, in row order, the last one comes that reads a given window's pixels."""
+    """How many windows later, in row order, the last one comes that reads a given window's pixels, `margin` px away at most."""
     columns = sum(window.top == 0 for window in todo)
     rows_seen = math.ceil(margin / min(window.height for window in todo))
     columns_seen = math.ceil(margin / min(window.width for window in todo))
@@ -176,7 +190,7 @@ class _Runner:
                 parked.settle()
 
     def _piece(self, window: Window) -> _Piece:
-        around = window.grown(self.margin, self.bounds)
+        around = window.grown(self.margin, self.bounds).at_least(LEAST, self.bounds, self.stage.stride)
         cut = [around.of(parked.tensor) for parked in self.state]
         results = self.stage.run(cut, self._context(around))
         ratio = Fraction(1)

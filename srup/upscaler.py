@@ -105,7 +105,7 @@ class Upscaler:
         if not self.native:  # such a network restores what is already of the size asked for
             pixels = imresize(pixels.astype(np.float32), size=size).clip(0, 255)
         exact = not self.native or size == (width * self.native, height * self.native)
-        colours = _tensor(pixels)
+        colours = tensor_of(pixels)
         for index, network in enumerate(self.networks):
             last = index == len(self.networks) - 1
             finish = [function for function, due in ((_grey, channels == 1), (_bytes, exact)) if last and due]
@@ -186,9 +186,14 @@ def window_size(network: Network, tile: int | str, device: torch.device) -> int 
     return max(SMALLEST, side if device.type == "cuda" else min(side, LARGEST))
 
 
-def _tensor(pixels: NDArray[Any]) -> Tensor:
-    """Pixels H×W×C in 0–255 → 1×3×H×W in [0, 1]."""
-    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].expand(1, 3, -1, -1).float() / 255
+def tensor_of(pixels: NDArray[Any]) -> Tensor:
+    """Pixels H×W×C (C = 1 or 3) in 0–255 → 1×3×H×W in [0, 1], channels last.
+
+    The batch axis comes before the permutation: after it, its stride would not be that of channels last, and PyTorch would
+    convolve the whole image by other sums than its windows.
+    """
+    colours = np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.float32)
+    return torch.from_numpy(colours)[None].permute(0, 3, 1, 2) / 255
 
 
 def _grey(image: Tensor) -> Tensor:

@@ -39,6 +39,16 @@ def test_a_grown_window_stays_inside() -> None:
     assert Window(2, 4, 6, 10).within(Window(0, 1, 9, 10)) == Window(2, 3, 6, 9)
 
 
+@pytest.mark.parametrize("stride", [1, 4])
+def test_a_window_is_cut_large_enough(stride: int) -> None:
+    bounds = Window(0, 0, 100, 30)
+    for window in windows(100, 30, 12, stride):
+        cut = window.at_least(84, bounds, stride)
+        assert cut.height >= 84 and cut.width == 30
+        assert cut.top % stride == cut.left % stride == 0
+        assert window.grown(0, cut) == window
+
+
 def box(size: int) -> Callable[[list[Tensor], Tensor | None], list[Tensor]]:
     """A stage's run: a box blur with a zero border, after taking the mean that it was told away."""
 

@@ -11,10 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from srup.engines.pytorch import stages_on
+from srup.images import read_image
 from srup.networks.stages import Network, Stage, fitted
 from srup.registry import MODELS, Model, build, load_weights, weights_file
 from srup.tiling import tiled
-from srup.upscaler import to_bytes
+from srup.upscaler import tensor_of, to_bytes
 from tests.conftest import model_id, random_network
 
 Noise = Callable[[int, int], Tensor]
@@ -125,7 +127,7 @@ def test_computes_what_the_published_code_does(shared: Path, reference: str) -> 
 @every_published
 def test_tiles_of_a_photograph_equal_the_whole_to_a_level(model: Model, shared: Path, checkpoints: Path) -> None:
     network = load_published(model, shared)
-    image = as_tensor(shared / "datasets" / "Set14" / "LR_x4" / "img_004.png")
+    image = tensor_of(read_image(shared / "datasets" / "Set14" / "LR_x4" / "img_004.png").pixels)
     with torch.no_grad():
         expected = levels(network(image))
     result = levels(fitted(network, image, lambda padded: tiled(network.stages(), padded, 96)))
@@ -137,12 +139,12 @@ def test_tiles_of_a_photograph_equal_the_whole_to_a_level(model: Model, shared: 
 def test_tiles_of_photographs_equal_the_whole_to_a_level(model: Model, shared: Path, checkpoints: Path) -> None:
     """8-bit results of windows from 48 to 256 px against one window: at most 1 level, in fewer than 1 in 100,000 values."""
     network = load_published(model, shared)
+    stages = stages_on(network.stages(), device=torch.device("cpu"))  # as srup runs them, with -t none and with -t N
     for path in photographs(shared):
-        image = as_tensor(path)
-        with torch.no_grad():
-            expected = levels(network(image))
+        image = tensor_of(read_image(path).pixels)
+        expected = levels(fitted(network, image, lambda padded: tiled(stages, padded)))
         for size in (48, 64, 128, 256):
-            result = levels(fitted(network, image, lambda padded, s=size: tiled(network.stages(), padded, s)))
+            result = levels(fitted(network, image, lambda padded, s=size: tiled(stages, padded, s)))
             difference = np.abs(result.astype(int) - expected)
             differing = np.count_nonzero(difference)
             print(f"{model_id(model)} {path.name} window {size}: at most {difference.max()}, in {differing} of {difference.size}")
@@ -159,13 +161,6 @@ def load_published(model: Model, shared: Path) -> Network:
 def photographs(shared: Path) -> list[Path]:
     set14 = shared / "datasets" / "Set14" / "LR_x2"
     return [*(set14 / f"img_{number:03}.png" for number in (1, 4, 14)), shared / "datasets" / "Kodak" / "08.png"]
-
-
-def as_tensor(path: Path) -> Tensor:
-    from srup.images import read_image
-
-    pixels = read_image(path).pixels
-    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].expand(1, 3, -1, -1).float() / 255
 
 
 def levels(image: Tensor) -> np.ndarray:
