@@ -70,7 +70,7 @@ def test_the_network_is_a_module_and_its_stages_are_the_tilers() -> None:
     with torch.no_grad():
         result = upscaler.network(image)
     assert result.shape == (1, 3, 108, 144)
-    assert (to_bytes(result[0].permute(1, 2, 0).numpy()) == upscaler(COLOURS)).all()
+    assert np.abs(to_bytes(result[0].permute(1, 2, 0).numpy()).astype(int) - upscaler(COLOURS)).max() <= 1
 
 
 @pytest.mark.parametrize("tile", [16, 32, "none", "auto"])
