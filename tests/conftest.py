@@ -70,8 +70,13 @@ def photo(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def noise() -> Callable[..., torch.Tensor]:
-    """Noise 1×3×H×W in [0, 1], the same each time."""
-    return lambda height, width: torch.from_numpy(np.random.default_rng(0).random((1, 3, height, width), np.float32))
+    """Noise 1×3×H×W in [0, 1], the same each time; channels last, as srup's own images are."""
+
+    def made(height: int, width: int) -> torch.Tensor:
+        values = np.random.default_rng(0).random((1, 3, height, width), np.float32)
+        return torch.from_numpy(values).contiguous(memory_format=torch.channels_last)
+
+    return made
 
 
 @pytest.fixture
