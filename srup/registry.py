@@ -89,6 +89,7 @@ def _scores(*figures: float) -> dict[str, tuple[float, float | None]]:
 LITE = "srup's own, after MDSR: Lim et al., CVPRW 2017, https://arxiv.org/abs/1707.02921"
 IMDN = "Hui et al., ACM MM 2019, https://arxiv.org/abs/1909.11856"
 NTIRE = "team 39 of the NTIRE 2022 challenge on efficient super-resolution, https://arxiv.org/abs/2205.05675"
+KAIR = "Zhang et al., KAIR, https://github.com/cszn/KAIR, after IMDN"
 LESRCNN = "Tian et al., Knowledge-Based Systems 2020, https://arxiv.org/abs/2007.04344"
 EDSR = "Lim et al., CVPRW 2017, https://arxiv.org/abs/1707.02921"
 RDN = "Zhang et al., CVPR 2018, https://arxiv.org/abs/1802.08797"
@@ -103,6 +104,7 @@ def _psnr(*figures: float) -> dict[str, tuple[float, float | None]]:
 
 
 UNKNOWN = "none stated"
+NEVER = "its weights were never released"
 LITE_DIGEST = "sha256:1c3571b15a1bddf31120a0a8179cbc5d35b53ca0f3e3b57ed8c83a09c95174fa"
 FULL = {"channels": 256, "blocks": 32, "factor": 0.1}  # of EDSR; without it, the baseline
 
@@ -133,6 +135,8 @@ MODELS = (
           "sha256:0051dcbeb82684fef3981eff81df86bb167b8f9602323fa37f82f8c5566ff5a9", 275_844, 15.9, "MIT", NTIRE,
           _github("ofsoundof/NTIRE2022_ESR", "e95ba4a4916bb13d6348f7ee172827e2452e8a31", "model_zoo/team39_imdn_plus.pth"),
           published=_scores(32.11, .8934, 28.63, .7823, 27.58, .7358, 26.10, .7846)),
+    Model("imdn-kair", 4, "imdn:IMDN_KAIR", "imdn_kair_x4.pth", "", 893_936, 51.5, "MIT", KAIR, options={"scale": 4}, released=False,
+          note="take imdn_x4.pth of KAIR's release v1.0: no digest of it was published to hold a download to"),
     Model("lesrcnn", 2, "lesrcnn:LESRCNN", "lesrcnn_x2.pth",
           "sha256:66b4b2ddb268486f78a3d49758a016417e64f602ef963667b5ce34039200bcde", 626_328, 281.3, UNKNOWN, LESRCNN,
           _lesrcnn("x2/lesrcnn_x2.pth"), {"scale": 2}, _scores(37.65, .9586, 33.32, .9148, 31.95, .8964, 31.45, .9206)),
@@ -143,11 +147,11 @@ MODELS = (
           "sha256:1de9d0e1b1817de43fba3ce9c4b966fd8cde81e160d7432a844d6a2296f90cbc", 774_040, 241.4, UNKNOWN, LESRCNN,
           _lesrcnn("x4/lesrcnn_x4.pth"), {"scale": 4}, _scores(31.88, .8903, 28.44, .7772, 27.45, .7313, 25.77, .7732)),
     Model("lesrcnn-m", 2, "lesrcnn:LESRCNN_M", "lesrcnn_m.pth", "", 1_254_104, 281.3, UNKNOWN, LESRCNN,
-          options={"scale": 2}, released=False),
+          options={"scale": 2}, released=False, note=NEVER),
     Model("lesrcnn-m", 3, "lesrcnn:LESRCNN_M", "lesrcnn_m.pth", "", 1_254_104, 239.4, UNKNOWN, LESRCNN,
-          options={"scale": 3}, released=False),
+          options={"scale": 3}, released=False, note=NEVER),
     Model("lesrcnn-m", 4, "lesrcnn:LESRCNN_M", "lesrcnn_m.pth", "", 1_254_104, 241.4, UNKNOWN, LESRCNN,
-          options={"scale": 4}, released=False),
+          options={"scale": 4}, released=False, note=NEVER),
     Model("edsr-baseline", 2, "edsr:EDSR", "edsr_baseline_x2.pt",
           "sha256:1bc9523228fdc3b0a5ddb0d7062001e22b31bbb398ae09cfdefb97e8ee06e171", 1_369_883, 316.7, UNKNOWN, EDSR,
           _edsr("edsr_baseline_x2-1bc95232.pt"), {"scale": 2},
@@ -180,7 +184,7 @@ MODELS = (
           (3, 686.0, _scores(34.66, .9280, 30.44, .8452, 29.25, .8091, 28.79, .8655)),
           (4, 409.6, _scores(32.50, .8973, 28.72, .7857, 27.72, .7418, 26.67, .8041)))),
     Model("rdcab", 4, "rdcab:RDCABNet", "rdcab_x4.pth", "", 2_111_783, 769.2, UNKNOWN, RDCAB,
-          published=_psnr(32.29, 28.64, 27.62, 26.16), released=False),
+          published=_psnr(32.29, 28.64, 27.62, 26.16), released=False, note=NEVER),
     Model("rdcab-split", 4, "rdcab:RDCABSplit", "rdcab_split_x4.pth",
           "git:b8913a6cbf46155b533203cba1a7a764c5394e63", 1_218_677, 568.8, UNKNOWN, RDCAB,
           _github("HEEJOWOO/RDCAB-RecursivSRNet-Split-Version-", "198dbaaa1b1d5e45aacc6a2da19136bda50cc125", "weights/x4.pth"),
@@ -189,8 +193,8 @@ MODELS = (
           "git:1ebbf358ed77ef3ed140e19ee64b6b202eba4a5b", 1_659_524, 715.4, UNKNOWN, RDCAB,
           _github("HEEJOWOO/RDCAB-RecursiveSRNet-FD-IR", "8e9ee921b3a6da3a675b7f3a0963caacc1fbb516", "weights/x4.pth"),
           published=_psnr(32.28, 28.66, 27.64, 26.19)),
-    Model("rfdn", 2, "rfdn:RFDN", "rfdn_x2.pth", "", 417_212, 91.6, "MIT", RFDN, options={"scale": 2}, released=False),
-    Model("rfdn", 3, "rfdn:RFDN", "rfdn_x3.pth", "", 423_977, 41.4, "MIT", RFDN, options={"scale": 3}, released=False),
+    Model("rfdn", 2, "rfdn:RFDN", "rfdn_x2.pth", "", 417_212, 91.6, "MIT", RFDN, options={"scale": 2}, released=False, note=NEVER),
+    Model("rfdn", 3, "rfdn:RFDN", "rfdn_x3.pth", "", 423_977, 41.4, "MIT", RFDN, options={"scale": 3}, released=False, note=NEVER),
     Model("rfdn", 4, "rfdn:RFDN", "rfdn_aim_x4.pth",
           "sha256:11af8ec8ebd68689e90ef1e29044f9804c72d3bd9f7573820b7b26035782760c", 433_448, 23.8, "MIT", RFDN,
           _github("njulj/RFDN", "7cf4e25b6633e81fd7e26891aeee2baca4f8f927", "trained_model/RFDN_AIM.pth"), {"scale": 4},
@@ -274,7 +278,9 @@ def packaged(model: Model) -> bool:
 def weights_file(model: Model, *, progress: weights.Progress | None = None) -> Path:
     """The verified weights of a row: from the package, the cache, or else downloaded. Raises WeightsError."""
     if not model.released:
-        raise WeightsError(f"no weights were ever released for {model.name} ×{model.scale}; give a checkpoint with --weights FILE")
+        raise WeightsError(
+            f"{model.name} ×{model.scale} has no weights to fetch ({model.note}); give a checkpoint with --weights FILE"
+        )
     if packaged(model):
         return Path(str(resources.files("srup.networks") / model.file))
     return weights.fetch(model.file, urls=model.urls, digest=model.digest, progress=progress)

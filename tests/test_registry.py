@@ -143,6 +143,33 @@ def test_rdn_in_the_layout_of_edsr_pytorch(tmp_path: Path, scale: int) -> None:
     assert all(torch.allclose(loaded[name], tensor, rtol=1e-6, atol=0) for name, tensor in made.items())
 
 
+def test_imdn_in_the_layout_of_kair(tmp_path: Path) -> None:
+    """Its names, and what they compute, written out here once more."""
+    made = network("imdn-kair", 4)
+    theirs = {}
+    for name, tensor in made.state_dict().items():
+        name = re.sub(r"\.c([123])\.", r".conv\1.0.", name)
+        theirs[name.replace(".c4.", ".conv4.").replace(".c5.", ".conv1x1.")] = tensor
+    torch.save(theirs, tmp_path / "own.pth")
+    loaded = registry.load_weights(registry.build(registry.find("imdn-kair")[4]), tmp_path / "own.pth")
+
+    def conv(x: torch.Tensor, name: str) -> torch.Tensor:
+        kernel = theirs[f"{name}.weight"]
+        return torch.conv2d(x, kernel, theirs[f"{name}.bias"], padding=kernel.shape[-1] // 2)
+
+    x = torch.rand(1, 3, 9, 11)
+    body = first = conv(x, "model.0")
+    for block in (f"model.1.sub.{number}" for number in range(8)):
+        kept, rest = [], body
+        for step in (1, 2, 3):
+            activated = torch.nn.functional.leaky_relu(conv(rest, f"{block}.conv{step}.0"), 0.05)
+            kept, rest = [*kept, activated[:, :16]], activated[:, 16:]
+        body = body + conv(torch.cat([*kept, conv(rest, f"{block}.conv4")], 1), f"{block}.conv1x1")
+    expected = torch.pixel_shuffle(conv(first + conv(body, "model.1.sub.8"), "model.2"), 4)
+    with torch.no_grad():
+        assert torch.allclose(loaded(x), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_checkpoint_in_safetensors(tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors.torch", reason="needs the extra srup[safetensors]")
     made = network()

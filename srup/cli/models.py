@@ -160,7 +160,7 @@ def _scale(model: Model) -> str:
 
 def _where(model: Model) -> str:
     if not model.released:
-        return "never released"
+        return "own only"
     if registry.packaged(model):
         return "in srup"
     return "cached" if weights.path_of(model.file).exists() else "to fetch"
