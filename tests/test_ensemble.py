@@ -32,7 +32,7 @@ def test_what_does_not_is_evened_out(noise: Noise) -> None:
     assert torch.allclose(self_ensemble(shifted, image), (sum(image.roll(by, axis) for by in (-1, 1) for axis in (2, 3))) / 4)
 
 
-@pytest.mark.parametrize(("images", "scale", "gain"), [("Set5", 4, 0.096), ("Set5", 2, 0.092)])
+@pytest.mark.parametrize(("images", "scale", "gain"), [("Set5", 4, 0.096), pytest.param("Set5", 2, 0.092, marks=pytest.mark.slow)])
 def test_it_gains_what_was_measured(shared: Path, checkpoints: Path, images: str, scale: int, gain: float) -> None:
     plain, ensemble = (score(shared, images, scale, srup.load("imdn", scale=scale, self_ensemble=on))[0] for on in (False, True))
     assert ensemble - plain == pytest.approx(gain, abs=0.01)

@@ -5,6 +5,7 @@ Figures: the means measured with the authors' own code on these images (float Y,
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,12 @@ import srup
 from srup.metrics import luma, psnr
 from tests.scoring import pairs, score
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
 MEASURED = [
     ("imdn", "Set5", 2, 37.996, 0.9605),
     ("imdn", "Set5", 3, 34.360, 0.9270),
     ("imdn", "Set5", 4, 32.210, 0.8948),
-    ("imdn", "Set14", 2, 33.632, 0.9177),
+    slow("imdn", "Set14", 2, 33.632, 0.9177),
     ("imdn", "Set14", 3, 30.325, 0.8417),
     ("imdn", "Set14", 4, 28.587, 0.7811),
     ("imdn-plus", "Set5", 4, 32.135, None),
@@ -27,8 +29,8 @@ MEASURED = [
     ("imdn-rtc", "Set14", 2, 32.98, 0.9130),
     ("imdn-rte", "Set5", 2, 35.41, 0.9380),
     ("imdn-rte", "Set14", 2, 31.69, 0.8831),
-    ("lesrcnn", "Set14", 2, 33.371, 0.9157),
-    ("lesrcnn", "Set14", 3, 30.164, 0.8388),
+    slow("lesrcnn", "Set14", 2, 33.371, 0.9157),
+    slow("lesrcnn", "Set14", 3, 30.164, 0.8388),
     ("lesrcnn", "Set14", 4, 28.464, 0.7779),
     ("rfdn", "Set5", 4, 32.161, 0.8946),
     ("rfdn", "Set14", 4, 28.650, 0.7825),
