@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from srup.errors import WriteError
+
+CHUNK = 1 << 20  # bytes
 
 
 @contextmanager
@@ -44,6 +47,15 @@ def _advice(error: OSError, folder: Path) -> str:
     if error.errno in (28, 122):  # ENOSPC, EDQUOT
         return "the disk is full; free some space, or give another place with -o"
     return error.strerror or str(error)
+
+
+def hashed(path: Path, state: hashlib._Hash | None = None) -> str:
+    """The digest of a file's bytes in hexadecimal: SHA-256, or what `state` computes."""
+    state = state or hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            state.update(chunk)
+    return state.hexdigest()
 
 
 def check_folder(path: Path) -> None:

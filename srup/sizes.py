@@ -43,7 +43,7 @@ def target(*, scale: float | None, size: str | None, width: int | None, height: 
     if scale is not None and (width or height):
         raise UsageError("-s/--scale and a size contradict each other; give one of them")
     if scale is None and not (width or height):
-        return Target(scale=4)
+        return Target(scale=4.0)
     return Target(scale, width, height)
 
 

@@ -19,6 +19,7 @@ import platformdirs
 from filelock import FileLock
 
 from srup.errors import DigestMismatch, DownloadError, Offline, WeightsError
+from srup.files import hashed
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +57,7 @@ def matches(path: Path, digest: str) -> bool:
     """
     kind, _, expected = digest.partition(":")
     state = hashlib.sha1(f"blob {path.stat().st_size}\0".encode()) if kind == "git" else hashlib.new(kind)
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            state.update(chunk)
-    return state.hexdigest().startswith(expected)
+    return hashed(path, state).startswith(expected)
 
 
 def fetch(

@@ -13,11 +13,12 @@ ROOT = Path(srup.__file__).parent
 LAYERS = (  # lowest first; a folder stands for all its files
     ("errors", "memory"),
     ("files",),
-    ("networks.stages", "images", "resize", "metrics", "weights", "sizes", "canvas", "curve", "ensemble"),
-    ("networks", "costs"),
+    ("networks.stages", "images", "resize", "metrics", "weights", "sizes", "storage", "canvas", "curve", "ensemble"),
+    ("networks", "costs", "jobs", "journal"),
     ("tiling", "registry", "engines"),
     ("upscaler", "patches"),
-    ("training",),
+    ("training", "batch"),
+    ("processes", "cluster"),
     ("cli",),
 )
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py") if path.name not in ("__main__.py",))

@@ -13,6 +13,7 @@ from srup.errors import OutOfMemory, SrupError
 
 COMMANDS = {  # name → module under srup.cli, imported on use: `srup --help` must not wait for torch
     "upscale": "upscale",
+    "batch": "batch",
     "models": "models",
     "train": "train",
 }
@@ -38,6 +39,7 @@ def srup() -> None:
     \b
     srup upscale photo.jpg              4 times larger, with the network that comes with srup
     srup upscale photo.jpg -s 2 -m imdn
+    srup batch photos/ larger/          a folder; again after a crash, it goes on
     srup models                         what there is
     """
 

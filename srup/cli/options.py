@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from srup.images import EXTENSIONS
 from srup.registry import DEFAULT
 
 
@@ -15,6 +16,12 @@ def _tile(_: click.Context, __: click.Parameter, value: str) -> int | str:
     raise click.BadParameter(f"{value!r} is neither auto, none nor a number of pixels from 16 on")
 
 
+scale = click.option("-s", "--scale", type=float, help="How many times larger, whole or not.  [default: 4]")
+size = click.option("--size", metavar="WxH", help="Fit inside so many pixels.")
+width = click.option("--width", type=click.IntRange(1), help="To this width.")
+height = click.option("--height", type=click.IntRange(1), help="To this height.")
+format_ = click.option("-f", "--format", "format_", type=click.Choice(list(EXTENSIONS)), help="Output format.  [default: png]")
+quality = click.option("-q", "--quality", type=click.IntRange(1, 100), help="For JPEG, WebP and AVIF.  [default: 95]")
 model = click.option("-m", "--model", default=DEFAULT, show_default=True, metavar="NAME", help="Network (srup models lists them).")
 weights = click.option("--weights", type=click.Path(), metavar="FILE", help="A checkpoint of your own for the network.")
 tile = click.option(

@@ -28,6 +28,11 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def devices() -> list[str]:
+    """Every device to share work out to: all CUDA cards, or else what "auto" is."""
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())] or [pick_device("auto").type]
+
+
 def stages_on(stages: Sequence[Stage], *, device: torch.device) -> list[Stage]:
     """The stages computed on `device`, taking and returning tensors of the processor; one handed through stays the same object."""
     return [_on(stage, device) for stage in stages]

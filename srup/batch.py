@@ -1,0 +1,259 @@
+"""Many images: a few threads each take one from file to file, and share one device. A failure is a result like any other.
+
+What has been done is in the journal of the output folder, so that a batch that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srup import memory, registry, storage
+from srup.errors import ImageError, OutOfMemory
+from srup.files import hashed
+from srup.images import Image, check_holds, read_image, write_image
+from srup.jobs import Job
+from srup.journal import Journal, Record
+from srup.sizes import Target
+
+if TYPE_CHECKING:
+    from srup.upscaler import Upscaler
+
+SMALL_WINDOWS = 128  # pixels a side, for an image that did not fit
+Drive = Callable[[Iterable[Job]], Iterator["Result"]]  # jobs → results as they come: threads here, processes, a cluster
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How each image is made, and where to."""
+
+    out: str
+    target: Target
+    model: str = registry.DEFAULT
+    weights: str | None = None
+    tile: int | str = "auto"
+    tiling: str = "exact"
+    self_ensemble: bool = False
+    device: str = "auto"
+    quality: int | None = None
+    extension: str = ".png"
+
+    @cached_property
+    def decisive(self) -> dict[str, object]:
+        """What the bytes of a result depend on, besides its input."""
+        mine = {name: value for name, value in asdict(self).items() if name not in ("out", "target", "tile", "device", "weights")}
+        asked = {name: value for name, value in asdict(self.target).items() if value is not None}
+        digests = [row.digest for row in registry.find(self.model).values()]
+        return {**mine, **asked, "weights": [f"sha256:{hashed(Path(self.weights))}"] if self.weights else digests}
+
+    @cached_property
+    def key(self) -> str:
+        """The same in a few letters, for the journal."""
+        return hashlib.sha256(json.dumps(self.decisive, sort_keys=True).encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a job. Sizes are (width, height) in pixels; `bytes` and `stamp` are the input's."""
+
+    name: str
+    source: str
+    status: str  # done, failed, or stopped before it was begun
+    error: str | None = None
+    seconds: float = 0.0
+    before: tuple[int, int] | None = None
+    after: tuple[int, int] | None = None
+    bytes: int = 0
+    stamp: str = ""
+    sha256: str = ""
+    key: str = ""  # of the settings
+    no_memory: bool = False
+
+    def record(self) -> Record:
+        """Its line in the journal."""
+        return {key: value for key, value in asdict(self).items() if value not in (None, "", False)}
+
+
+def pending(
+    jobs: Sequence[Job], journal: Journal, settings: Settings, *, overwrite: bool = False, rehash: bool = False
+) -> tuple[list[Job], list[Result]]:
+    """The jobs whose result is missing, failed, or made otherwise or of another input; and those refused.
+
+    A file that stands where a result goes and that the journal does not know is not ours: its job is refused, unless `overwrite`,
+    which redoes all. `rehash` compares the inputs' contents, not their size and time.
+    """
+    there = storage.sizes(settings.out)
+    todo, refused = [], []
+    for job in jobs:
+        line = journal.last.get(job.name)
+        if overwrite or job.name not in there or (line and not _unchanged(job, line, settings.key, rehash)):
+            todo.append(job)
+        elif line is None:
+            about = f"{storage.join(settings.out, job.name)} exists, and was not made by a batch; -y replaces it"
+            refused.append(Result(job.name, job.source.path, "failed", about))
+    return todo, refused
+
+
+def _unchanged(job: Job, line: Record, key: str, rehash: bool) -> bool:
+    if line["status"] != "done" or line.get("key") != key:
+        return False
+    if rehash:
+        with storage.fetched(job.source.path) as local:
+            return line.get("sha256") == hashed(local)
+    return (line.get("bytes"), line.get("stamp")) == (job.source.size, job.source.stamp)
+
+
+def clear(out: str) -> None:
+    """Removes what a killed run left half-written; only for who holds the journal."""
+    if not storage.is_url(out) and Path(out).is_dir():
+        for path in Path(out).rglob(".*.part"):
+            path.unlink(missing_ok=True)
+
+
+def claim(jobs: Iterable[Job], journal: Journal, settings: Settings) -> None:
+    """Writes down what is about to be made, before any of it is."""
+    named = [] if settings.decisive == journal.settings else [{"settings": settings.decisive, "key": settings.key}]
+    journal.append([*named, *({"name": job.name, "status": "claimed"} for job in jobs)])
+
+
+def otherwise(jobs: Iterable[Job], journal: Journal, settings: Settings) -> str | None:
+    """What to tell of jobs that were done with other settings: "3 images, scale: 4 → 2"; None if there are none."""
+    lines = [journal.last.get(job.name, {}) for job in jobs]
+    count = sum(line.get("status") == "done" and line.get("key") != settings.key for line in lines)
+    before, now = journal.settings, settings.decisive
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    changes = [f"{name}: {before.get(name, '–')} → {now.get(name, '–')}" for name in names]
+    return f"{count} images, {', '.join(changes) or 'with earlier settings'}" if count else None
+
+
+class Maker:
+    """Makes the result of one job after another, from several threads: they read and write together, and compute in turn."""
+
+    def __init__(self, settings: Settings, stopped: threading.Event) -> None:
+        self.settings, self.stopped = settings, stopped
+        self.device = threading.Lock()
+        self.room = Room(memory.available() // 3)
+        self.upscalers: dict[tuple[str, ...], Upscaler] = {}
+
+    def __call__(self, job: Job) -> Result:
+        """Every error that is about this image, and no other, is in the result."""
+        begun = Result(job.name, job.source.path, "stopped", bytes=job.source.size, stamp=job.source.stamp, key=self.settings.key)
+        if self.stopped.is_set():
+            return begun
+        started = time.perf_counter()
+        try:
+            done = self._make(job, begun)
+        except _Stopped:
+            return begun
+        except (OutOfMemory, MemoryError) as error:
+            reason = str(error) or "the memory is full; take a smaller scale"
+            done = replace(begun, status="failed", error=f"{job.source.path}: {reason}", no_memory=True)
+        except ImageError as error:
+            done = replace(begun, status="failed", error=str(error))
+        return replace(done, seconds=round(time.perf_counter() - started, 3))
+
+    def _make(self, job: Job, begun: Result) -> Result:
+        place = storage.join(self.settings.out, job.name)
+        with storage.fetched(job.source.path) as local:
+            image, sha256 = read_image(local), hashed(local)
+        factor, size = self.settings.target.factor(image.size), self.settings.target.size(image.size)
+        check_holds(Path(job.name), size, alpha=image.alpha is not None)
+        with self.room.taken(size[0] * size[1] * 4):
+            with self.device:
+                upscaler = replace(self._upscaler(factor), scale=factor, tile=job.tile or self.settings.tile)
+                enlarged: Image = upscaler(image, size=size, progress=self._look_up)
+            with storage.stored(place) as temporary:
+                write_image(enlarged, temporary, quality=self.settings.quality)
+        return replace(begun, status="done", before=image.size, after=size, sha256=sha256)
+
+    def _look_up(self, done: float, total: float) -> None:
+        if self.stopped.is_set():
+            raise _Stopped
+
+    def _upscaler(self, factor: float) -> Upscaler:
+        from srup.upscaler import load
+
+        own = self.settings
+        route = registry.route(own.model, factor, own_weights=own.weights is not None)
+        key = tuple(f"{row.file} {row.scale}" for row in route)
+        if key not in self.upscalers:
+            self.upscalers[key] = load(
+                own.model,
+                scale=factor,
+                weights=own.weights,
+                device=own.device,
+                tile=own.tile,
+                tiling=own.tiling,
+                self_ensemble=own.self_ensemble,
+            )
+        return self.upscalers[key]
+
+
+class _Stopped(Exception):
+    pass
+
+
+class Room:
+    """Bytes for results on their way, shared by threads; one that takes more than there is waits until it is alone."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.used, self.freed = size, 0, threading.Condition()
+
+    @contextmanager
+    def taken(self, amount: int) -> Iterator[None]:
+        with self.freed:
+            self.freed.wait_for(lambda: not self.used or self.used + amount <= self.size)
+            self.used += amount
+        try:
+            yield
+        finally:
+            with self.freed:
+                self.used -= amount
+                self.freed.notify_all()
+
+
+def completed(jobs: Iterable[Job], drive: Drive) -> Iterator[Result]:
+    """Results as they come; what did not fit into memory is tried once more at the end, alone and in small windows."""
+    by_name, too_large = {}, []
+
+    def noted() -> Iterator[Job]:
+        for job in jobs:
+            by_name[job.name] = job
+            yield job
+
+    for result in drive(noted()):
+        job = by_name.pop(result.name)
+        if result.no_memory:
+            too_large.append(replace(job, tile=SMALL_WINDOWS))
+        else:
+            yield result
+    for job in too_large:
+        yield from drive([job])
+
+
+def in_threads(jobs: Iterable[Job], make: Callable[[Job], Result], *, threads: int, stopped: threading.Event) -> Iterator[Result]:
+    """What `make` makes of jobs, in threads, one job waiting beside those at work. With one thread it is `map`.
+
+    An error that is not one image's (weights that cannot be had) is raised, once what was begun is done.
+    """
+    with ThreadPoolExecutor(threads, "srup") as pool:
+        running: set[Future[Result]] = set()
+        try:
+            for job in jobs:
+                running.add(pool.submit(make, job))
+                if len(running) > threads:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    yield from [future.result() for future in done]
+            yield from (future.result() for future in as_completed(running))
+        except BaseException:
+            stopped.set()
+            raise

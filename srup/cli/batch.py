@@ -1,0 +1,297 @@
+"""srup batch: folders of images."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from srup import registry, storage
+from srup.cli import console, options
+from srup.errors import UsageError
+from srup.images import EXTENSIONS
+from srup.sizes import target
+
+if TYPE_CHECKING:
+    from srup.batch import Drive, Result, Settings
+    from srup.jobs import Job
+    from srup.journal import Journal
+
+STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}  # signal → exit code
+LOOK = 2.0  # seconds between looks of --watch; a file that did not change between two of them is complete
+
+
+@click.command("batch")
+@click.argument("places", nargs=-1, required=True, metavar="[IN...] OUT")
+@click.option("--from", "list_file", type=click.File(), metavar="FILE", help="A list of images, one a line; - for standard input.")
+@click.option("-r", "--recursive", is_flag=True, help="All below the folders; OUT gets the same tree.")
+@options.scale
+@options.size
+@options.width
+@options.height
+@options.model
+@options.weights
+@options.tile
+@options.tiling
+@options.self_ensemble
+@click.option(
+    "-d", "--device", default="auto", show_default=True, help="cpu, cuda:0, …; several, or all: a worker process for each."
+)
+@click.option(
+    "-j", "--jobs", "threads", type=click.IntRange(1), default=3, show_default=True, help="Images on their way at a time."
+)
+@options.format_
+@options.quality
+@click.option("--suffix", default="", help="Added to the names.  [default: none]")
+@click.option(
+    "--on-collision",
+    type=click.Choice(["refuse", "suffix"]),
+    default="refuse",
+    show_default=True,
+    help="Of a.jpg and a.png: refuse, or make a_jpg.png and a_png.png.",
+)
+@click.option("--rehash", is_flag=True, help="Tell changed inputs by their content, not by size and time.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
+@click.option("--watch", is_flag=True, help="Stay, and enlarge what arrives.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@options.overwrite
+@options.as_json
+@click.option("--quiet", is_flag=True, help="Failures and the summary only.")
+@options.verbose
+def command(
+    places: tuple[str, ...],
+    list_file: Iterator[str] | None,
+    recursive: bool,
+    scale: float | None,
+    size: str | None,
+    width: int | None,
+    height: int | None,
+    model: str,
+    weights: str | None,
+    tile: int | str,
+    tiling: str,
+    self_ensemble: bool,
+    device: str,
+    threads: int,
+    format_: str,
+    quality: int | None,
+    suffix: str,
+    on_collision: str,
+    rehash: bool,
+    fail_fast: bool,
+    watch: bool,
+    dry_run: bool,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Enlarge folders of images: IN are folders, files or globs, OUT is a folder.
+
+    What has been done is written down in OUT: run the same command again after a crash, and only what is missing, changed or failed
+    is made.
+
+    \b
+    srup batch photos/ larger/
+    srup batch -r photos/ larger/ -s 2 -m imdn -f jpeg
+    find . -name '*.jpg' | srup batch --from - larger/
+    """
+    console.start_logging(verbose)
+    wanted = target(scale=scale, size=size, width=width, height=height)
+    registry.route(model, wanted.scale or 1)
+    from srup import batch, jobs
+    from srup.journal import journal
+
+    *inputs, out = places
+    if not inputs and list_file is None:
+        raise UsageError("srup batch takes inputs and then the output folder: srup batch photos/ larger/")
+    listed = list(list_file or ())
+    settings = batch.Settings(
+        out, wanted, model, weights, tile, tiling, self_ensemble, device, quality, EXTENSIONS[format_ or "png"]
+    )
+
+    def plan() -> list[Job]:
+        sources = [*jobs.find(inputs, recursive=recursive), *jobs.read_list(listed, recursive=recursive)]
+        return jobs.plan(sources, out, suffix=suffix, extension=settings.extension, on_collision=on_collision)
+
+    planned = plan()
+    if dry_run:
+        return _forecast(planned, settings)
+    stopped = threading.Event()
+    with journal(out) as lines, _signals(stopped, out) as received:
+        batch.clear(out)
+        if difference := batch.otherwise(planned, lines, settings):
+            console.warning(f"the settings have changed, and what was made with the old ones is made anew: {difference}")
+        work = _Work(settings, lines, _drive(settings, device, threads, stopped), stopped, fail_fast, as_json, quiet)
+        look = partial(batch.pending, journal=lines, settings=settings, rehash=rehash)
+        work.do(*look(planned, overwrite=overwrite), of=len(planned))
+        if watch and not stopped.is_set():
+            _watch(work, plan, look)
+        lines.copy()
+    work.tally.tell(interrupted=bool(received))
+    return STOPPED[received[0]] if received else 1 if work.tally.failed else 0
+
+
+@dataclass
+class Tally:
+    """What has come of a batch so far. Pixels are those of the inputs."""
+
+    done: int = 0
+    already: int = 0
+    left: int = 0
+    pixels: int = 0
+    failed: list[Result] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
+
+    def take(self, result: Result) -> None:
+        self.left -= 1
+        if result.status == "failed":
+            self.failed.append(result)
+        else:
+            self.done += 1
+            width, height = result.before or (0, 0)
+            self.pixels += width * height
+
+    def rate(self) -> str:
+        seconds = time.perf_counter() - self.started
+        return f"{self.done / seconds:.2f} images/s, {self.pixels / 1e6 / seconds:.2f} megapixels/s"
+
+    def tell(self, *, interrupted: bool) -> None:
+        seconds = time.perf_counter() - self.started
+        already = f", {self.already} were done before" if self.already else ""
+        left = f", {self.left} left" if self.left else ""
+        console.line(f"{self.done} done{already}, {len(self.failed)} failed{left}: {console.duration(seconds)}, {self.rate()}")
+        for result in self.failed:
+            console.error(result.error or "")
+        if interrupted or self.left:
+            console.line(f"to go on: {shlex.join(['srup', *sys.argv[1:]])}")
+
+
+@dataclass
+class _Work:
+    """A batch under way: it takes jobs, writes down and shows what becomes of them."""
+
+    settings: Settings
+    lines: Journal
+    drive: Drive
+    stopped: threading.Event
+    fail_fast: bool
+    as_json: bool
+    quiet: bool
+    tally: Tally = field(default_factory=Tally)
+
+    def do(self, todo: list[Job], refused: list[Result], *, of: int) -> None:
+        from srup import batch
+
+        self.tally.left += len(todo) + len(refused)
+        self.tally.already += of - len(todo) - len(refused)
+        for result in refused:
+            self._take(result)
+        if not todo:
+            return
+        batch.claim(todo, self.lines, self.settings)
+        weights = {job.name: _megapixels(job) for job in todo}
+        with console.overall(len(todo), sum(weights.values()), shown=not self.quiet) as progress:
+            for result in batch.completed(self._unless_stopped(todo), self.drive):
+                if result.status != "stopped":
+                    self._take(result)
+                    progress(result.name, weights[result.name])
+
+    def _unless_stopped(self, todo: list[Job]) -> Iterator[Job]:
+        for job in todo:
+            if self.stopped.is_set():
+                return
+            yield job
+
+    def _take(self, result: Result) -> None:
+        self.lines.append([result.record()])
+        self.tally.take(result)
+        if self.as_json:
+            click.echo(json.dumps(result.record()))
+        if result.status == "failed" and self.fail_fast:
+            self.stopped.set()
+
+
+def _drive(settings: Settings, device: str, threads: int, stopped: threading.Event) -> Drive:
+    """What carries the jobs out: threads of this process, or a process for each of several devices."""
+    from srup import batch
+    from srup.engines.pytorch import devices
+
+    names = devices() if device == "all" else device.split(",")
+    if len(names) == 1:
+        make = batch.Maker(settings, stopped)
+        return lambda jobs: batch.in_threads(jobs, make, threads=threads, stopped=stopped)
+    from srup.processes import in_processes
+
+    return lambda jobs: in_processes(jobs, settings, names, threads=threads, stopped=stopped)
+
+
+def _watch(work: _Work, plan: Callable[[], list[Job]], look: Callable[[list[Job]], tuple[list[Job], list[Result]]]) -> None:
+    """Makes what arrives, once it is complete, until stopped. What failed is left until it changes."""
+    before: set[tuple[str, str]] = set()
+    while not work.stopped.wait(LOOK):
+        jobs = plan()
+        todo, _ = look(jobs)
+        now = {(job.name, job.source.stamp) for job in todo}
+        fresh = [job for job in todo if (job.name, job.source.stamp) in before and not _failed(job, work.lines)]
+        before = now
+        if fresh:
+            work.do(fresh, [], of=len(fresh))
+
+
+def _failed(job: Job, lines: Journal) -> bool:
+    line = lines.last.get(job.name, {})
+    return line.get("status") == "failed" and line.get("stamp") == job.source.stamp
+
+
+def _megapixels(job: Job) -> float:
+    """Of the input; where it cannot be known without fetching it, its megabytes."""
+    from srup.jobs import size_of
+
+    size = None if storage.is_url(job.source.path) else size_of(job)
+    return (size[0] * size[1] if size else job.source.size) / 1e6
+
+
+@contextlib.contextmanager
+def _signals(stopped: threading.Event, out: str) -> Iterator[list[signal.Signals]]:
+    """The first signal lets what is being written be finished, a second one ends the process at once."""
+    received: list[signal.Signals] = []
+
+    def stop(number: int, _: object) -> None:
+        from srup import batch
+
+        if received:
+            batch.clear(out)
+            os._exit(STOPPED[received[0]])
+        received.append(signal.Signals(number))
+        stopped.set()
+        console.line("finishing what is being written; once more stops at once")
+
+    before = {number: signal.signal(number, stop) for number in STOPPED}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _forecast(planned: list[Job], settings: Settings) -> int:
+    """What a run would do, without doing it."""
+    from srup.jobs import size_of
+
+    rows = [(job, size_of(job)) for job in planned]
+    for job, size in rows:
+        after = "{}×{}".format(*settings.target.size(size)) if size else "cannot be read"
+        click.echo(f"{job.source.path} → {storage.join(settings.out, job.name)}  {after}")
+    return 0
