@@ -9,6 +9,7 @@ import hashlib
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from srup.upscaler import Upscaler
 
 SMALL_WINDOWS = 128  # pixels a side, for an image that did not fit
+TRIES = 2  # a job at which so many workers died is given up
 Drive = Callable[[Iterable[Job]], Iterator["Result"]]  # jobs → results as they come: threads here, processes, a cluster
 
 
@@ -257,3 +259,33 @@ def in_threads(jobs: Iterable[Job], make: Callable[[Job], Result], *, threads: i
         except BaseException:
             stopped.set()
             raise
+
+
+class Queue:
+    """Jobs still to hand out. Those of dead workers come first, each to an idle worker: one of them may be why it died."""
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self.jobs, self.returned = iter(jobs), deque[Job]()
+        self.deaths: dict[str, int] = {}
+        self.exhausted = False
+
+    @property
+    def is_empty(self) -> bool:
+        return self.exhausted and not self.returned
+
+    def take(self, *, idle: bool) -> Job | None:
+        if self.returned and idle:
+            return self.returned.popleft()
+        job = next(self.jobs, None)
+        self.exhausted = job is None
+        return job
+
+    def put_back(self, jobs: Iterable[Job]) -> Iterator[Result]:
+        """Puts the jobs of a dead worker back; yields as failed those that were put back before."""
+        for job in jobs:
+            self.deaths[job.name] = self.deaths.get(job.name, 0) + 1
+            if self.deaths[job.name] < TRIES:
+                self.returned.append(job)
+            else:
+                about = f"{job.source.path}: two workers died at it; try it alone, in smaller windows (-t 128)"
+                yield Result(job.name, job.source.path, "failed", about)

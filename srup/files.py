@@ -40,8 +40,8 @@ def writing(path: Path) -> Iterator[None]:
 def _advice(error: OSError, folder: Path) -> str:
     if isinstance(error, FileNotFoundError):
         return f"the folder {folder} does not exist; create it first, or give another with -o"
-    if isinstance(error, NotADirectoryError):
-        return f"{folder} is not a folder; give another place with -o"
+    if isinstance(error, (NotADirectoryError, FileExistsError)):
+        return f"{folder} is a file, not a folder; give another place"
     if isinstance(error, PermissionError) or error.errno == 30:  # EROFS
         return f"the folder {folder} may not be written to; give another place with -o"
     if error.errno in (28, 122):  # ENOSPC, EDQUOT

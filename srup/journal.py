@@ -72,11 +72,11 @@ def journal(out: str) -> Iterator[Journal]:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_suffix(".lock"))
-    try:
-        with writing(path):
+    with writing(path):
+        try:
             lock.acquire(timeout=0)
-    except Timeout:
-        raise UsageError(f"another srup batch is at work in {out}; wait for it, or stop it first") from None
+        except Timeout:
+            raise UsageError(f"another srup batch is at work in {out}; wait for it, or stop it first") from None
     try:
         made = Journal(out, path)
         if storage.is_url(out):

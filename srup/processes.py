@@ -6,18 +6,16 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 
 from srup import memory
-from srup.batch import Maker, Result, Settings
+from srup.batch import Maker, Queue, Result, Settings
 from srup.jobs import Job
 
 STOP = "stop"
-TRIES = 2  # a job at which so many workers died is given up
 LOOK = 0.5  # seconds between looks at whether to stop
 
 
@@ -25,7 +23,7 @@ def in_processes(
     jobs: Iterable[Job], settings: Settings, devices: Sequence[str], *, threads: int, stopped: threading.Event
 ) -> Iterator[Result]:
     """What workers on `devices`, each with so many threads, make of jobs; a name may come twice, for two workers on one device."""
-    queue = _Queue(jobs)
+    queue = Queue(jobs)
     workers = [_Worker(replace(settings, device=device), threads, len(devices)) for device in devices]
     try:
         while True:
@@ -45,39 +43,18 @@ def in_processes(
             worker.end()
 
 
-def _heard(worker: _Worker, queue: _Queue) -> Iterator[Result]:
+def _heard(worker: _Worker, queue: Queue) -> Iterator[Result]:
     """A worker's next result; or, if it has died, those of its jobs that are given up, the others put back."""
     try:
         result = worker.connection.recv()
     except (EOFError, OSError):
-        yield from queue.put_back(worker.jobs.values(), f"its worker on {worker.settings.device} died")
+        yield from queue.put_back(worker.jobs.values())
         worker.begin()
         return
     if isinstance(result, BaseException):
         raise result
     del worker.jobs[result.name]
     yield result
-
-
-class _Queue:
-    """Jobs still to hand out. Those of dead workers come first, each to an idle worker: one of them may be why it died."""
-
-    def __init__(self, jobs: Iterable[Job]) -> None:
-        self.jobs, self.returned = iter(jobs), deque[Job]()
-        self.deaths: dict[str, int] = {}
-
-    def take(self, *, idle: bool) -> Job | None:
-        return self.returned.popleft() if self.returned and idle else next(self.jobs, None)
-
-    def put_back(self, jobs: Iterable[Job], why: str) -> Iterator[Result]:
-        """Puts jobs back; yields those that were put back too often as failed."""
-        for job in jobs:
-            self.deaths[job.name] = self.deaths.get(job.name, 0) + 1
-            if self.deaths[job.name] < TRIES:
-                self.returned.append(job)
-            else:
-                about = f"{job.source.path}: {why}, twice; try it alone, with a smaller window (-t 128)"
-                yield Result(job.name, job.source.path, "failed", about)
 
 
 class _Worker:

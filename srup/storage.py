@@ -36,6 +36,11 @@ def join(folder: str, name: str) -> str:
     return f"{folder.rstrip('/')}/{name}" if is_url(folder) else str(Path(folder) / name)
 
 
+def absolute(place: str) -> str:
+    """The place as processes with other working folders find it."""
+    return place if is_url(place) else str(Path(place).absolute())
+
+
 def entry(place: str) -> Entry | None:
     """What is at a path or URL; None if nothing is. Raises ReadError where it may not be looked at."""
     if is_url(place):

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,8 @@ LOOK = 2.0  # seconds between looks of --watch; a file that did not change betwe
 @click.option(
     "-j", "--jobs", "threads", type=click.IntRange(1), default=3, show_default=True, help="Images on their way at a time."
 )
+@click.option("--cluster", metavar="ADDRESS|local", help="Over the workers of a Ray cluster; IN and OUT may then be URLs.")
+@click.option("--cores", type=click.IntRange(1), default=4, show_default=True, help="Of a worker of the cluster without a GPU.")
 @options.format_
 @options.quality
 @click.option("--suffix", default="", help="Added to the names.  [default: none]")
@@ -84,6 +86,8 @@ def command(
     self_ensemble: bool,
     device: str,
     threads: int,
+    cluster: str | None,
+    cores: int,
     format_: str,
     quality: int | None,
     suffix: str,
@@ -113,7 +117,7 @@ def command(
     from srup import batch, jobs
     from srup.journal import journal
 
-    *inputs, out = places
+    *inputs, out = places if cluster is None else map(storage.absolute, places)
     if not inputs and list_file is None:
         raise UsageError("srup batch takes inputs and then the output folder: srup batch photos/ larger/")
     listed = list(list_file or ())
@@ -129,11 +133,12 @@ def command(
     if dry_run:
         return _forecast(planned, settings)
     stopped = threading.Event()
+    drive = _on_cluster(settings, cluster, cores, threads, stopped) if cluster else _drive(settings, threads, stopped)
     with journal(out) as lines, _signals(stopped, out) as received:
         batch.clear(out)
         if difference := batch.otherwise(planned, lines, settings):
             console.warning(f"the settings have changed, and what was made with the old ones is made anew: {difference}")
-        work = _Work(settings, lines, _drive(settings, device, threads, stopped), stopped, fail_fast, as_json, quiet)
+        work = _Work(settings, lines, drive, stopped, fail_fast, as_json, quiet)
         look = partial(batch.pending, journal=lines, settings=settings, rehash=rehash)
         work.do(*look(planned, overwrite=overwrite), of=len(planned))
         if watch and not stopped.is_set():
@@ -223,18 +228,27 @@ class _Work:
             self.stopped.set()
 
 
-def _drive(settings: Settings, device: str, threads: int, stopped: threading.Event) -> Drive:
+def _drive(settings: Settings, threads: int, stopped: threading.Event) -> Drive:
     """What carries the jobs out: threads of this process, or a process for each of several devices."""
     from srup import batch
     from srup.engines.pytorch import devices
 
-    names = devices() if device == "all" else device.split(",")
+    names = devices() if settings.device == "all" else settings.device.split(",")
     if len(names) == 1:
-        make = batch.Maker(settings, stopped)
+        make = batch.Maker(replace(settings, device=names[0]), stopped)
         return lambda jobs: batch.in_threads(jobs, make, threads=threads, stopped=stopped)
     from srup.processes import in_processes
 
     return lambda jobs: in_processes(jobs, settings, names, threads=threads, stopped=stopped)
+
+
+def _on_cluster(settings: Settings, address: str, cores: int, threads: int, stopped: threading.Event) -> Drive:
+    from srup.cluster import connect, on_cluster
+
+    if settings.device != "auto":
+        raise UsageError("--cluster takes what its nodes have, and -d names devices of this machine; give one of them")
+    connect(address)
+    return lambda jobs: on_cluster(jobs, settings, cores=cores, threads=threads, stopped=stopped)
 
 
 def _watch(work: _Work, plan: Callable[[], list[Job]], look: Callable[[list[Job]], tuple[list[Job], list[Result]]]) -> None:

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from srup.cli import run
+from srup.journal import NAME
+from tests.conftest import json_lines
+from tests.data.draw import draw
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "in"
+    (place / "sub").mkdir(parents=True)
+    for name in ("a.png", "b.jpg", "sub/c.png"):
+        draw(24, 16).save(place / name)
+    return place
+
+
+def start(*arguments: str, **options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "srup", "batch", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def journal(out: Path) -> list[dict[str, object]]:
+    return json_lines((out / NAME).read_text())
+
+
+def images(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name != NAME}
+
+
+def test_a_folder(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["batch", str(folder), str(tmp_path / "out")]) == 0
+    assert sorted(images(tmp_path / "out")) == ["a.png", "b.png"]
+    assert "2 done, 0 failed" in capsys.readouterr().err
+    assert run(["batch", str(folder), str(tmp_path / "out"), "-r"]) == 0
+    assert sorted(images(tmp_path / "out")) == ["a.png", "b.png", "sub/c.png"]
+    assert "1 done, 2 were done before, 0 failed" in capsys.readouterr().err
+
+
+def test_a_list_on_standard_input(folder: Path, tmp_path: Path) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "srup", "batch", "--from", "-", str(tmp_path / "out")], input=f"{folder / 'a.png'}\n", text=True
+    )
+    assert process.returncode == 0
+    assert sorted(images(tmp_path / "out")) == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["only"], 2, "takes inputs and then the output folder"),
+        (["gone", "out"], 1, "no such file"),
+        (["in", "in"], 2, "is itself an input"),
+        (["in", "in/a.png"], 1, "not a folder"),
+        (["in", "out", "-m", "imdm"], 2, "did you mean imdn"),
+        (["in", "out", "-s", "4", "--width", "9"], 2, "contradict"),
+        (["in", "out", "--cluster", "local", "-d", "cpu"], 2, "--cluster takes what its nodes have"),
+        (["in", "s3x://bucket/out"], 1, "Protocol not known"),
+    ],
+)
+def test_what_is_refused_before_anything_runs(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    assert run(["batch", *arguments]) == code
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert not Path("out").exists()
+
+
+def test_failures_are_results(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "text.png").write_text("no image")
+    (folder / "empty.jpg").write_text("")
+    (folder / "folder.png").mkdir()
+    (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:400])
+    (folder / "gone.png").symlink_to("nowhere")
+    assert run(["batch", str(folder), str(tmp_path / "out"), "--json"]) == 1
+    captured = capsys.readouterr()
+    results = {line["name"]: line["status"] for line in json_lines(captured.out)}
+    assert sorted(name for name in results if results[name] == "failed") == [  # type: ignore[type-var]
+        "cut.png",
+        "empty.png",
+        "folder.png",
+        "gone.png",
+        "text.png",
+    ]
+    assert [line.split()[0] for line in captured.err.splitlines()[1:]] == ["error:"] * 5
+    assert sorted(images(tmp_path / "out")) == ["a.png", "b.png"]
+
+
+def test_fail_fast(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "0.png").write_text("no image")
+    assert run(["batch", str(folder), str(tmp_path / "out"), "--fail-fast", "-j", "1"]) == 1
+    assert "to go on: srup" in capsys.readouterr().err
+
+
+def test_a_dry_run_does_nothing(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["batch", str(folder), str(tmp_path / "out"), "--dry-run", "-s", "2"]) == 0
+    assert "48×32" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_changed_settings_are_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["batch", str(folder), str(tmp_path / "out")])
+    run(["batch", str(folder), str(tmp_path / "out"), "-s", "2"])
+    assert "2 images, scale: 4.0 → 2.0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("count", "kills"), [(10, 2), pytest.param(200, 20, marks=pytest.mark.slow)])
+def test_killed_at_any_moment(tmp_path: Path, count: int, kills: int) -> None:
+    """At the end every result is there, the same to the byte, none made twice but those in flight, and nothing is left over."""
+    (tmp_path / "in").mkdir()
+    for number in range(count):
+        draw(24 + number % 7, 16).save(tmp_path / "in" / f"{number:03}.png")
+    moments = random.Random(0)
+    for _ in range(kills):
+        process = start(str(tmp_path / "in"), str(tmp_path / "out"), "--json")
+        assert process.stdout
+        for _ in range(moments.randint(1, max(1, count // kills - 2))):
+            process.stdout.readline()
+        process.kill()
+        process.communicate()
+    assert start(str(tmp_path / "in"), str(tmp_path / "out")).wait() == 0
+    assert run(["batch", str(tmp_path / "in"), str(tmp_path / "undisturbed")]) == 0
+    assert images(tmp_path / "out") == images(tmp_path / "undisturbed")
+    assert len(images(tmp_path / "out")) == count
+    done = [line["name"] for line in journal(tmp_path / "out") if line.get("status") == "done"]
+    assert sorted(done) == sorted(set(done))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_it_finishes_what_is_being_written(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    (tmp_path / "in").mkdir()
+    for index in range(40):
+        draw(24, 16).save(tmp_path / "in" / f"{index}.png")
+    process = start(str(tmp_path / "in"), str(tmp_path / "out"), "--json")
+    assert process.stdout
+    process.stdout.readline()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert "to go on: srup batch" in errors
+    done = {line["name"] for line in journal(tmp_path / "out") if line.get("status") == "done"}
+    assert 0 < len(done) < 40
+    assert images(tmp_path / "out").keys() == done
+
+
+def test_watching_it_makes_what_arrives(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    draw(24, 16).save(tmp_path / "in" / "first.png")
+    process = start(str(tmp_path / "in"), str(tmp_path / "out"), "--json", "--watch")
+    assert process.stdout
+    assert '"first.png"' in process.stdout.readline()
+    draw(24, 16).save(tmp_path / "in" / "second.png")
+    assert '"second.png"' in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert sorted(images(tmp_path / "out")) == ["first.png", "second.png"]
+
+
+def test_over_two_processes(folder: Path, tmp_path: Path) -> None:
+    assert start(str(folder), str(tmp_path / "out"), "-r", "-d", "cpu,cpu").wait() == 0
+    assert run(["batch", str(folder), str(tmp_path / "alone"), "-r"]) == 0
+    assert images(tmp_path / "out") == images(tmp_path / "alone")

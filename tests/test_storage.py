@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from srup import batch, jobs, storage
+from srup.batch import Maker, Settings
+from srup.errors import ReadError, WriteError
+from srup.journal import journal
+from srup.sizes import Target
+from tests.data.draw import draw
+
+fsspec = pytest.importorskip("fsspec", reason="needs the extra srup[remote]")
+
+
+@pytest.fixture(params=["folder", "file", "memory", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty folder on each kind of storage."""
+    if request.param == "s3":
+        yield request.getfixturevalue("bucket")
+    elif request.param == "memory":
+        fsspec.filesystem("memory").store.clear()
+        yield "memory://here"
+    else:
+        (tmp_path / "here").mkdir()
+        yield str(tmp_path / "here") if request.param == "folder" else f"file://{tmp_path / 'here'}"
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of a real S3 protocol server on this machine."""
+    server = pytest.importorskip("moto.server", reason="needs moto[server] and s3fs")
+    s3fs = pytest.importorskip("s3fs", reason="needs the extra srup[remote]")
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    running.start()
+    host, port = running.get_host_and_port()
+    for name, value in {
+        "FSSPEC_S3_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    name = f"bucket-{secrets.token_hex(4)}"  # what is stored outlives a server in the same process
+    s3fs.S3FileSystem().mkdir(name)
+    yield f"s3://{name}/here"
+    running.stop()
+
+
+def put(place: str, name: str, width: int) -> None:
+    with storage.stored(storage.join(place, name)) as local:
+        draw(width, 16).save(local)
+
+
+def test_what_was_stored_is_listed_and_fetched(place: str) -> None:
+    for name, width in (("a.png", 20), ("sub/b.png", 24)):
+        put(place, name, width)
+    assert [each.name for each in storage.listing(place, recursive=True)] == ["a.png", "sub/b.png"]
+    assert [(each.name, each.folder) for each in storage.listing(place)] == [("a.png", False), ("sub", True)]
+    assert storage.sizes(place).keys() == {"a.png", "sub/b.png"}
+    with storage.fetched(storage.join(place, "a.png")) as local:
+        assert local.read_bytes().startswith(b"\x89PNG")
+        assert storage.sizes(place)["a.png"] == local.stat().st_size
+
+
+def test_a_stamp_tells_a_change(place: str) -> None:
+    put(place, "a.png", 20)
+    before = storage.entry(storage.join(place, "a.png"))
+    assert before == storage.entry(storage.join(place, "a.png"))
+    put(place, "a.png", 28)
+    after = storage.entry(storage.join(place, "a.png"))
+    assert before and after
+    assert (before.size, before.stamp) != (after.size, after.stamp)
+
+
+def test_what_is_not_there(place: str) -> None:
+    missing = storage.join(place, "gone.png")
+    assert storage.entry(missing) is None
+    assert storage.sizes(storage.join(place, "none")) == {}
+    if storage.is_url(place):
+        with pytest.raises(ReadError, match="no such file"), storage.fetched(missing):
+            pass
+
+
+def test_a_server_that_is_not_there(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import s3fs
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("FSSPEC_S3_ENDPOINT_URL", "http://127.0.0.1:9")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises((ReadError, WriteError), match="check the address and the credentials"):
+        storage.sizes(bucket)
+
+
+def test_a_batch_from_and_to_it(place: str) -> None:
+    """Made once, found done the second time."""
+    source, out = storage.join(place, "in"), storage.join(place, "out")
+    for name, width in (("a.png", 20), ("sub/b.png", 24)):
+        put(source, name, width)
+    settings, stopped = Settings(out, Target(scale=2)), threading.Event()
+    planned = jobs.plan(jobs.find([source], recursive=True), out, extension=".png")
+    with journal(out) as lines:
+        todo, refused = batch.pending(planned, lines, settings)
+        assert len(todo) == 2
+        assert not refused
+        batch.claim(todo, lines, settings)
+        for result in batch.in_threads(todo, Maker(settings, stopped), threads=2, stopped=stopped):
+            assert result.status == "done", result.error
+            lines.append([result.record()])
+        lines.copy()
+        assert batch.pending(planned, lines, settings) == ([], [])
+    assert {"a.png", "sub/b.png"} <= storage.sizes(out).keys()
