@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from srup import registry, storage
 from srup.cli import console, options
-from srup.errors import UsageError
+from srup.errors import ReadError, UsageError
 from srup.images import EXTENSIONS
 from srup.sizes import target
 
@@ -34,7 +35,7 @@ LOOK = 2.0  # seconds between looks of --watch; a file that did not change betwe
 
 @click.command("batch")
 @click.argument("places", nargs=-1, required=True, metavar="[IN...] OUT")
-@click.option("--from", "list_file", type=click.File(lazy=True), metavar="FILE", help="A list of images, one a line; - for standard input.")
+@click.option("--from", "list_file", metavar="FILE", help="A list of images, one a line; - for standard input.")
 @click.option("-r", "--recursive", is_flag=True, help="All below the folders; OUT gets the same tree.")
 @options.scale
 @options.size
@@ -73,7 +74,7 @@ LOOK = 2.0  # seconds between looks of --watch; a file that did not change betwe
 @options.verbose
 def command(
     places: tuple[str, ...],
-    list_file: Iterator[str] | None,
+    list_file: str | None,
     recursive: bool,
     scale: float | None,
     size: str | None,
@@ -120,7 +121,7 @@ def command(
     *inputs, out = places if cluster is None else map(storage.absolute, places)
     if not inputs and list_file is None:
         raise UsageError("srup batch takes inputs and then the output folder: srup batch photos/ larger/")
-    listed = list(list_file or ())
+    listed = _lines(list_file) if list_file else []
     settings = batch.Settings(
         out, wanted, model, weights, tile, tiling, self_ensemble, device, quality, EXTENSIONS[format_ or "png"]
     )
@@ -226,6 +227,13 @@ class _Work:
             click.echo(json.dumps(result.record()))
         if result.status == "failed" and self.fail_fast:
             self.stopped.set()
+
+
+def _lines(list_file: str) -> list[str]:
+    try:
+        return list(sys.stdin) if list_file == "-" else Path(list_file).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReadError(f"cannot read {list_file}: {error}; give --from a text file with one image a line") from error
 
 
 def _drive(settings: Settings, threads: int, stopped: threading.Event) -> Drive:

@@ -60,6 +60,7 @@ def test_a_list_on_standard_input(folder: Path, tmp_path: Path) -> None:
     [
         (["only"], 2, "takes inputs and then the output folder"),
         (["gone", "out"], 1, "no such file"),
+        (["--from", "in", "out"], 1, "one image a line"),
         (["in", "in"], 2, "is itself an input"),
         (["in", "in/a.png"], 1, "not a folder"),
         (["in", "out", "-m", "imdm"], 2, "did you mean imdn"),
