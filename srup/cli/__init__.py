@@ -16,6 +16,8 @@ COMMANDS = {  # name → module under srup.cli, imported on use: `srup --help` m
     "batch": "batch",
     "models": "models",
     "train": "train",
+    "score": "score",
+    "evaluate": "evaluate",
 }
 INTERRUPTED = 130
 

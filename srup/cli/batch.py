@@ -34,7 +34,9 @@ LOOK = 2.0  # seconds between looks of --watch; a file that did not change betwe
 
 @click.command("batch")
 @click.argument("places", nargs=-1, required=True, metavar="[IN...] OUT")
-@click.option("--from", "list_file", type=click.File(lazy=True), metavar="FILE", help="A list of images, one a line; - for standard input.")
+@click.option(
+    "--from", "list_file", type=click.File(lazy=True), metavar="FILE", help="A list of images, one a line; - for standard input."
+)
 @click.option("-r", "--recursive", is_flag=True, help="All below the folders; OUT gets the same tree.")
 @options.scale
 @options.size
