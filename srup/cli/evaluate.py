@@ -210,6 +210,6 @@ def _figures(summaries: Sequence[Summary]) -> list[str]:
     points = [
         Point(summary.job.model, summary.seconds, summary.score.psnr, _parameters(summary.job))
         for summary in summaries
-        if math.isfinite(summary.score.psnr)
+        if summary.job.model != BICUBIC and math.isfinite(summary.score.psnr)
     ]
     return [bubbles(points, "seconds for an image", "PSNR in dB")] if len(points) > 1 else []

@@ -10,7 +10,7 @@ from html import escape
 WIDTH, HEIGHT = 760, 440
 LEFT, RIGHT, TOP, BOTTOM = 62, 24, 20, 52  # of the frame
 LARGEST, DOT = 30.0, 3.5  # radii
-LINE = 15  # between the baselines of labels
+LINE, LETTER = 16, 7.2  # of a label: its height, and the width of a letter about
 
 Place = Callable[[float, float], tuple[float, float]]
 
@@ -21,6 +21,48 @@ class Point:
     x: float
     y: float
     weight: float  # becomes the circle's area; 0 is a dot
+
+
+@dataclass(frozen=True)
+class Box:
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def shared(self, other: Box) -> float:
+        """The area that two boxes have in common."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return max(width, 0.0) * max(height, 0.0)
+
+    def outside(self) -> float:
+        """The area beyond the frame."""
+        frame = Box(LEFT, 0, WIDTH, HEIGHT - BOTTOM)
+        return (self.right - self.left) * (self.bottom - self.top) - self.shared(frame)
+
+
+@dataclass(frozen=True)
+class Disc:
+    point: Point
+    x: float
+    y: float
+    radius: float
+
+    @property
+    def box(self) -> Box:
+        return Box(self.x - self.radius, self.y - self.radius, self.x + self.radius, self.y + self.radius)
+
+    def places(self) -> list[Box]:
+        """Where its label may be: right, left, above, below."""
+        width, away = len(self.point.name) * LETTER, self.radius + 5
+        lefts_and_tops = (
+            (self.x + away, self.y - LINE / 2),
+            (self.x - away - width, self.y - LINE / 2),
+            (self.x - width / 2, self.y - away - LINE + 2),
+            (self.x - width / 2, self.y + away - 2),
+        )
+        return [Box(left, top, left + width, top + LINE) for left, top in lefts_and_tops]
 
 
 def bubbles(points: Sequence[Point], across: str, up: str) -> str:
@@ -36,16 +78,19 @@ def bubbles(points: Sequence[Point], across: str, up: str) -> str:
         )
 
     lines = [*_across(left, right, place, low), *_up(low, high, place, left)]
-    circles, labels = [], []
-    taken: list[tuple[float, float]] = []
-    for point, x in sorted(zip(points, xs, strict=True), key=lambda pair: -pair[0].weight):
-        cx, cy = place(x, point.y)
-        radius = max(DOT, LARGEST * math.sqrt(point.weight / heaviest))
-        circles.append(
-            f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="{radius:.1f}" fill="var(--accent, #1f5fbf)" fill-opacity=".35" '
-            f'stroke="var(--accent, #1f5fbf)"><title>{escape(point.name)}: {point.x:.3g} s, {point.y:.2f} dB</title></circle>'
-        )
-        labels.append(_label(point.name, cx, cy, radius, taken))
+    heavy_first = sorted(zip(points, xs, strict=True), key=lambda pair: -pair[0].weight)
+    discs = [Disc(point, *place(x, point.y), max(DOT, LARGEST * math.sqrt(point.weight / heaviest))) for point, x in heavy_first]
+    circles = [
+        f'<circle cx="{disc.x:.1f}" cy="{disc.y:.1f}" r="{disc.radius:.1f}" fill="var(--accent, #1f5fbf)" fill-opacity=".35" '
+        f'stroke="var(--accent, #1f5fbf)"><title>{escape(disc.point.name)}: {disc.point.x:.3g}, {disc.point.y:.2f}</title></circle>'
+        for disc in discs
+    ]
+    taken = [disc.box for disc in discs]
+    labels = []
+    for disc in discs:
+        box = min(disc.places(), key=lambda box: sum(box.shared(other) for other in taken) + 9 * box.outside())
+        taken.append(box)
+        labels.append(f'<text x="{box.left:.1f}" y="{box.bottom - 4:.1f}">{escape(disc.point.name)}</text>')
     axes = (
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">{escape(across)}; area: parameters</text>'
         f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">{escape(up)}</text>'
@@ -58,16 +103,6 @@ def bubbles(points: Sequence[Point], across: str, up: str) -> str:
 def _span(values: Sequence[float], margin: float) -> tuple[float, float]:
     spread = (max(values) - min(values)) or 1.0
     return min(values) - margin * spread, max(values) + margin * spread
-
-
-def _label(name: str, x: float, y: float, radius: float, taken: list[tuple[float, float]]) -> str:
-    """Beside its circle, on the side that has room, moved down until it covers no other."""
-    anchor, start = ("end", x - radius - 5) if x > WIDTH * 0.75 else ("start", x + radius + 5)
-    baseline = y + 4
-    while any(abs(baseline - other) < LINE and abs(start - edge) < 110 for edge, other in taken):
-        baseline += LINE
-    taken.append((start, baseline))
-    return f'<text x="{start:.1f}" y="{baseline:.1f}" text-anchor="{anchor}">{escape(name)}</text>'
 
 
 def _across(left: float, right: float, place: Place, low: float) -> list[str]:
