@@ -18,6 +18,8 @@ COMMANDS = {  # name → module under srup.cli, imported on use: `srup --help` m
     "train": "train",
     "score": "score",
     "evaluate": "evaluate",
+    "compare": "compare",
+    "features": "features",
 }
 INTERRUPTED = 130
 

@@ -136,7 +136,7 @@ def show(report: Report, *, output: Path | None = None, format_: str | None = No
         if row.error:
             error(row.error)
     if as_json:
-        for row in report.rows:
+        for row in report.lines:
             print(json.dumps(reports.facts(row, report.heading), ensure_ascii=False))
     elif format_:
         print(reports.text(report, format_), end="")
@@ -162,7 +162,7 @@ def _table(report: Report) -> Table:
     made.add_column(report.heading, overflow="fold", min_width=12)
     for column in columns:
         made.add_column(column.replace(" ", "\n"), justify="right" if report.numeric(column) else "left", no_wrap=True)
-    for row in report.rows:
+    for row in report.lines:
         cells = report.cells(row)[: len(columns) + 1]
         made.add_row(*(Text(cell) for cell in cells), style="red" if row.error else "")
     return made

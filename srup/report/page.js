@@ -57,7 +57,8 @@
       select.replaceChildren(...row.pictures.map((picture, index) => element("option", { value: index, textContent: picture.name })));
       select.hidden = row.pictures.length < 3;
     }
-    [left, right, zoom, x, y] = [0, row.pictures.length - 1, 1, 0.5, 0.5];
+    const reference = row.pictures.length > 2 && row.pictures[row.pictures.length - 1].name === "reference"; // begin with what was made
+    [left, right, zoom, x, y] = [0, row.pictures.length - (reference ? 2 : 1), 1, 0.5, 0.5];
     if (dialog && !dialog.open) dialog.showModal();
     show(false);
     if (dialog) stage.focus({ preventScroll: true });

@@ -50,9 +50,20 @@ class Report:
     figures: Sequence[str] = ()
 
     @property
+    def lines(self) -> list[Row]:
+        """The rows of its table: rows, and those of their pictures that something is said of."""
+        several = sum(bool(row.pictures) for row in self.rows) > 1
+        found: list[Row] = []
+        for row in self.rows:
+            spoken = [picture for picture in row.pictures if picture.values]
+            found += [row] if row.values or row.error or not spoken else []
+            found += [Row(f"{row.name}, {picture.name}" if several else picture.name, picture.values) for picture in spoken]
+        return found
+
+    @property
     def columns(self) -> list[str]:
         """The columns after the name, in the order in which rows bring them up; "error" last if one failed."""
-        found = dict.fromkeys(column for row in self.rows for column in row.values)
+        found = dict.fromkeys(column for row in self.lines for column in row.values)
         return [*found, *(["error"] if any(row.error for row in self.rows) else [])]
 
     def cells(self, row: Row) -> list[str]:
@@ -61,7 +72,7 @@ class Report:
         return [row.name, *(shown(values.get(column), self.formats.get(column, "")) for column in self.columns)]
 
     def numeric(self, column: str) -> bool:
-        return any(isinstance(row.values.get(column), int | float) for row in self.rows)
+        return any(isinstance(row.values.get(column), int | float) for row in self.lines)
 
 
 def shown(value: Value, spec: str = "") -> str:
@@ -85,7 +96,7 @@ def facts(row: Row, heading: str = "name") -> dict[str, Value]:
 
 
 def as_json(report: Report) -> str:
-    rows = [facts(row, report.heading) for row in report.rows]
+    rows = [facts(row, report.heading) for row in report.lines]
     return json.dumps({"title": report.title, "notes": list(report.notes), "rows": rows}, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -93,14 +104,14 @@ def as_csv(report: Report) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [report.heading, *report.columns], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(facts(row, report.heading) for row in report.rows)
+    writer.writerows(facts(row, report.heading) for row in report.lines)
     return text.getvalue()
 
 
 def as_markdown(report: Report) -> str:
     heads = [report.heading, *report.columns]
     rules = ["---", *("---:" if report.numeric(column) else "---" for column in report.columns)]
-    lines = [f"| {' | '.join(map(_cell, line))} |" for line in (heads, rules, *map(report.cells, report.rows))]
+    lines = [f"| {' | '.join(map(_cell, line))} |" for line in (heads, rules, *map(report.cells, report.lines))]
     return "\n".join([f"## {report.title}", "", *lines, *(f"\n{note}" for note in report.notes), ""])
 
 
