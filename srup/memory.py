@@ -13,14 +13,27 @@ UNKNOWN = 4 << 30  # bytes; where the system does not say
 
 def available() -> int:
     """Bytes: what the machine has free, or what a container's limit leaves of it."""
-    machine = _meminfo("MemAvailable") or _physical()
+    machine = _kilobytes("/proc/meminfo", "MemAvailable") or _physical()
     limit, used = (_number(CGROUP / name) for name in ("memory.max", "memory.current"))
     return machine if limit is None or used is None else min(machine, max(limit - used, 0))
 
 
-def _meminfo(key: str) -> int | None:
+def peak() -> int:
+    """Bytes: the most memory that this process has held at once."""
+    own = _kilobytes("/proc/self/status", "VmHWM")  # getrusage's figure begins with that of the process it was started by
+    if own is not None:
+        return own
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _kilobytes(file: str, key: str) -> int | None:
+    """Bytes that a line "key: 12 kB" of a file speaks of."""
+    try:
+        lines = Path(file).read_text().splitlines()
     except OSError:
         return None
     found = [line.split()[1] for line in lines if line.startswith(f"{key}:")]

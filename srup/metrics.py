@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[Any]
+WINDOW = 11  # pixels a side of SSIM's Gaussian
+STRIP = 128  # rows of SSIM that are computed at once, so that little is held
 
 
 def luma(rgb: Pixels) -> NDArray[np.float64]:
@@ -29,12 +32,20 @@ def ssim(a: Pixels, b: Pixels, *, border: int = 0) -> float:
     an 11×11 Gaussian window of σ 1.5 where it fits wholly, K₁ = 0.01, K₂ = 0.03. Sides must be at least 11 after the border.
     """
     x, y = (shaved(image, border).astype(np.float64) for image in (a, b))
+    rows = int(x.shape[0]) - WINDOW + 1
+    strips = (slice(top, min(top + STRIP, rows) + WINDOW - 1) for top in range(0, rows, STRIP))
+    total = math.fsum(float(_likeness(x[strip], y[strip]).sum()) for strip in strips)
+    return total / (rows * (int(x.shape[1]) - WINDOW + 1))
+
+
+def _likeness(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The index at every place where the window fits."""
     mu_x, mu_y = _blurred(x), _blurred(y)
     var_x, var_y = _blurred(x * x) - mu_x**2, _blurred(y * y) - mu_y**2
     covariance = _blurred(x * y) - mu_x * mu_y
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     alike = (2 * mu_x * mu_y + c1) * (2 * covariance + c2)
-    return float(np.mean(alike / ((mu_x**2 + mu_y**2 + c1) * (var_x + var_y + c2))))
+    return np.asarray(alike / ((mu_x**2 + mu_y**2 + c1) * (var_x + var_y + c2)))
 
 
 def shaved(image: Pixels, border: int) -> Pixels:
@@ -42,7 +53,7 @@ def shaved(image: Pixels, border: int) -> Pixels:
 
 
 def _blurred(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    kernel = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    kernel = np.exp(-((np.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * 1.5**2))
     kernel /= kernel.sum()
-    rows = np.lib.stride_tricks.sliding_window_view(image, 11, 0) @ kernel
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(rows, 11, 1) @ kernel)
+    rows = np.lib.stride_tricks.sliding_window_view(image, WINDOW, 0) @ kernel
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(rows, WINDOW, 1) @ kernel)

@@ -7,12 +7,15 @@ which reproduces its results to the bit; on floats nothing is rounded.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Edges = Literal["mirror", "clamp"]
+BAND, PART = 32, 4096  # rows and columns that are multiplied at once, as float64 a megabyte
 
 
 def imresize(
@@ -33,20 +36,55 @@ def imresize(
 
 
 def _along(image: NDArray[Any], axis: int, length: int, scale: float, edges: Edges) -> NDArray[Any]:
+    """One pass: matrix products over parts of the image that fit a processor's cache."""
     if length == image.shape[axis] and scale == 1:
         return image
-    weights, indices = _taps(image.shape[axis], length, scale, edges)
+    result = np.empty((*image.shape[:axis], length, *image.shape[axis + 1 :]), image.dtype)
     working = np.float32 if image.dtype == np.float32 else np.float64
-    shape = [1] * image.ndim
-    shape[axis] = length
-    total = np.zeros((*image.shape[:axis], length, *image.shape[axis + 1 :]), working)
-    for weight, index in zip(weights.T.astype(working), indices.T, strict=True):
-        total += image.take(index, axis) * weight.reshape(shape)
-    if not np.issubdtype(image.dtype, np.integer):
-        return total.astype(image.dtype, copy=False)
-    np.clip(total, 0, np.iinfo(image.dtype).max, out=total)
-    total += 0.5  # halves go up, as MATLAB's round does with positive numbers
-    return total.astype(image.dtype)
+    for band in _bands(image.shape[axis], length, scale, edges):
+        matrix = band.matrix.astype(working)
+        for before, after in _planes(image, result, axis):
+            for part in range(0, before.shape[1], PART):
+                values = matrix @ before[band.source, part : part + PART].astype(working)
+                _put(values, after[band.target, part : part + PART])
+    return result
+
+
+def _planes(image: NDArray[Any], result: NDArray[Any], axis: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Views of image and result, two-dimensional, whose first axis is the one resized."""
+    if axis == 0:
+        yield image.reshape(image.shape[0], -1), result.reshape(result.shape[0], -1)
+        return
+    deep, deep_result = (array.reshape(*array.shape[:2], -1) for array in (image, result))
+    for channel in range(deep.shape[2]):
+        yield deep[:, :, channel].T, deep_result[:, :, channel].T
+
+
+def _put(values: NDArray[Any], target: NDArray[Any]) -> None:
+    if np.issubdtype(target.dtype, np.integer):
+        np.clip(values, 0, np.iinfo(target.dtype).max, out=values)
+        values += 0.5  # halves go up, as MATLAB's round does with positive numbers
+    target[...] = values
+
+
+@dataclass(frozen=True)
+class Band:
+    """A stretch of the result, `target`, as `matrix` times a stretch of the image, `source`."""
+
+    target: slice
+    source: slice
+    matrix: NDArray[np.float64]
+
+
+def _bands(before: int, after: int, scale: float, edges: Edges) -> Iterator[Band]:
+    weights, indices = _taps(before, after, scale, edges)
+    step = max(4, int(BAND * min(1.0, scale)))
+    for start in range(0, after, step):
+        used = indices[start : start + step]
+        low, high = int(used.min()), int(used.max()) + 1
+        matrix = np.zeros((len(used), high - low))
+        np.add.at(matrix, (np.arange(len(used))[:, None], used - low), weights[start : start + step])  # mirrored taps meet
+        yield Band(slice(start, start + len(used)), slice(low, high), matrix)
 
 
 def _taps(before: int, after: int, scale: float, edges: Edges) -> tuple[NDArray[np.float64], NDArray[np.intp]]:

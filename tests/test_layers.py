@@ -14,11 +14,11 @@ LAYERS = (  # lowest first; a folder stands for all its files
     ("errors", "memory"),
     ("files",),
     ("networks.stages", "images", "resize", "metrics", "weights", "sizes", "storage", "canvas", "curve", "ensemble"),
-    ("networks", "costs", "jobs", "journal"),
+    ("networks", "costs", "jobs", "journal", "scores", "pairs"),
     ("tiling", "registry", "engines"),
     ("upscaler", "patches"),
-    ("training", "batch"),
-    ("processes", "cluster"),
+    ("training", "batch", "report", "evaluate", "features"),
+    ("processes", "cluster", "compare"),
     ("cli",),
 )
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py") if path.name not in ("__main__.py",))

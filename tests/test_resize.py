@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srup.resize import imresize
+from srup.resize import PART, imresize
 
 
 def dense(length: int, scale: float) -> np.ndarray:
@@ -31,6 +31,16 @@ def test_floats_agree_with_the_definition(scale: float) -> None:
     image = np.random.default_rng(0).random((23, 17))
     expected = dense(23, scale) @ image @ dense(17, scale).T
     assert np.allclose(imresize(image, scale=scale), expected, rtol=0, atol=1e-12)
+
+
+def test_images_larger_than_a_part() -> None:
+    image = np.random.default_rng(0).random((9, PART // 3 + 50, 3))
+    expected = np.stack([dense(9, 2) @ image[:, :, channel] for channel in range(3)], 2)
+    wide = imresize(image, size=(image.shape[1], 18))
+    assert np.allclose(wide, expected, rtol=0, atol=1e-12)
+    assert np.allclose(
+        imresize(image.transpose(1, 0, 2), size=(18, image.shape[1])), expected.transpose(1, 0, 2), rtol=0, atol=1e-12
+    )
 
 
 def test_a_flat_image_stays_flat() -> None:

@@ -16,6 +16,10 @@ COMMANDS = {  # name → module under srup.cli, imported on use: `srup --help` m
     "batch": "batch",
     "models": "models",
     "train": "train",
+    "score": "score",
+    "evaluate": "evaluate",
+    "compare": "compare",
+    "features": "features",
 }
 INTERRUPTED = 130
 

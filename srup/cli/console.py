@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -19,6 +22,10 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.table import Table
+from rich.text import Text
+
+from srup import report as reports
+from srup.report import Report
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -118,3 +125,44 @@ def overall(images: int, megapixels: float, *, shown: bool) -> Iterator[Callable
 
     with bar:
         yield update
+
+
+def show(report: Report, *, output: Path | None = None, format_: str | None = None, as_json: bool = False) -> None:
+    """Prints a report as a table, in a format, or as one line of JSON for each row; and writes it to a file if one is given."""
+    if output:
+        reports.write(report, output)
+        err.print(f"[dim]written to {_plain(str(output))}[/]")
+    for row in report.rows:
+        if row.error:
+            error(row.error)
+    if as_json:
+        for row in report.lines:
+            print(json.dumps(reports.facts(row, report.heading), ensure_ascii=False))
+    elif format_:
+        print(reports.text(report, format_), end="")
+    else:
+        _print_table(report)
+        for note in report.notes:
+            out.print(Text(note, "dim"), soft_wrap=False)
+
+
+def _print_table(report: Report) -> None:
+    """In the terminal's width where that can be: closer columns, then folded names; figures are never cut."""
+    table = _table(report)
+    if Measurement.get(out, out.options, table).maximum > out.width:
+        table.padding = (0, 1, 0, 0)
+    least = Measurement.get(out, out.options, table).minimum
+    out.print(table, width=max(out.width, least), crop=False)
+
+
+def _table(report: Report) -> Table:
+    """Headings of two words on two lines, so that many columns fit. Why a row failed is said by a line of its own."""
+    columns = [column for column in report.columns if column != "error"]
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    made.add_column(report.heading, overflow="fold", min_width=12)
+    for column in columns:
+        made.add_column(column.replace(" ", "\n"), justify="right" if report.numeric(column) else "left", no_wrap=True)
+    for row in report.lines:
+        cells = report.cells(row)[: len(columns) + 1]
+        made.add_row(*(Text(cell) for cell in cells), style="red" if row.error else "")
+    return made

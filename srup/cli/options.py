@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
+from srup import report
 from srup.images import EXTENSIONS
 from srup.registry import DEFAULT
 
@@ -47,3 +50,27 @@ device = click.option("-d", "--device", default="auto", show_default=True, metav
 overwrite = click.option("-y", "--overwrite", is_flag=True, help="Replace what exists.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Results as JSON, one line each.")
 verbose = click.option("-v", "--verbose", is_flag=True, help="Say what is decided along the way.")
+edges = click.option(
+    "--edges",
+    type=click.Choice(["mirror", "clamp"]),
+    default="mirror",
+    show_default=True,
+    help="What lies outside an image that is shrunk; clamp for Set14.",
+)
+
+
+def _file(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None:
+        report.check(value)
+    return value
+
+
+report_file = click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=_file,
+    metavar="FILE",
+    help=f"Write a report: {', '.join(f'.{name}' for name in report.FORMATS)}.",
+)
+report_format = click.option("-f", "--format", "format_", type=click.Choice(list(report.FORMATS)), help="Print in this format.")

@@ -8,7 +8,7 @@ the next stage is told the result as its `context`. Run over one window or over 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,11 +62,19 @@ class Network(nn.Module):
 
 def whole(stages: Sequence[Stage], image: Tensor) -> Tensor:
     """The stages over the whole image at once, differentiable: what `forward` is."""
+    state = [image]
+    for state in states(stages, image):  # noqa: B007
+        pass
+    return state[-1]
+
+
+def states(stages: Sequence[Stage], image: Tensor) -> Iterator[list[Tensor]]:
+    """The state after each stage, run over the whole image at once."""
     state, context = [image], None
     for stage in stages:
         state = stage.run(state, context)
         context = stage.summary([state[-1]]) if stage.summary else None
-    return state[-1]
+        yield state
 
 
 def local(run: Callable[[Tensor], Tensor], margin: int) -> list[Stage]:
