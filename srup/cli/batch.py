@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from srup.batch import Drive, Result, Settings
     from srup.jobs import Job
     from srup.journal import Journal
+    from srup.report import Report
 
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}  # signal → exit code
 LOOK = 2.0  # seconds between looks of --watch; a file that did not change between two of them is complete
@@ -68,6 +69,7 @@ LOOK = 2.0  # seconds between looks of --watch; a file that did not change betwe
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
 @click.option("--watch", is_flag=True, help="Stay, and enlarge what arrives.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--report", "report_file", metavar="FILE", help="What became of each image, as .html, .csv, .json or .md.")
 @options.overwrite
 @options.as_json
 @click.option("--quiet", is_flag=True, help="Failures and the summary only.")
@@ -97,6 +99,7 @@ def command(
     fail_fast: bool,
     watch: bool,
     dry_run: bool,
+    report_file: str | None,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -115,9 +118,11 @@ def command(
     console.start_logging(verbose)
     wanted = target(scale=scale, size=size, width=width, height=height)
     registry.route(model, wanted.scale or 1)
-    from srup import batch, jobs
+    from srup import batch, jobs, report
     from srup.journal import journal
 
+    if report_file:
+        report.check(Path(report_file))
     *inputs, out = places if cluster is None else map(storage.absolute, places)
     if not inputs and list_file is None:
         raise UsageError("srup batch takes inputs and then the output folder: srup batch photos/ larger/")
@@ -145,6 +150,8 @@ def command(
         if watch and not stopped.is_set():
             _watch(work, plan, look)
         lines.copy()
+        if report_file:
+            report.write(_report(planned, lines, settings), Path(report_file))
     work.tally.tell(interrupted=bool(received))
     return STOPPED[received[0]] if received else 1 if work.tally.failed else 0
 
@@ -275,6 +282,23 @@ def _watch(work: _Work, plan: Callable[[], list[Job]], look: Callable[[list[Job]
 def _failed(job: Job, lines: Journal) -> bool:
     line = lines.last.get(job.name, {})
     return line.get("status") == "failed" and line.get("stamp") == job.source.stamp
+
+
+def _report(planned: list[Job], lines: Journal, settings: Settings) -> Report:
+    """What is known of each job, from this run or an earlier one; failures on top."""
+    from srup.report import Picture, Report, Row
+
+    def row(job: Job) -> Row:
+        line = lines.last.get(job.name, {})
+        sizes = {name: "×".join(map(str, line[name])) if name in line else None for name in ("before", "after")}
+        after = storage.join(settings.out, job.name)
+        shown = line.get("status") == "done" and not storage.is_url(job.source.path) and not storage.is_url(after)
+        pictures = (Picture("before", Path(job.source.path)), Picture("after", Path(after))) if shown else ()
+        return Row(job.name, {**sizes, "seconds": line.get("seconds")}, line.get("error"), pictures)
+
+    rows = sorted((row(job) for job in planned), key=lambda row: row.error is None)
+    notes = [f"{name}: {value}" for name, value in settings.decisive.items() if name in ("model", "scale", "width", "height")]
+    return Report(f"{len(rows)} images, to {settings.out}", rows, notes, {"seconds": ".2f"})
 
 
 def _megapixels(job: Job) -> float:

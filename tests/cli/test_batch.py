@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import os
 import random
 import signal
@@ -60,6 +61,7 @@ def test_a_list_on_standard_input(folder: Path, tmp_path: Path) -> None:
     [
         (["only"], 2, "takes inputs and then the output folder"),
         (["gone", "out"], 1, "no such file"),
+        (["in", "out", "--report", "report.pdf"], 2, "names no format of report"),
         (["--from", "in", "out"], 1, "one image a line"),
         (["in", "in"], 2, "is itself an input"),
         (["in", "in/a.png"], 1, "not a folder"),
@@ -103,6 +105,20 @@ def test_failures_are_results(folder: Path, tmp_path: Path, capsys: pytest.Captu
     ]
     assert [line.split()[0] for line in captured.err.splitlines()[1:]] == ["error:"] * 5
     assert sorted(images(tmp_path / "out")) == ["a.png", "b.png"]
+
+
+def test_a_report_has_every_image_failures_first(folder: Path, tmp_path: Path) -> None:
+    """Also of those that an earlier run made."""
+    out = tmp_path / "out"
+    run(["batch", str(folder), str(out)])
+    (folder / "text.png").write_text("no image")
+    assert run(["batch", str(folder), str(out), "--report", str(tmp_path / "report.csv")]) == 1
+    header, *rows = list(csv.reader((tmp_path / "report.csv").read_text().splitlines()))
+    assert header == ["name", "before", "after", "seconds", "error"]
+    assert [row[0] for row in rows] == ["text.png", "a.png", "b.png"]
+    assert rows[1][1:3] == ["24×16", "96×64"]
+    assert run(["batch", str(folder), str(out), "--report", str(tmp_path / "report.html")]) == 1
+    assert "a.png" in (tmp_path / "report.html").read_text()
 
 
 def test_fail_fast(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
