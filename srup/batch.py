@@ -115,7 +115,7 @@ def _unchanged(job: Job, line: Record, key: str, rehash: bool) -> bool:
 
 
 def clear(out: str) -> None:
-    """Removes what a killed run left half-written; only for who holds the journal."""
+    """Removes what a killed run or worker left half-written; only for who holds the journal."""
     if not storage.is_url(out) and Path(out).is_dir():
         for path in Path(out).rglob(".*.part"):
             path.unlink(missing_ok=True)

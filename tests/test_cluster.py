@@ -47,6 +47,7 @@ def test_a_node_that_dies_loses_no_job(cluster: Any, tmp_path: Path) -> None:
         if len(names) == COUNT // 2:
             cluster.remove_node(second, allow_graceful=False)
     assert sorted(names) == [f"{number:03}.png" for number in range(COUNT)]
+    batch.clear(settings.out)
     here = Settings(str(tmp_path / "here"), Target(scale=4))
     assert all(result.status == "done" for result in batch.in_threads(planned, Maker(here, stopped), threads=2, stopped=stopped))
     assert images(tmp_path / "out") == images(tmp_path / "here")

@@ -149,6 +149,7 @@ def command(
         work.do(*look(planned, overwrite=overwrite), of=len(planned))
         if watch and not stopped.is_set():
             _watch(work, plan, look)
+        batch.clear(out)  # of workers that died
         lines.copy()
         if report_file:
             report.write(_report(planned, lines, settings), Path(report_file))
