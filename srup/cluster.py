@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from srup.jobs import Job
 log = logging.getLogger(__name__)
 
 LOOK = 1.0  # seconds between looks at what the cluster has
+PATIENCE = 5  # workers in a row that may fail to start
 ADVICE = "see that it runs (ray status), or take --cluster local"
 
 
@@ -51,7 +53,11 @@ def on_cluster(jobs: Iterable[Job], settings: Settings, *, cores: int, threads: 
             running = {reference: actor for actor in crew.actors for reference in actor.jobs}
             if not running and (stopped.is_set() or queue.is_empty):
                 return
-            done, _ = ray.wait([*running, *crew.starting()], timeout=LOOK)
+            awaited = [*running, *crew.starting()]
+            if not awaited:  # until more workers may be asked for
+                stopped.wait(LOOK)
+                continue
+            done, _ = ray.wait(awaited, timeout=LOOK)
             for reference in done:
                 if reference in running:
                     yield from _heard(reference, running[reference], queue, crew)
@@ -105,12 +111,17 @@ class _Crew:
         import ray
 
         self.settings, self.cores, self.threads, self.actors, self.stopping = settings, cores, threads, list[_Actor](), False
+        self.failures, self.next_look = 0, 0.0
         self.checkpoint = ray.put(Path(settings.weights).read_bytes()) if settings.weights else None
         self.remote: Any = ray.remote(Worker)
 
     def recruit(self) -> None:
+        """Starts workers where there is room, after each failure to do so more slowly. Raises EngineUnavailable in the end."""
         import ray
 
+        if time.monotonic() < self.next_look:
+            return
+        self.next_look = time.monotonic() + LOOK * 2**self.failures
         have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         gpus, cores = int(have.get("GPU", 0)), int(have.get("CPU", 1))
         each = min(self.cores, cores)
@@ -130,10 +141,14 @@ class _Crew:
         for actor in [actor for actor in self.actors if actor.begun in begun]:
             try:
                 ray.get(actor.begun)
-                actor.begun = None
+                actor.begun, self.failures = None, 0
             except ray.exceptions.RayActorError as error:
-                log.warning("a worker could not be started: %s", str(error).splitlines()[-1])
+                reason = str(error).splitlines()[-1]
+                log.warning("a worker could not be started: %s", reason)
                 self.actors.remove(actor)
+                self.failures += 1
+                if self.failures > PATIENCE:
+                    raise EngineUnavailable(f"the cluster starts no worker ({reason}); see what ails it with ray status") from error
         return [actor for actor in self.actors if actor.begun is None]
 
     def stop(self) -> None:
