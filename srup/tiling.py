@@ -10,7 +10,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -97,18 +99,53 @@ def _cuts(start: int, stop: int, size: int, stride: int) -> list[tuple[int, int]
 
 @torch.no_grad()
 def tiled(
-    stages: Sequence[Stage], image: Tensor, size: int | None = None, *, memory: int = MEMORY, progress: Progress | None = None
+    stages: Sequence[Stage],
+    image: Tensor,
+    size: int | None = None,
+    *,
+    memory: int = MEMORY,
+    workers: int = 1,
+    progress: Progress | None = None,
 ) -> Tensor:
     """What the stages make of the whole image N×C×H×W, computed in windows of `size` pixels a side (None: one window).
 
-    Canvases beyond `memory` bytes lie on disk. `progress(done, total)` hears of every window, in stages. Where a window does not
-    fit, it is halved, down to 64 px a side. Raises OutOfMemory.
+    Canvases beyond `memory` bytes lie on disk. With several `workers` so many windows are computed at a time, each by one thread of
+    its own. `progress(done, total)` hears of every window, in stages. Where a window does not fit, it is halved, down to 64 px a
+    side. Raises OutOfMemory.
     """
     state, context = [Canvas(image, ours=False)], None
-    for number, stage in enumerate(stages):
-        state = _advance(stage, state, context, size, memory, _within(progress, number, len(stages)))
-        context = stage.summary(state[-1].strips()) if stage.summary else None
+    with _pool(workers if size and max(image.shape[-2:]) > size else 1) as spread:
+        for number, stage in enumerate(stages):
+            state = _advance(stage, state, context, size, memory, spread, _within(progress, number, len(stages)))
+            context = stage.summary(state[-1].strips()) if stage.summary else None
     return state[-1].tensor
+
+
+Spread = Callable[[Callable[[Window], "list[_Piece]"], "list[Window]"], "Iterator[list[_Piece]]"]
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Spread]:
+    """A `map` over windows, in their order, at most `workers` at a time; with one worker the plain one."""
+    if workers == 1:
+        yield map
+        return
+    with ThreadPoolExecutor(workers, "window", initializer=torch.set_num_threads, initargs=(1,)) as pool:
+
+        def spread(run: Callable[[Window], list[_Piece]], todo: list[Window]) -> Iterator[list[_Piece]]:
+            ahead: deque[Future[list[_Piece]]] = deque()
+            try:
+                for window in todo:
+                    ahead.append(pool.submit(torch.no_grad()(run), window))  # torch's modes are a thread's own
+                    if len(ahead) > workers:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+        yield spread
 
 
 def _within(progress: Progress | None, number: int, total: int) -> Progress:
@@ -117,7 +154,13 @@ def _within(progress: Progress | None, number: int, total: int) -> Progress:
 
 
 def _advance(
-    stage: Stage, state: list[Canvas], context: Tensor | None, size: int | None, memory: int, progress: Progress
+    stage: Stage,
+    state: list[Canvas],
+    context: Tensor | None,
+    size: int | None,
+    memory: int,
+    spread: Spread,
+    progress: Progress,
 ) -> list[Canvas]:
     """The state after a stage.
 
@@ -130,8 +173,8 @@ def _advance(
     held: deque[list[_Piece]] = deque()
     following: list[Canvas] = []
     lag = 0
-    for done, window in enumerate(todo, 1):
-        held.append(runner.run(window))
+    for done, pieces in enumerate(spread(runner.run, todo), 1):
+        held.append(pieces)
         if not following:
             following = _canvases(held[0][0], state, memory)
             lag = (
@@ -142,8 +185,8 @@ def _advance(
         while len(held) > lag:
             _place(held.popleft(), following)
         progress(done, len(todo))
-    for pieces in held:
-        _place(pieces, following)
+    while held:
+        _place(held.popleft(), following)
     return following
 
 

@@ -9,10 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srup import canvas as canvases
+from srup import registry
 from srup.errors import OutOfMemory
 from srup.networks.layers import mean_and_deviation
 from srup.networks.stages import Stage, whole
 from srup.tiling import Window, cropped, tiled, windows
+from tests.conftest import random_network
 
 Noise = Callable[[int, int], Tensor]
 
@@ -153,3 +155,13 @@ def test_cropping_joins_crops_of_whole_multiples(height: int, width: int, size: 
 
 def enlarge_all(image: Tensor) -> Tensor:
     return image.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+@pytest.mark.parametrize(("name", "scale"), [("imdn", 4), ("rfdn", 4), ("lite", 2)])
+def test_windows_at_a_time_change_nothing(name: str, scale: int, noise: Noise) -> None:
+    """Canvases are written over while other windows are being computed, and still every one reads what it should."""
+    network = random_network(registry.find(name)[scale])
+    image = noise(150, 170)
+    for memory in (1 << 40, 0):
+        alone = tiled(network.stages(), image, 40, memory=memory)
+        assert torch.equal(tiled(network.stages(), image, 40, memory=memory, workers=3), alone)
