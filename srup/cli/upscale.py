@@ -213,7 +213,7 @@ def _consistency(path: Path, image: Image, enlarged: Image) -> float:
     """How much of the input is still in the result, in dB; warns where it is little."""
     before = image.pixels if image.alpha is None else bled(image.pixels, image.alpha)
     found = consistency(before, enlarged.pixels)
-    if found < POOR:
+    if not found >= POOR:
         console.warning(f"{path}: shrunk again, the result is only {found:.1f} dB like the input; look at it before you use it")
     else:
         log.info("%s: shrunk again, the result is %.1f dB like the input", path, found)
