@@ -72,7 +72,11 @@ def stated(what: str, border: int) -> str:
 
 def levels(path: Path) -> Pixels:
     """The values of an image file, H×W×3 or, of a grey one, H×W×1, in 0–255."""
-    pixels = read_image(path).pixels
+    return in_255(read_image(path).pixels)
+
+
+def in_255(pixels: Pixels) -> Pixels:
+    """Pixels of any whole-number type in 0–255, those of more than 8 bits as fractions."""
     return pixels if pixels.dtype == np.uint8 else pixels * (255 / np.iinfo(pixels.dtype).max)
 
 
@@ -94,5 +98,4 @@ def consistency(small: Pixels, large: Pixels) -> float:
     """
     height, width = small.shape[:2]
     shrunk = imresize(large, size=(width, height))
-    peak = np.iinfo(small.dtype).max, np.iinfo(large.dtype).max
-    return psnr(small * (255 / peak[0]), shrunk * (255 / peak[1]))
+    return psnr(in_255(small), in_255(shrunk))

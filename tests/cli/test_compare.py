@@ -30,7 +30,7 @@ def pictures(path: Path) -> list[list[str]]:
 
 
 def test_networks_on_an_image(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["compare", "photo.png", "-m", "lite", "-s", "2", "-r", "original.png", "--json"]) == 0
+    assert run(["compare", "photo.png", "-m", "lite", "-s", "2", "--reference", "original.png", "--json"]) == 0
     bicubic, lite = json_lines(capsys.readouterr().out)
     assert pictures(folder / "compare.html") == [["input", "bicubic", "lite", "reference"]]
     assert float(str(lite["PSNR"])) > float(str(bicubic["PSNR"]))
@@ -60,7 +60,7 @@ def test_several_images_are_a_gallery_with_failures_on_top(folder: Path, capsys:
     [
         (["photo.png"], 2, "one image alone"),
         (["photo.png", "-m", "imbn"], 2, "did you mean imdn"),
-        (["photo.png", "original.png", "-m", "lite", "-r", "original.png"], 2, "one by one"),
+        (["photo.png", "original.png", "-m", "lite", "--reference", "original.png"], 2, "one by one"),
         (["photo.png", "tall.png"], 1, "photo.png is 48×36 and tall.png is 30×60"),
         (["photo.png", "-m", "lite", "-o", "page.csv"], 2, "must end in .html"),
         (["photo.png", "-m", "lite", "-o", "there.html"], 1, "-y replaces it"),

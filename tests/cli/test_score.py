@@ -88,6 +88,7 @@ def test_sizes_that_differ_are_an_error_naming_both(results: tuple[Path, Path], 
         (["sr", "hr/one.png"], 2, "two files or two folders"),
         (["sr", "hr", "-o", "report.pdf"], 2, "names no format"),
         (["sr", "hr", "-o", "nowhere/report.csv"], 1, "create it first"),
+        (["sr", "hr", "-o", "there.csv"], 1, "-y replaces it"),
     ],
 )
 def test_errors_are_one_line_that_helps(
@@ -99,6 +100,7 @@ def test_errors_are_one_line_that_helps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(results[0].parent)
+    Path("there.csv").touch()
     assert run(["score", *arguments]) == code
     error = capsys.readouterr().err
     assert says in error

@@ -103,6 +103,23 @@ def test_pictures_lie_upright(tmp_path: Path) -> None:
     assert (row["pictures"][0]["width"], row["pictures"][0]["height"]) == (40, 60)
 
 
+def test_a_picture_that_is_gone_does_not_cost_the_report(rows: list[Row], tmp_path: Path) -> None:
+    (tmp_path / "after.tif").unlink()
+    draw(30, 20).save(tmp_path / "other.png")
+    kept = Row("kept.png", {"size": "30×20"}, pictures=(Picture("a", tmp_path / "other.png"), Picture("b", tmp_path / "other.png")))
+    page = Page(text(Report("all", [*rows, kept]), "html"))
+    assert [row["name"] for row in page.rows] == ["kept.png"]
+
+
+def test_sixteen_bits_are_shown_as_they_look(tmp_path: Path) -> None:
+    grey = np.asarray(draw(64, 48).convert("L"))
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    picture = Picture("deep", tmp_path / "deep.png")
+    html = text(Report("two", [Row("a", pictures=(picture, picture)), Row("b", pictures=(picture, picture))]), "html")
+    thumbnail = next(str(attrs["src"]) for tag, attrs in Page(html).tags if tag == "img")
+    assert np.abs(pixels(thumbnail).mean(2) - grey).mean() < 6
+
+
 def test_a_plot_has_a_circle_for_each_point_with_its_area() -> None:
     svg = bubbles([Point("a<b", 0.1, 30.0, 100.0), Point("c", 1.0, 31.0, 400.0), Point("d", 1.0, 31.0, 0.0)], "s", "dB")
     radii = {name: float(r) for r, name in re.findall(r'r="([\d.]+)".*?<title>(\S+):', svg)}

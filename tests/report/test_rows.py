@@ -72,7 +72,16 @@ def test_written_by_extension_whole_or_not_at_all(name: str, tmp_path: Path) -> 
         write(REPORT, tmp_path / "nowhere" / f"report.{name}")
 
 
-def test_an_unknown_extension_names_the_known() -> None:
-    assert check(Path("a.HTM")) == "html"
+def test_what_cannot_be_written_is_known_before(tmp_path: Path) -> None:
+    assert check(tmp_path / "a.HTM") == "html"
     with pytest.raises(UsageError, match=r"\.html, \.csv, \.json, \.md"):
-        check(Path("report.pdf"))
+        check(tmp_path / "report.pdf")
+    with pytest.raises(WriteError, match="create it first"):
+        check(tmp_path / "nowhere" / "report.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_thousands_of_rows() -> None:
+    """What a cell costs does not grow with the number of rows: this takes minutes if it does."""
+    rows = [Row(f"{number}.png", {"PSNR": float(number)}) for number in range(20_000)]
+    assert text(Report("many", rows), "md").count("\n|") == 20_002
