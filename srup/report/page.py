@@ -8,6 +8,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from html import escape
@@ -72,6 +73,15 @@ def _data(data: bytes, extension: str) -> str:
     return f"data:image/{BROWSERS[extension]};base64,{base64.b64encode(data).decode()}"
 
 
+@contextmanager
+def _large_allowed() -> Iterator[None]:
+    """Pillow's warnings at large images off; around everything, since filters are one for all threads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+        yield
+
+
+@_large_allowed()
 def _page(report: Report, put: Put, link: Link) -> str:
     failed = [row for row in report.rows if row.error]
     compared = [row for row in report.rows if row.pictures and all(_size(picture.path) for picture in row.pictures)]
@@ -126,8 +136,10 @@ def _failures(rows: Sequence[Row]) -> str:
 
 def _thumbnails(report: Report, rows: Sequence[Row], put: Put) -> str:
     items = []
-    for number, row in enumerate(rows):
-        url = put(_thumbnail(_small(row.pictures)), "webp")
+    with ThreadPoolExecutor() as pool:
+        thumbnails = pool.map(lambda row: _thumbnail(_small(row.pictures)), rows)
+        urls = [put(thumbnail, "webp") for thumbnail in thumbnails]
+    for number, (row, url) in enumerate(zip(rows, urls, strict=True)):
         caption = f"<b>{escape(row.name)}</b> <span>{escape(_line(report, row.values))}</span>"
         picture = f'<img loading="lazy" decoding="async" alt="" src="{url}">'
         items.append(f'<button type="button" class="thumbnail" data-row="{number}">{picture}{caption}</button>')
@@ -141,31 +153,25 @@ def _small(pictures: Sequence[Picture]) -> Path:
 
 
 def _thumbnail(path: Path) -> bytes:
-    with _large_allowed(), Pillow.open(path) as opened:
+    with Pillow.open(path) as opened:
         opened.draft("RGB", (THUMBNAIL, THUMBNAIL))
         upright = ImageOps.exif_transpose(opened) if opened.mode in EIGHT_BITS else to_pillow(read_image(path))
         upright.thumbnail((THUMBNAIL, THUMBNAIL))
         data = io.BytesIO()
         mode = "RGBA" if upright.has_transparency_data else "RGB"
-        upright.convert(mode).save(data, "WEBP", quality=82, icc_profile=opened.info.get("icc_profile"))
+        upright.convert(mode).save(data, "WEBP", quality=82, method=2, icc_profile=opened.info.get("icc_profile"))
     return data.getvalue()
 
 
 def _size(path: Path) -> tuple[int, int] | None:
     """(width, height), upright, without decoding the file; None if it cannot be read any more."""
     try:
-        with _large_allowed(), Pillow.open(path) as opened:
-            turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        with Pillow.open(path) as opened:
+            known = opened.format != "PNG" or "exif" in opened.info  # to look further, Pillow would decode all of a PNG
+            turned = known and opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
             return (opened.height, opened.width) if turned else opened.size
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
         return None
-
-
-@contextmanager
-def _large_allowed() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
-        yield
 
 
 def _shown(report: Report, row: Row, put: Put, link: Link) -> dict[str, object]:
