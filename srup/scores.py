@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srup.errors import ImageError
-from srup.images import read_image
+from srup.images import Image, bled, read_image
 from srup.metrics import WINDOW, luma, psnr, ssim
 from srup.resize import imresize
+
+log = logging.getLogger(__name__)
 
 Pixels = NDArray[Any]
 
@@ -99,3 +102,14 @@ def consistency(small: Pixels, large: Pixels) -> float:
     height, width = small.shape[:2]
     shrunk = imresize(large, size=(width, height))
     return psnr(in_255(small), in_255(shrunk))
+
+
+def consistency_of(before: Image, after: Image, *, name: str) -> float:
+    """The consistency of an image and its enlargement, by what is visible; logged as that of `name`, a low one as a warning."""
+    visible = before.pixels if before.alpha is None else bled(before.pixels, before.alpha)
+    found = consistency(visible, after.pixels)
+    if not found >= POOR:  # NaN is not good either
+        log.warning("%s: shrunk again, the result is only %.1f dB like the input; look at it before you use it", name, found)
+    else:
+        log.info("%s: shrunk again, the result is %.1f dB like the input", name, found)
+    return found

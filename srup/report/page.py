@@ -206,10 +206,12 @@ def _viewer(*, single: bool) -> str:
 
 
 def _table(report: Report) -> str:
-    kinds = ["", *(" class=number" if report.numeric(column) else "" for column in report.columns)]
-    heads = "".join(f"<th{kind}>{escape(head)}" for kind, head in zip(kinds, [report.heading, *report.columns], strict=True))
+    """The table; why rows failed stands above."""
+    columns = [column for column in report.columns if column != "error"]
+    kinds = ["", *(" class=number" if report.numeric(column) else "" for column in columns)]
+    heads = "".join(f"<th{kind}>{escape(head)}" for kind, head in zip(kinds, [report.heading, *columns], strict=True))
     lines = []
     for row in report.lines:
-        cells = "".join(f"<td{kind}>{escape(cell)}" for kind, cell in zip(kinds, report.cells(row), strict=True))
+        cells = "".join(f"<td{kind}>{escape(cell)}" for kind, cell in zip(kinds, report.cells(row), strict=False))
         lines.append(f"<tr{' class=failed' if row.error else ''}>{cells}")
     return f'<div class="scroll" tabindex="0"><table><thead><tr>{heads}<tbody>{"".join(lines)}</table></div>'

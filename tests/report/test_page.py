@@ -82,6 +82,10 @@ def test_failures_come_first_then_thumbnails(rows: list[Row]) -> None:
     assert kinds == ["failures", "thumbnails", "large", "viewer", "scroll"]
 
 
+def test_why_a_row_failed_is_said_once(rows: list[Row]) -> None:
+    assert text(Report("all", rows), "html").count("damaged") == 1
+
+
 def test_beyond_a_size_files_lie_beside_it(rows: list[Row], tmp_path: Path) -> None:
     write(Report("all", rows), tmp_path / "report.html", limit=0)
     html = (tmp_path / "report.html").read_text()
