@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 import time
 from collections import deque
@@ -24,6 +25,7 @@ from srup.files import hashed
 from srup.images import Image, check_holds, read_image, write_image
 from srup.jobs import Job
 from srup.journal import Journal, Record
+from srup.scores import consistency_of
 from srup.sizes import Target
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ class Result:
     status: str  # done, failed, or stopped before it was begun
     error: str | None = None
     seconds: float = 0.0
+    consistency: float | None = None  # dB, of the input and the result shrunk again; None if they are equal
     before: tuple[int, int] | None = None
     after: tuple[int, int] | None = None
     bytes: int = 0
@@ -175,7 +178,9 @@ class Maker:
                 enlarged: Image = upscaler(image, size=size, progress=self._look_up)
             with storage.stored(place) as temporary:
                 write_image(enlarged, temporary, quality=self.settings.quality)
-        return replace(begun, status="done", before=image.size, after=size, sha256=sha256)
+            kept = consistency_of(image, enlarged, name=job.source.path)
+        found = round(kept, 2) if math.isfinite(kept) else None
+        return replace(begun, status="done", consistency=found, before=image.size, after=size, sha256=sha256)
 
     def _look_up(self, done: float, total: float) -> None:
         if self.stopped.is_set():

@@ -12,7 +12,7 @@ from srup.errors import ImageError
 from srup.images import Image, read_image, write_image
 from srup.report import Picture, Row, Value
 from srup.resize import imresize
-from srup.scores import colours, consistency, score_files
+from srup.scores import colours, consistency_of, score_files
 from srup.sizes import Target
 
 Enlarge = Callable[[Image], Image]
@@ -34,7 +34,11 @@ def enlarged(path: Path, networks: Mapping[str, Enlarge], scale: float, folder: 
         seconds = time.perf_counter() - started
         made = folder / f"{name}.png"
         write_image(result, made)
-        values = {"seconds": seconds, **_against(made, reference, scale), "consistency": consistency(image.pixels, result.pixels)}
+        values = {
+            "seconds": seconds,
+            **_against(made, reference, scale),
+            "consistency": consistency_of(image, result, name=f"{path}, {name}"),
+        }
         pictures.append(Picture(name, made, values))
     return Row(path.name, pictures=(*pictures, *_last(reference)))
 

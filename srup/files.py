@@ -64,3 +64,10 @@ def check_folder(path: Path) -> None:
         probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         probe.touch()
         probe.unlink()
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raises WriteError if a file is there that may not be replaced, or none could be created."""
+    if path.exists() and not overwrite:
+        raise WriteError(f"{path} exists; -y replaces it, -o names another")
+    check_folder(path)

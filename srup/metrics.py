@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[Any]
 WINDOW = 11  # pixels a side of SSIM's Gaussian
-STRIP = 128  # rows of SSIM that are computed at once, so that little is held
+STRIP = 128  # rows that are computed at once, so that little is held
 
 
 def luma(rgb: Pixels) -> NDArray[np.float64]:
@@ -20,8 +20,9 @@ def luma(rgb: Pixels) -> NDArray[np.float64]:
 
 def psnr(a: Pixels, b: Pixels, *, border: int = 0) -> float:
     """Peak signal-to-noise ratio in dB for a peak of 255, `border` pixels left out on each side; inf for equal images."""
-    difference = shaved(a, border).astype(np.float64) - shaved(b, border)
-    error = float(np.mean(difference**2))
+    a, b = shaved(a, border), shaved(b, border)
+    strips = (slice(top, top + STRIP) for top in range(0, a.shape[0], STRIP))
+    error = math.fsum(float(np.square(a[strip].astype(np.float64) - b[strip]).sum()) for strip in strips) / a.size
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 
 

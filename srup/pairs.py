@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srup.errors import ReadError, UsageError
+from srup.jobs import looks_like_image
 
-IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif", ".ppm", ".pgm")
 ENDING = re.compile(
     r"(?<=.)(?:[_\-. ]?x\d+(?:\.\d+)?|[_\-.@ ]\d+x(?:\d+)?|[_\-. ](?:out|output|sr|hr|lr|gt|result|upscaled|enlarged))$",
     re.IGNORECASE,
@@ -51,9 +51,9 @@ def images_in(folder: Path) -> list[Path]:
     """The image files in a folder, by name; not in folders below it. Raises ReadError if there are none."""
     if not folder.is_dir():
         raise ReadError(f"cannot read {folder}: no such folder; check the name")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES and not path.name.startswith("."))
+    found = sorted(path for path in folder.iterdir() if looks_like_image(str(path)) and not path.name.startswith("."))
     if not found:
-        raise ReadError(f"no images in {folder}; give a folder of PNG, JPEG, WebP, TIFF or BMP files")
+        raise ReadError(f"no images in {folder}; give a folder that holds them itself")
     return found
 
 

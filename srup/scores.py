@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srup.errors import ImageError
-from srup.images import read_image
+from srup.images import Image, bled, read_image
 from srup.metrics import WINDOW, luma, psnr, ssim
 from srup.resize import imresize
+
+log = logging.getLogger(__name__)
 
 Pixels = NDArray[Any]
 
@@ -72,7 +75,11 @@ def stated(what: str, border: int) -> str:
 
 def levels(path: Path) -> Pixels:
     """The values of an image file, H×W×3 or, of a grey one, H×W×1, in 0–255."""
-    pixels = read_image(path).pixels
+    return in_255(read_image(path).pixels)
+
+
+def in_255(pixels: Pixels) -> Pixels:
+    """Pixels of any whole-number type in 0–255, those of more than 8 bits as fractions."""
     return pixels if pixels.dtype == np.uint8 else pixels * (255 / np.iinfo(pixels.dtype).max)
 
 
@@ -94,5 +101,15 @@ def consistency(small: Pixels, large: Pixels) -> float:
     """
     height, width = small.shape[:2]
     shrunk = imresize(large, size=(width, height))
-    peak = np.iinfo(small.dtype).max, np.iinfo(large.dtype).max
-    return psnr(small * (255 / peak[0]), shrunk * (255 / peak[1]))
+    return psnr(in_255(small), in_255(shrunk))
+
+
+def consistency_of(before: Image, after: Image, *, name: str) -> float:
+    """The consistency of an image and its enlargement, by what is visible; logged as that of `name`, a low one as a warning."""
+    visible = before.pixels if before.alpha is None else bled(before.pixels, before.alpha)
+    found = consistency(visible, after.pixels)
+    if not found >= POOR:  # NaN is not good either
+        log.warning("%s: shrunk again, the result is only %.1f dB like the input; look at it before you use it", name, found)
+    else:
+        log.info("%s: shrunk again, the result is %.1f dB like the input", name, found)
+    return found

@@ -7,6 +7,7 @@ import json
 import socket
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,11 @@ import pytest
 import torch
 
 from srup import registry
+from srup.evaluate import Job, Summary, cases, outcomes
 from srup.networks.stages import Network
 from srup.registry import Model
+from srup.resize import Edges
+from srup.scores import Score
 from tests.data.draw import draw
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -114,3 +118,12 @@ def digest(path: Path) -> str:
 
 def json_lines(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
+
+
+def evaluated(job: Job, shared: Path, images: str) -> Score:
+    """The mean scores of `srup evaluate` on a benchmark set: Set14's LR images were made with clamped edges."""
+    folder = shared / "datasets" / images
+    hr = folder / "HR" if (folder / "HR").exists() else folder / f"HR_x{job.scale}"
+    todo, _ = cases(hr, None)
+    edges: Edges = "clamp" if images == "Set14" else "mirror"
+    return Summary(job, list(outcomes(replace(job, edges=edges), todo))).score

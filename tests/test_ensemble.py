@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-import srup
 from srup.ensemble import self_ensemble
-from tests.scoring import score
+from srup.evaluate import Job
+from tests.conftest import evaluated
 
 Noise = Callable[[int, int], Tensor]
 
@@ -34,7 +34,7 @@ def test_what_does_not_is_evened_out(noise: Noise) -> None:
 
 @pytest.mark.parametrize(("images", "scale", "gain"), [("Set5", 4, 0.096), pytest.param("Set5", 2, 0.092, marks=pytest.mark.slow)])
 def test_it_gains_what_was_measured(shared: Path, checkpoints: Path, images: str, scale: int, gain: float) -> None:
-    plain, ensemble = (score(shared, images, scale, srup.load("imdn", scale=scale, self_ensemble=on))[0] for on in (False, True))
+    plain, ensemble = (evaluated(Job("imdn", scale, self_ensemble=on), shared, images).psnr for on in (False, True))
     assert ensemble - plain == pytest.approx(gain, abs=0.01)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,14 @@ def test_a_container_without_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("1200")
     assert memory.available() > 0
+
+
+def test_the_most_that_a_process_has_held() -> None:
+    """A new process does not begin with the figure of the one that started it, and counts what was freed again."""
+    code = "from srup.memory import peak; before = peak(); bytes(b'x' * (64 << 20)); print(before, peak())"
+    held = b"x" * (256 << 20)
+    before, after = map(
+        int, subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    )
+    assert memory.peak() >= len(held) > before
+    assert after - before > 60 << 20

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from srup.report import Report
 
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}  # signal → exit code
+FIGURES = {"seconds": ".2f", "consistency": ".1f"}  # of a report, and how they are shown
 LOOK = 2.0  # seconds between looks of --watch; a file that did not change between two of them is complete
 
 
@@ -295,11 +296,11 @@ def _report(planned: list[Job], lines: Journal, settings: Settings) -> Report:
         after = storage.join(settings.out, job.name)
         shown = line.get("status") == "done" and not storage.is_url(job.source.path) and not storage.is_url(after)
         pictures = (Picture("before", Path(job.source.path)), Picture("after", Path(after))) if shown else ()
-        return Row(job.name, {**sizes, "seconds": line.get("seconds")}, line.get("error"), pictures)
+        return Row(job.name, {**sizes, **{name: line.get(name) for name in FIGURES}}, line.get("error"), pictures)
 
     rows = sorted((row(job) for job in planned), key=lambda row: row.error is None)
     notes = [f"{name}: {value}" for name, value in settings.decisive.items() if name in ("model", "scale", "width", "height")]
-    return Report(f"{len(rows)} images, to {settings.out}", rows, notes, {"seconds": ".2f"})
+    return Report(f"{len(rows)} images, to {settings.out}", rows, notes, FIGURES)
 
 
 def _megapixels(job: Job) -> float:

@@ -13,8 +13,8 @@ import click
 
 from srup import compare, registry, report
 from srup.cli import console, options
-from srup.errors import ImageError, UsageError, WriteError
-from srup.files import check_folder
+from srup.errors import ImageError, UsageError
+from srup.files import check_free
 from srup.images import Image
 from srup.report import Report, Row
 from srup.scores import PROTOCOLS, stated
@@ -24,9 +24,7 @@ from srup.scores import PROTOCOLS, stated
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
 @click.option("-m", "--model", "models", multiple=True, metavar="NAME", help="Enlarge with this network; repeat for several.")
 @click.option("-s", "--scale", type=float, default=4, show_default=True, help="How many times larger.")
-@click.option(
-    "-r", "--reference", type=click.Path(path_type=Path, dir_okay=False), help="What the result should be, to score against."
-)
+@click.option("--reference", type=click.Path(path_type=Path, dir_okay=False), help="What the result should be, to score against.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="compare.html", show_default=True)
 @options.tile
 @options.tiling
@@ -55,7 +53,7 @@ def command(
 
     \b
     srup compare photo.jpg -m lite -m imdn -s 4 -o compare.html
-    srup compare photo_lite.png photo_imdn.png -r photo_original.png
+    srup compare photo_lite.png photo_imdn.png --reference photo_original.png
     """
     console.start_logging(verbose)
     _check(images, models, scale, reference, output, overwrite)
@@ -86,10 +84,8 @@ def _check(
     if not models and len(images) + (reference is not None) < 2:
         raise UsageError("one image alone cannot be compared; name networks with -m, or a second image")
     if models and reference and len(images) > 1:
-        raise UsageError("-r is the reference of one image; compare the images one by one")
-    if output.exists() and not overwrite:
-        raise WriteError(f"{output} exists; -y replaces it, -o names another")
-    check_folder(output)
+        raise UsageError("--reference is of one image; compare the images one by one")
+    check_free(output, overwrite=overwrite)
 
 
 def _load(name: str, *, scale: float, tile: int | str, tiling: str, self_ensemble: bool, device: str) -> Callable[[Image], Image]:

@@ -148,10 +148,10 @@ def show(report: Report, *, output: Path | None = None, format_: str | None = No
 
 def _print_table(report: Report) -> None:
     """In the terminal's width where that can be: closer columns, then folded names; figures are never cut."""
-    table = _table(report)
-    if Measurement.get(out, out.options, table).maximum > out.width:
+    table, unbounded = _table(report), out.options.update(max_width=10_000)
+    if Measurement.get(out, unbounded, table).maximum > out.width:
         table.padding = (0, 1, 0, 0)
-    least = Measurement.get(out, out.options, table).minimum
+    least = Measurement.get(out, unbounded, table).minimum
     out.print(table, width=max(out.width, least), crop=False)
 
 

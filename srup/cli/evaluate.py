@@ -13,7 +13,7 @@ from srup import evaluate, registry
 from srup.cli import console, options
 from srup.errors import SrupError, UsageError
 from srup.evaluate import BICUBIC, STATED, Case, Job, Summary
-from srup.files import writing
+from srup.files import check_free, writing
 from srup.report import Report, Row
 from srup.report.plot import Point, bubbles
 from srup.resize import Edges
@@ -51,6 +51,7 @@ MEASURED = "s/image: the mean. MB: the most memory that a process of the network
 @options.device
 @options.report_file
 @options.report_format
+@options.overwrite
 @options.as_json
 @options.verbose
 def command(
@@ -71,6 +72,7 @@ def command(
     device: str,
     output: Path | None,
     format_: str | None,
+    overwrite: bool,
     as_json: bool,
     verbose: bool,
 ) -> int:
@@ -84,6 +86,8 @@ def command(
     srup evaluate Set14/HR -m imdn --lr Set14/LR_x4
     """
     console.start_logging(verbose)
+    if output:
+        check_free(output, overwrite=overwrite)
     plan = Job(BICUBIC, scale, protocol, border, edges, save, None, device, tile, tiling, self_ensemble)
     jobs = _jobs(plan, models, weights, given_lr=lr is not None)
     todo, alone = evaluate.cases(hr, lr)

@@ -8,8 +8,8 @@ import click
 
 from srup import registry
 from srup.cli import console, options
-from srup.errors import UsageError, WriteError
-from srup.files import check_folder
+from srup.errors import UsageError
+from srup.files import check_free
 from srup.images import Image, check_holds, read_image, write_image
 from srup.resize import imresize
 from srup.sizes import Target
@@ -54,10 +54,8 @@ def command(
     console.start_logging(verbose)
     rows = registry.route(model, scale, own_weights=weights is not None)
     target = output or image.with_name(f"{image.stem}_features.png")
-    if target.exists() and not overwrite:
-        raise WriteError(f"{target} exists; -y replaces it, -o names another")
     check_holds(target, (1, 1), alpha=False)
-    check_folder(target)
+    check_free(target, overwrite=overwrite)
     source = read_image(image)
     if min(source.size) < 2:
         raise UsageError(f"{image} is {source.size[0]}×{source.size[1]}: too small to show features of")

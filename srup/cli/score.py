@@ -9,6 +9,7 @@ import click
 
 from srup.cli import console, options
 from srup.errors import ImageError, UsageError
+from srup.files import check_free
 from srup.pairs import Pairs, pair, scale_in
 from srup.report import Report, Row
 from srup.scores import PROTOCOLS, colours, consistency, mean, score_files, stated
@@ -25,6 +26,7 @@ FORMATS = {"PSNR": ".2f", "SSIM": ".4f", "consistency": ".1f"}
 @click.option("--lr", type=click.Path(path_type=Path), help="What SR was made of: tells the scale, and is held to SR shrunk again.")
 @options.report_file
 @options.report_format
+@options.overwrite
 @options.as_json
 def command(
     sr: Path,
@@ -35,6 +37,7 @@ def command(
     lr: Path | None,
     output: Path | None,
     format_: str | None,
+    overwrite: bool,
     as_json: bool,
 ) -> int:
     """PSNR and SSIM of SR, a file or a folder, against HR.
@@ -46,6 +49,8 @@ def command(
     srup score results/ Set5/HR -s 4 -o scores.html
     """
     console.start_logging(False)
+    if output:
+        check_free(output, overwrite=overwrite)
     paired = pair(sr, hr)
     small = {large: low for low, large in pair(lr, hr).both} if lr else {}
     shaved = border if border is not None else scale or _scale(paired, small)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import time
 from dataclasses import asdict, dataclass, replace
@@ -16,15 +15,13 @@ from srup import registry
 from srup.cli import console, options
 from srup.errors import ImageError, OutOfMemory, UsageError, WriteError
 from srup.files import check_folder
-from srup.images import EXTENSIONS, Image, bled, check_holds, format_of, read_image, write_image
+from srup.images import EXTENSIONS, Image, check_holds, format_of, read_image, write_image
 from srup.report import plain
-from srup.scores import POOR, consistency
+from srup.scores import consistency_of
 from srup.sizes import Target, target
 
 if TYPE_CHECKING:
     from srup.upscaler import Upscaler
-
-log = logging.getLogger(__name__)
 
 
 @click.command("upscale")
@@ -206,18 +203,7 @@ def _upscale(path: Path, place: Place, loaded: Loaded, quality: int | None, dry_
         enlarged = upscaler(image, size=size, progress=progress)
         write_image(enlarged, result, quality=quality)
     seconds = time.perf_counter() - started
-    return replace(report, seconds=seconds, consistency=_consistency(path, image, enlarged))
-
-
-def _consistency(path: Path, image: Image, enlarged: Image) -> float:
-    """How much of the input is still in the result, in dB; warns where it is little."""
-    before = image.pixels if image.alpha is None else bled(image.pixels, image.alpha)
-    found = consistency(before, enlarged.pixels)
-    if found < POOR:
-        console.warning(f"{path}: shrunk again, the result is only {found:.1f} dB like the input; look at it before you use it")
-    else:
-        log.info("%s: shrunk again, the result is %.1f dB like the input", path, found)
-    return found
+    return replace(report, seconds=seconds, consistency=consistency_of(image, enlarged, name=str(path)))
 
 
 def _networks(route: tuple[registry.Model, ...], before: tuple[int, int], after: tuple[int, int]) -> str:

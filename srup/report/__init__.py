@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from srup.errors import UsageError
-from srup.files import replacing
+from srup.files import check_folder, replacing
 from srup.report import page
 from srup.report.rows import Picture, Report, Row, Value, as_csv, as_json, as_markdown, facts, plain, shown
 
@@ -25,7 +25,16 @@ EMBEDDED = 48 << 20  # bytes of pictures that a page holds; beyond, they are fil
 
 
 def check(path: Path) -> str:
-    """The format that a file name asks for. Raises UsageError if there is none of that name."""
+    """The format that a file name asks for. Raises UsageError if there is none of that name, WriteError if it cannot be written.
+
+    Better known before the work than after it.
+    """
+    name = _format(path)
+    check_folder(path)
+    return name
+
+
+def _format(path: Path) -> str:
     extension = path.suffix[1:].lower()
     name = {"htm": "html", "markdown": "md"}.get(extension, extension)
     if name not in FORMATS:
@@ -44,7 +53,7 @@ def write(report: Report, path: Path, *, limit: int = EMBEDDED) -> None:
     A page holds its pictures where they come to no more than `limit` bytes. Beyond that it shows thumbnails from a folder
     NAME_files beside it, and pictures from where they lie. Raises UsageError, WriteError.
     """
-    name = check(path)
+    name = _format(path)
     with replacing(path) as temporary:
         if name == "html" and page.weight(report) > limit:
             written = page.beside(report, path.with_name(f"{path.stem}_files"))

@@ -6,21 +6,25 @@ import base64
 import io
 import json
 import os
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from html import escape
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
+from PIL import ExifTags, ImageOps
 from PIL import Image as Pillow
-from PIL import ImageOps
 
 from srup.files import writing
 from srup.images import read_image, to_pillow
-from srup.report.rows import Picture, Report, Row, shown
+from srup.report.rows import Picture, Report, Row, Value, shown
 
 BROWSERS = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif", "gif": "gif"}  # extension → media type
+EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")  # modes that Pillow itself turns into colours
 THUMBNAIL = 320  # pixels a side at most
 
 Put = Callable[[bytes, str], str]  # bytes of an image and their extension → a URL
@@ -60,17 +64,27 @@ def beside(report: Report, folder: Path) -> str:
 
 
 def weight(report: Report) -> int:
-    """Bytes of all its pictures."""
-    return sum(picture.path.stat().st_size for row in report.rows for picture in row.pictures)
+    """Bytes of all its pictures; one that is gone weighs nothing."""
+    paths = (picture.path for row in report.rows for picture in row.pictures)
+    return sum(path.stat().st_size for path in paths if path.exists())
 
 
 def _data(data: bytes, extension: str) -> str:
     return f"data:image/{BROWSERS[extension]};base64,{base64.b64encode(data).decode()}"
 
 
+@contextmanager
+def _large_allowed() -> Iterator[None]:
+    """Pillow's warnings at large images off; around everything, since filters are one for all threads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+        yield
+
+
+@_large_allowed()
 def _page(report: Report, put: Put, link: Link) -> str:
     failed = [row for row in report.rows if row.error]
-    compared = [row for row in report.rows if row.pictures]
+    compared = [row for row in report.rows if row.pictures and all(_size(picture.path) for picture in row.pictures)]
     sections = [
         _failures(failed),
         _thumbnails(report, compared, put) if len(compared) > 1 else "",
@@ -122,29 +136,42 @@ def _failures(rows: Sequence[Row]) -> str:
 
 def _thumbnails(report: Report, rows: Sequence[Row], put: Put) -> str:
     items = []
-    for number, row in enumerate(rows):
-        url, (width, height) = put(_thumbnail(row.pictures[-1].path), "webp"), _size(row.pictures[-1].path)
+    with ThreadPoolExecutor() as pool:
+        thumbnails = pool.map(lambda row: _thumbnail(_small(row.pictures)), rows)
+        urls = [put(thumbnail, "webp") for thumbnail in thumbnails]
+    for number, (row, url) in enumerate(zip(rows, urls, strict=True)):
         caption = f"<b>{escape(row.name)}</b> <span>{escape(_line(report, row.values))}</span>"
-        picture = f'<img loading="lazy" decoding="async" width="{width}" height="{height}" alt="" src="{url}">'
+        picture = f'<img loading="lazy" decoding="async" alt="" src="{url}">'
         items.append(f'<button type="button" class="thumbnail" data-row="{number}">{picture}{caption}</button>')
     return f'<section class="thumbnails" aria-label="Images">{"".join(items)}</section>'
+
+
+def _small(pictures: Sequence[Picture]) -> Path:
+    """The smallest version that is no smaller than a thumbnail: the quickest to read."""
+    by_size = sorted(pictures, key=lambda picture: max(_size(picture.path) or (0, 0)))
+    return next((picture.path for picture in by_size if max(_size(picture.path) or (0, 0)) >= THUMBNAIL), by_size[-1].path)
 
 
 def _thumbnail(path: Path) -> bytes:
     with Pillow.open(path) as opened:
         opened.draft("RGB", (THUMBNAIL, THUMBNAIL))
-        small = ImageOps.exif_transpose(opened)
-        small.thumbnail((THUMBNAIL, THUMBNAIL))
+        upright = ImageOps.exif_transpose(opened) if opened.mode in EIGHT_BITS else to_pillow(read_image(path))
+        upright.thumbnail((THUMBNAIL, THUMBNAIL))
         data = io.BytesIO()
-        small.convert("RGBA" if small.has_transparency_data else "RGB").save(data, "WEBP", quality=82)
+        mode = "RGBA" if upright.has_transparency_data else "RGB"
+        upright.convert(mode).save(data, "WEBP", quality=82, method=2, icc_profile=opened.info.get("icc_profile"))
     return data.getvalue()
 
 
-def _size(path: Path) -> tuple[int, int]:
-    """(width, height), upright; without decoding the file."""
-    with Pillow.open(path) as opened:
-        turned = opened.getexif().get(0x0112, 1) >= 5
-        return (opened.height, opened.width) if turned else opened.size
+def _size(path: Path) -> tuple[int, int] | None:
+    """(width, height), upright, without decoding the file; None if it cannot be read any more."""
+    try:
+        with Pillow.open(path) as opened:
+            known = opened.format != "PNG" or "exif" in opened.info  # to look further, Pillow would decode all of a PNG
+            turned = known and opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            return (opened.height, opened.width) if turned else opened.size
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
+        return None
 
 
 def _shown(report: Report, row: Row, put: Put, link: Link) -> dict[str, object]:
@@ -152,7 +179,7 @@ def _shown(report: Report, row: Row, put: Put, link: Link) -> dict[str, object]:
 
 
 def _picture(report: Report, picture: Picture, put: Put, link: Link) -> dict[str, object]:
-    width, height = _size(picture.path)
+    width, height = _size(picture.path) or (1, 1)
     url = link(picture.path) if picture.path.suffix[1:].lower() in BROWSERS else put(_png(picture.path), "png")
     return {"name": picture.name, "line": _line(report, picture.values), "width": width, "height": height, "src": url}
 
@@ -163,9 +190,8 @@ def _png(path: Path) -> bytes:
     return data.getvalue()
 
 
-def _line(report: Report, values: object) -> str:
-    """PSNR 28.61 · SSIM 0.7813 · 0.8 s"""
-    assert isinstance(values, dict)
+def _line(report: Report, values: Mapping[str, Value]) -> str:
+    """PSNR 28.61 · SSIM 0.7813 · seconds 0.8"""
     parts = []
     for column, value in values.items():
         if value is not None:
@@ -180,10 +206,12 @@ def _viewer(*, single: bool) -> str:
 
 
 def _table(report: Report) -> str:
-    kinds = ["", *(" class=number" if report.numeric(column) else "" for column in report.columns)]
-    heads = "".join(f"<th{kind}>{escape(head)}" for kind, head in zip(kinds, [report.heading, *report.columns], strict=True))
+    """The table; why rows failed stands above."""
+    columns = [column for column in report.columns if column != "error"]
+    kinds = ["", *(" class=number" if report.numeric(column) else "" for column in columns)]
+    heads = "".join(f"<th{kind}>{escape(head)}" for kind, head in zip(kinds, [report.heading, *columns], strict=True))
     lines = []
     for row in report.lines:
-        cells = "".join(f"<td{kind}>{escape(cell)}" for kind, cell in zip(kinds, report.cells(row), strict=True))
+        cells = "".join(f"<td{kind}>{escape(cell)}" for kind, cell in zip(kinds, report.cells(row), strict=False))
         lines.append(f"<tr{' class=failed' if row.error else ''}>{cells}")
     return f'<div class="scroll" tabindex="0"><table><thead><tr>{heads}<tbody>{"".join(lines)}</table></div>'

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 Value = str | int | float | None
@@ -49,7 +50,7 @@ class Report:
     heading: str = "name"
     figures: Sequence[str] = ()
 
-    @property
+    @cached_property
     def lines(self) -> list[Row]:
         """The rows of its table: rows, and those of their pictures that something is said of."""
         several = sum(bool(row.pictures) for row in self.rows) > 1
@@ -60,7 +61,7 @@ class Report:
             found += [Row(f"{row.name}, {picture.name}" if several else picture.name, picture.values) for picture in spoken]
         return found
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """The columns after the name, in the order in which rows bring them up; "error" last if one failed."""
         found = dict.fromkeys(column for row in self.lines for column in row.values)

@@ -114,9 +114,10 @@ def test_a_report_has_every_image_failures_first(folder: Path, tmp_path: Path) -
     (folder / "text.png").write_text("no image")
     assert run(["batch", str(folder), str(out), "--report", str(tmp_path / "report.csv")]) == 1
     header, *rows = list(csv.reader((tmp_path / "report.csv").read_text().splitlines()))
-    assert header == ["name", "before", "after", "seconds", "error"]
+    assert header == ["name", "before", "after", "seconds", "consistency", "error"]
     assert [row[0] for row in rows] == ["text.png", "a.png", "b.png"]
     assert rows[1][1:3] == ["24×16", "96×64"]
+    assert float(rows[1][4]) > 20  # dB
     assert run(["batch", str(folder), str(out), "--report", str(tmp_path / "report.html")]) == 1
     assert "a.png" in (tmp_path / "report.html").read_text()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +12,14 @@ import srup
 from srup.cli import COMMANDS, run
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["models"], ["upscale", "--help"], ["train", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["models"], ["--version"], *([name, "--help"] for name in COMMANDS)])
 def test_starts_without_torch(arguments: list[str]) -> None:
     code = f"import sys; from srup.cli import run; assert run({arguments!r}) == 0; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_scores_without_torch(photo: Path) -> None:
+    test_starts_without_torch(["score", str(photo), str(photo)])
 
 
 def test_as_a_module() -> None:

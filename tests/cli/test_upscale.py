@@ -88,6 +88,16 @@ def test_json_a_line_each_and_the_rest_done(photo: Path, own: list[str], capsys:
     assert size(Path(str(done["output"]))) == (160, 120)
 
 
+def test_how_consistent_a_result_is(photo: Path, own: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["upscale", str(photo), "-s", "2", "-v", "--json"]) == 0
+    captured = capsys.readouterr()
+    (done,) = json_lines(captured.out)
+    assert float(str(done["consistency"])) > 30
+    assert f"the result is {float(str(done['consistency'])):.1f} dB like the input" in captured.err
+    assert run(["upscale", str(photo), "-s", "2", "-y", *own]) == 0  # random weights
+    assert "look at it before you use it" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

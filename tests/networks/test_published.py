@@ -8,13 +8,11 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
-import srup
-from srup.metrics import luma, psnr
-from tests.scoring import pairs, score
+from srup import registry
+from srup.evaluate import BICUBIC, Job
+from tests.conftest import evaluated
 
 slow = partial(pytest.param, marks=pytest.mark.slow)
 MEASURED = [
@@ -43,24 +41,25 @@ MEASURED = [
 
 @pytest.mark.parametrize(("name", "images", "scale", "psnr", "ssim"), MEASURED)
 def test_scores(shared: Path, checkpoints: Path, name: str, images: str, scale: int, psnr: float, ssim: float | None) -> None:
-    measured = score(shared, images, scale, srup.load(name, scale=scale))
-    assert measured[0] == pytest.approx(psnr, abs=0.01)
-    assert ssim is None or measured[1] == pytest.approx(ssim, abs=0.0005)
+    measured = evaluated(Job(name, scale), shared, images)
+    assert measured.psnr == pytest.approx(psnr, abs=0.01)
+    assert ssim is None or measured.ssim == pytest.approx(ssim, abs=0.0005)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("scale", "published"), [(2, 33.32), (3, 30.12), (4, 28.44)])
-def test_lesrcnn_as_its_authors_scored_it(shared: Path, checkpoints: Path, scale: int, published: float) -> None:
-    """Bytes truncated instead of rounded, Y rounded to whole levels: Set14 as the paper prints it."""
-    enlarge = srup.load("lesrcnn", scale=scale).network
+@pytest.mark.parametrize("images", ["Set5", "Set14"])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_lesrcnn_as_its_authors_scored_it(shared: Path, checkpoints: Path, images: str, scale: int) -> None:
+    """Bytes truncated instead of rounded, Y rounded to whole levels: as the paper prints it."""
+    measured = evaluated(Job("lesrcnn", scale, "truncated"), shared, images)
+    psnr, ssim = registry.find("lesrcnn")[scale].published[images]
+    assert measured.psnr == pytest.approx(psnr, abs=0.01)
+    assert measured.ssim == pytest.approx(ssim, abs=0.0005)
 
-    def truncated(lr: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            sr = enlarge(torch.from_numpy(lr).permute(2, 0, 1)[None].float() / 255)[0]
-        return np.asarray((sr * 255).clamp(0, 255).byte().permute(1, 2, 0).numpy())
 
-    figures = []
-    for lr, hr in pairs(shared, "Set14", scale):
-        sr_y, hr_y = (np.rint(luma(image)) for image in (truncated(lr), hr))
-        figures.append(psnr(sr_y, hr_y, border=scale))
-    assert sum(figures) / len(figures) == pytest.approx(published, abs=0.01)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_bicubic_as_the_tables_have_it(shared: Path, scale: int) -> None:
+    """From Y alone, on Set5 to the digits printed."""
+    measured = evaluated(Job(BICUBIC, scale, "y-only"), shared, "Set5")
+    psnr, ssim = registry.BICUBIC[scale]["Set5"]
+    assert (f"{measured.psnr:.2f}", f"{measured.ssim:.4f}") == (f"{psnr:.2f}", f"{ssim:.4f}")

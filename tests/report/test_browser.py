@@ -1,0 +1,210 @@
+"""The page in a real Chromium: what one sees and does, not what the text says."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from srup.report import Picture, Report, Row, write
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+RED, BLUE, GREEN = (220, 0, 0), (0, 0, 220), (0, 160, 0)
+DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Open]:
+    """Opens a file without a network, and in the end sees that nothing was wrong and nothing else was asked for."""
+    troubles: list[str] = []
+    contexts = []
+
+    def open_(path: Path, **settings: Any) -> Any:
+        context = browser.new_context(offline=True, **{"viewport": DESK, **settings})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: troubles.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else troubles.append(request.url))
+        page.on("requestfailed", lambda request: troubles.append(f"failed: {request.url[:100]}"))
+        page.goto(path.as_uri())
+        page.wait_for_load_state()
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> list[Row]:
+    """Two images, each red before, green between and blue after; the first is a quarter as wide as the others."""
+    paths = []
+    for name, colour, size in (("red", RED, (60, 40)), ("green", GREEN, (240, 160)), ("blue", BLUE, (240, 160))):
+        paths.append(tmp_path / f"{name}.png")
+        Image.new("RGB", size, colour).save(paths[-1])
+    pictures = tuple(Picture(path.stem, path, {"seconds": 0.5}) for path in paths)
+    return [Row("one.png", {"size": "240×160"}, pictures=pictures), Row("two.png", {"size": "240×160"}, pictures=pictures)]
+
+
+@pytest.fixture
+def single(rows: list[Row], tmp_path: Path) -> Path:
+    write(Report("one.png", rows[:1]), tmp_path / "single.html")
+    return tmp_path / "single.html"
+
+
+@pytest.fixture
+def several(rows: list[Row], tmp_path: Path) -> Path:
+    write(Report("both", [*rows, Row("three.png", error="damaged")]), tmp_path / "several.html")
+    return tmp_path / "several.html"
+
+
+def box(page: Any, selector: str = ".stage") -> Any:
+    return page.locator(selector).first.bounding_box()
+
+
+def at(page: Any) -> int:
+    return int(page.locator(".stage").get_attribute("aria-valuenow"))
+
+
+def colour(page: Any, across: float, down: float = 0.3) -> tuple[int, ...]:
+    """The pixel that is seen at a place of the stage."""
+    seen = Image.open(io.BytesIO(page.locator(".stage").screenshot())).convert("RGB")
+    return seen.getpixel((int(seen.width * across), int(seen.height * down)))  # type: ignore[return-value]
+
+
+def test_the_divider_follows_the_mouse(opened: Open, single: Path) -> None:
+    page = opened(single)
+    assert (at(page), colour(page, 0.45), colour(page, 0.55)) == (50, RED, BLUE)
+    stage = box(page)
+    middle = stage["y"] + stage["height"] / 2
+    page.mouse.move(stage["x"] + stage["width"] / 2, middle)
+    page.mouse.down()
+    page.mouse.move(stage["x"] + stage["width"] * 0.7, middle, steps=5)
+    page.mouse.up()
+    assert (at(page), colour(page, 0.65), colour(page, 0.75)) == (70, RED, BLUE)
+    page.mouse.move(stage["x"] + stage["width"] * 0.2, middle)  # let go: it stays
+    assert at(page) == 70
+
+
+def test_the_divider_follows_the_keys(opened: Open, single: Path) -> None:
+    page = opened(single)
+    page.keyboard.press("Tab")
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    assert (at(page), colour(page, 0.36), colour(page, 0.44)) == (40, RED, BLUE)
+    page.keyboard.press("ArrowRight")
+    assert at(page) == 42
+    page.keyboard.press("End")
+    assert (at(page), colour(page, 0.7)) == (100, RED)
+    page.keyboard.press("Home")
+    assert (at(page), colour(page, 0.3)) == (0, BLUE)
+    page.keyboard.press("ArrowUp")  # the version before on the right
+    assert colour(page, 0.3) == GREEN
+
+
+def test_the_divider_follows_a_finger_and_two_fingers_zoom(opened: Open, single: Path) -> None:
+    page = opened(single, viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2)
+    stage = box(page)
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *fingers: float) -> None:
+        points = [
+            {"x": stage["x"] + stage["width"] * x, "y": stage["y"] + stage["height"] / 2, "id": n} for n, x in enumerate(fingers)
+        ]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 0.5)
+    touch("touchMove", 0.4)
+    touch("touchMove", 0.25)
+    touch("touchEnd")
+    assert (at(page), colour(page, 0.2), colour(page, 0.3)) == (25, RED, BLUE)
+    before = places(page)[0]
+    touch("touchStart", 0.4, 0.6)
+    touch("touchMove", 0.3, 0.7)
+    touch("touchMove", 0.2, 0.8)
+    touch("touchEnd")
+    assert places(page)[0] != before
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def places(page: Any) -> list[str]:
+    """Where each layer's picture is put."""
+    found: list[str] = page.eval_on_selector_all(".layer img", "images => images.map(image => image.style.transform)")
+    return found
+
+
+def test_zoom_and_pan_are_one_for_all(opened: Open, single: Path) -> None:
+    page = opened(single)
+    page.get_by_text("Side by side").click()
+    fitting = places(page)
+    assert len(fitting) == 3
+    tile = box(page, ".layer")
+    page.mouse.move(tile["x"] + tile["width"] / 4, tile["y"] + tile["height"] / 4)
+    page.mouse.wheel(0, -600)
+    page.wait_for_function("before => document.querySelector('.layer img').style.transform !== before", arg=fitting[0])
+    zoomed = places(page)
+    page.mouse.down()
+    page.mouse.move(tile["x"] + tile["width"] / 4 - 30, tile["y"] + tile["height"] / 4 - 20, steps=3)
+    page.mouse.up()
+    panned = places(page)
+    assert all(len(set(each)) == 1 for each in (fitting, zoomed, panned))
+    assert len({fitting[0], zoomed[0], panned[0]}) == 3
+    page.get_by_text("Fit").click()
+    assert places(page) == fitting
+
+
+def test_a_gallery_opens_and_closes(opened: Open, several: Path) -> None:
+    page = opened(several)
+    assert not page.locator("dialog").is_visible()
+    assert page.locator(".failures").inner_text().startswith("1 failed")
+    page.locator(".thumbnail").nth(1).click()
+    assert page.locator("dialog b").inner_text() == "two.png"
+    assert (colour(page, 0.4), colour(page, 0.6)) == (RED, BLUE)
+    page.keyboard.press("PageDown")
+    assert page.locator("dialog b").inner_text() == "one.png"
+    page.keyboard.press("Escape")
+    assert not page.locator("dialog").is_visible()
+
+
+def test_files_beside_the_page_are_shown(opened: Open, rows: list[Row], tmp_path: Path) -> None:
+    write(Report("both", rows), tmp_path / "beside.html", limit=0)
+    page = opened(tmp_path / "beside.html")
+    page.locator(".thumbnail").first.click()
+    page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth)")
+    assert (colour(page, 0.4), colour(page, 0.6)) == (RED, BLUE)
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_light_and_dark(opened: Open, several: Path, size: dict[str, int]) -> None:
+    """The ground is light or dark, letters stand out from it, and nothing is wider than the window."""
+    levels = {}
+    for scheme in ("light", "dark"):
+        page = opened(several, color_scheme=scheme, viewport=size)
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        levels[scheme] = [
+            sum(int(part) for part in page.evaluate(f"getComputedStyle(document.body).{name}").strip("rgb()").split(",")) / 3
+            for name in ("backgroundColor", "color")
+        ]
+    assert levels["light"][0] > 240 > 60 > levels["light"][1]
+    assert levels["dark"][0] < 40 < 200 < levels["dark"][1]

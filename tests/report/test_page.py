@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+from srup.report import Picture, Report, Row, text, write
+from srup.report.plot import Point, bubbles
+from tests.data.draw import draw
+
+NASTY = '</script><img src=x onerror="alert(1)">.png'
+
+
+class Page(HTMLParser):
+    """The tags of a page, and what its data element holds."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+        found = re.search(r'<script type="application/json" id="rows">(.*?)</script>', html, re.S)
+        assert found
+        self.rows = json.loads(found[1])
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def urls(self) -> Iterator[str]:
+        """Everything the page could fetch."""
+        yield from (str(value) for _, attrs in self.tags for name, value in attrs.items() if name in ("src", "href"))
+        yield from (picture["src"] for row in self.rows for picture in row["pictures"])
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> list[Row]:
+    """Three rows: two with pictures, of which one is no format of browsers, and a failure."""
+    draw(60, 40).save(tmp_path / "before #1.png")
+    draw(120, 80).save(tmp_path / "after.tif")
+    pictures = (Picture("before", tmp_path / "before #1.png"), Picture("after", tmp_path / "after.tif", {"seconds": 0.5}))
+    return [
+        Row(NASTY, {"size": "120×80"}, pictures=pictures),
+        Row("two.png", pictures=pictures),
+        Row(NASTY, error=f"damaged {NASTY}"),
+    ]
+
+
+def pixels(url: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition("base64,")[2]))))
+
+
+def test_a_page_is_one_file_and_holds_its_pictures(rows: list[Row], tmp_path: Path) -> None:
+    page = Page(text(Report("both", rows), "html"))
+    assert all(url.startswith("data:") for url in page.urls())
+    before, after = (picture["src"] for picture in page.rows[0]["pictures"])
+    assert (pixels(before) == np.asarray(Image.open(tmp_path / "before #1.png"))).all()
+    assert (pixels(after) == np.asarray(Image.open(tmp_path / "after.tif"))).all()
+
+
+def test_names_are_text_and_nothing_else(rows: list[Row]) -> None:
+    html = text(Report(NASTY, rows, [NASTY]), "html")
+    page = Page(html)
+    assert not any("onerror" in attrs for _, attrs in page.tags)
+    assert sum(tag == "script" for tag, _ in page.tags) == 2
+    assert page.rows[0]["name"] == NASTY
+
+
+def test_failures_come_first_then_thumbnails(rows: list[Row]) -> None:
+    kinds = [
+        attrs["class"]
+        for tag, attrs in Page(text(Report("all", rows), "html")).tags
+        if tag in ("section", "dialog", "div") and "class" in attrs
+    ]
+    assert kinds == ["failures", "thumbnails", "large", "viewer", "scroll"]
+
+
+def test_why_a_row_failed_is_said_once(rows: list[Row]) -> None:
+    assert text(Report("all", rows), "html").count("damaged") == 1
+
+
+def test_beyond_a_size_files_lie_beside_it(rows: list[Row], tmp_path: Path) -> None:
+    write(Report("all", rows), tmp_path / "report.html", limit=0)
+    html = (tmp_path / "report.html").read_text()
+    page = Page(html)
+    links = {url for url in page.urls() if not url.startswith("data:")}
+    assert "before%20%231.png" in links
+    assert all((tmp_path / unquote(link)).is_file() for link in links)
+    assert sorted(path.suffix for path in (tmp_path / "report_files").iterdir()) == [".png", ".png", ".webp", ".webp"]
+    assert all(attrs["loading"] == "lazy" for tag, attrs in page.tags if tag == "img")
+    assert len(html) < 40_000
+
+
+def test_pictures_lie_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    draw(60, 40).save(tmp_path / "turned.jpg", exif=exif)
+    picture = Picture("turned", tmp_path / "turned.jpg")
+    (row,) = Page(text(Report("one", [Row("turned", pictures=(picture, picture))]), "html")).rows
+    assert (row["pictures"][0]["width"], row["pictures"][0]["height"]) == (40, 60)
+
+
+def test_a_picture_that_is_gone_does_not_cost_the_report(rows: list[Row], tmp_path: Path) -> None:
+    (tmp_path / "after.tif").unlink()
+    draw(30, 20).save(tmp_path / "other.png")
+    kept = Row("kept.png", {"size": "30×20"}, pictures=(Picture("a", tmp_path / "other.png"), Picture("b", tmp_path / "other.png")))
+    page = Page(text(Report("all", [*rows, kept]), "html"))
+    assert [row["name"] for row in page.rows] == ["kept.png"]
+
+
+def test_sixteen_bits_are_shown_as_they_look(tmp_path: Path) -> None:
+    grey = np.asarray(draw(64, 48).convert("L"))
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    picture = Picture("deep", tmp_path / "deep.png")
+    html = text(Report("two", [Row("a", pictures=(picture, picture)), Row("b", pictures=(picture, picture))]), "html")
+    thumbnail = next(str(attrs["src"]) for tag, attrs in Page(html).tags if tag == "img")
+    assert np.abs(pixels(thumbnail).mean(2) - grey).mean() < 6
+
+
+def test_a_plot_has_a_circle_for_each_point_with_its_area() -> None:
+    svg = bubbles([Point("a<b", 0.1, 30.0, 100.0), Point("c", 1.0, 31.0, 400.0), Point("d", 1.0, 31.0, 0.0)], "s", "dB")
+    radii = {name: float(r) for r, name in re.findall(r'r="([\d.]+)".*?<title>(\S+):', svg)}
+    assert radii["c"] == pytest.approx(2 * radii["a&lt;b"])
+    assert 0 < radii["d"] < radii["a&lt;b"]
+    assert "nan" not in bubbles([Point("alone", 0.1, 30.0, 0.0)], "s", "dB")

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from srup.errors import UsageError, WriteError
+from srup.report import FORMATS, Picture, Report, Row, check, shown, text, write
+
+ROWS = (
+    Row("a|b.png", {"PSNR": 30.126, "seconds": 1.5}),
+    Row("same.png", {"PSNR": math.inf, "note": "equal, as it is"}),
+    Row("broken.png", error="cannot read it: damaged"),
+)
+REPORT = Report("Two <images>", ROWS, ["How it was done."], {"PSNR": ".2f"}, heading="image")
+
+
+def test_columns_come_in_the_order_of_rows_and_errors_last() -> None:
+    assert REPORT.columns == ["PSNR", "seconds", "note", "error"]
+    assert REPORT.cells(ROWS[0]) == ["a|b.png", "30.13", "1.5", "–", ""]
+
+
+@pytest.mark.parametrize(
+    ("value", "spec", "expected"),
+    [(None, "", "–"), (1234, "", "1,234"), (0.123456, "", "0.1235"), (math.inf, ".2f", "inf"), ("x", ".2f", "x")],
+)
+def test_values_as_they_are_shown(value: float | str | None, spec: str, expected: str) -> None:
+    assert shown(value, spec) == expected
+
+
+def test_json_is_strict_and_in_full() -> None:
+    def no_constants(name: str) -> None:
+        pytest.fail(f"{name} is not JSON")
+
+    read = json.loads(text(REPORT, "json"), parse_constant=no_constants)
+    assert read["rows"][0] == {"image": "a|b.png", "PSNR": 30.126, "seconds": 1.5}
+    assert read["rows"][1]["PSNR"] == "inf"
+    assert read["rows"][2] == {"image": "broken.png", "error": "cannot read it: damaged"}
+
+
+def test_csv_reads_back() -> None:
+    first, second, third = csv.DictReader(io.StringIO(text(REPORT, "csv")))
+    assert (first["image"], float(first["PSNR"])) == ("a|b.png", 30.126)
+    assert (float(second["PSNR"]), second["note"]) == (math.inf, "equal, as it is")
+    assert third["error"] == "cannot read it: damaged"
+
+
+def test_markdown_is_a_table() -> None:
+    lines = [line for line in text(REPORT, "md").splitlines() if line.startswith("|")]
+    assert lines[1] == "| --- | ---: | ---: | --- | --- |"
+    assert lines[2] == r"| a\|b.png | 30.13 | 1.5 | – |  |"
+
+
+def test_what_is_said_of_pictures_are_lines_too() -> None:
+    pictures = (Picture("input", Path("a.png")), Picture("lite", Path("b.png"), {"seconds": 1.0}))
+    one = Report("one", [Row("photo", pictures=pictures)])
+    assert [row.name for row in one.lines] == ["lite"]
+    two = Report("two", [Row("photo", pictures=pictures), Row("other", pictures=pictures), Row("bad", error="no")])
+    assert [row.name for row in two.lines] == ["photo, lite", "other, lite", "bad"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_written_by_extension_whole_or_not_at_all(name: str, tmp_path: Path) -> None:
+    write(REPORT, tmp_path / f"report.{name}")
+    assert (tmp_path / f"report.{name}").read_text() == text(REPORT, name)
+    assert len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(WriteError, match="create it first"):
+        write(REPORT, tmp_path / "nowhere" / f"report.{name}")
+
+
+def test_what_cannot_be_written_is_known_before(tmp_path: Path) -> None:
+    assert check(tmp_path / "a.HTM") == "html"
+    with pytest.raises(UsageError, match=r"\.html, \.csv, \.json, \.md"):
+        check(tmp_path / "report.pdf")
+    with pytest.raises(WriteError, match="create it first"):
+        check(tmp_path / "nowhere" / "report.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_thousands_of_rows() -> None:
+    """What a cell costs does not grow with the number of rows: this takes minutes if it does."""
+    rows = [Row(f"{number}.png", {"PSNR": float(number)}) for number in range(20_000)]
+    assert text(Report("many", rows), "md").count("\n|") == 20_002
