@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from srup.errors import ImageError
-from srup.images import Image, read_image, write_image
+from srup.images import Image, bled, read_image, write_image
 from srup.report import Picture, Row, Value
 from srup.resize import imresize
 from srup.scores import colours, consistency_of, score_files
@@ -60,11 +60,13 @@ def given(paths: Sequence[Path], reference: Path | None = None) -> Row:
 
 
 def bicubic(scale: float) -> Enlarge:
+    """What every network is compared with: MATLAB's bicubic, transparency treated as the networks' is."""
+
     def enlarge(image: Image) -> Image:
         size = Target(scale).size(image.size)
-        return image.with_pixels(
-            imresize(image.pixels, size=size), None if image.alpha is None else imresize(image.alpha, size=size)
-        )
+        if image.alpha is None:
+            return image.with_pixels(imresize(image.pixels, size=size), None)
+        return image.with_pixels(imresize(bled(image.pixels, image.alpha), size=size), imresize(image.alpha, size=size))
 
     return enlarge
 

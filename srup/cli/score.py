@@ -42,7 +42,7 @@ def command(
 ) -> int:
     """PSNR and SSIM of SR, a file or a folder, against HR.
 
-    Files of folders are paired by name; endings such as _x4 or _out are left out.
+    Files of folders are paired by name; endings such as _x4 or _out are left out. Transparency is not compared.
 
     \b
     srup score photo_x4.png photo.png

@@ -46,6 +46,16 @@ def test_images_as_they_are(folder: Path) -> None:
     assert "http://" not in re.sub(r"http://www.w3.org/\S+", "", (folder / "two.html").read_text())
 
 
+def test_what_is_under_transparency_does_not_count(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """White, say, where nothing is seen: bicubic is no worse for it."""
+    photo = Image.open(folder / "photo.png").convert("RGBA")
+    photo.paste((255, 255, 255, 0), (0, 0, 48, 10))
+    photo.save(folder / "cut.png")
+    assert run(["compare", "cut.png", "-m", "lite", "-s", "2", "--json"]) == 0
+    bicubic, lite = json_lines(capsys.readouterr().out)
+    assert float(str(lite["consistency"])) > float(str(bicubic["consistency"])) > 25
+
+
 def test_several_images_are_a_gallery_with_failures_on_top(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "broken.png").write_bytes(b"rotten")
     assert run(["compare", "photo.png", "original.png", "broken.png", "-m", "lite", "-s", "2"]) == 1
