@@ -170,17 +170,17 @@ def _outcome(case: Case, run: Callable[[Case], tuple[Score, float]], peak: Calla
 
 def _on_colours(case: Case, job: Job, enlarge: Enlarge) -> tuple[Score, float]:
     lr, hr = images(case, job.scale, job.edges)
+    _check_size(case, hr, job.shaved)
     started = time.perf_counter()
     sr = enlarge(lr)
     seconds = time.perf_counter() - started
     if job.save:
         write_image(Image(sr), job.save / f"{case.hr.stem}_x{job.scale}.png")
-    _check_size(case, hr, job.shaved)
     return score(sr, hr, protocol="y-rounded" if job.protocol == TRUNCATED else job.protocol, border=job.shaved), seconds
 
 
 def _on_luma(case: Case, job: Job) -> tuple[Score, float]:
-    hr = _cropped(_rounded_luma(case.hr), job.scale)
+    hr = _cropped(_rounded_luma(case.hr), job.scale, case)
     _check_size(case, hr, job.shaved)
     lr = imresize(hr, scale=1 / job.scale, edges=job.edges)
     started = time.perf_counter()
@@ -204,7 +204,7 @@ def images(case: Case, scale: int, edges: Edges) -> tuple[Pixels, Pixels]:
     """LR and HR as bytes H×W×3, HR cropped to `scale` times LR. Raises ImageError where a given LR is not that much smaller."""
     hr = to_bytes(colours(case.hr))
     if case.lr is None:
-        hr = _cropped(hr, scale)
+        hr = _cropped(hr, scale, case)
         return imresize(hr, scale=1 / scale, edges=edges), hr
     lr = to_bytes(colours(case.lr))
     spare = [large - small * scale for large, small in zip(hr.shape[:2], lr.shape[:2], strict=True)]
@@ -214,8 +214,10 @@ def images(case: Case, scale: int, edges: Edges) -> tuple[Pixels, Pixels]:
     return lr, hr[: lr.shape[0] * scale, : lr.shape[1] * scale]
 
 
-def _cropped(hr: Pixels, scale: int) -> Pixels:
+def _cropped(hr: Pixels, scale: int, case: Case) -> Pixels:
     height, width = (side // scale * scale for side in hr.shape[:2])
+    if not height or not width:
+        raise ImageError(f"{case.hr}: {hr.shape[1]}×{hr.shape[0]} cannot be shrunk {scale} times")
     return hr[:height, :width]
 
 

@@ -57,9 +57,11 @@ def test_given_lr_images_are_taken(hr: Path, tmp_path: Path) -> None:
 def test_an_image_that_fails_does_not_end_it(hr: Path) -> None:
     (hr / "broken.png").write_bytes(b"rotten")
     Image.new("RGB", (8, 8)).save(hr / "small.png")
+    Image.new("RGB", (1, 9)).save(hr / "thin.png")
     found = {outcome.image: outcome for outcome in outcomes(replace(PLAN, model=BICUBIC), cases(hr, None)[0])}
     assert "not an image" in str(found["broken.png"].error)
     assert "smaller than SSIM's window" in str(found["small.png"].error)
+    assert "cannot be shrunk 2 times" in str(found["thin.png"].error)
     assert found["one.png"].score and found["two.png"].score
 
 
