@@ -12,7 +12,8 @@ SrupError
 │   └── WeightsMismatch   a checkpoint of another network
 ├── ImageError            this image failed, the next may not             exit 1
 │   ├── ReadError         not an image, or a damaged one
-│   └── WriteError        the result could not be put where it should go
+│   ├── WriteError        the result could not be put where it should go
+│   └── UnsoundResult     what was computed is no picture
 ├── OutOfMemory           too little memory or disk for this image        exit 1
 └── TrainingError         training cannot begin or go on                  exit 1
 
@@ -73,6 +74,10 @@ class ReadError(ImageError):
 
 
 class WriteError(ImageError):
+    pass
+
+
+class UnsoundResult(ImageError):
     pass
 
 

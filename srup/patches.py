@@ -108,13 +108,13 @@ def _versions(path: Path, scales: Sequence[int]) -> Iterator[dict[int, Bytes]]:
         yield from _hdf5(path, scales)
         return
     try:
-        pixels = read_image(path).pixels
+        pixels = read_image(path).eight().pixels
     except ReadError as error:
         log.warning("left out: %s", error)
         return
     step = math.lcm(*scales)
     height, width = (length // step * step for length in pixels.shape[:2])
-    hr = np.broadcast_to(pixels[:height, :width], (height, width, 3))
+    hr: Bytes = np.broadcast_to(pixels[:height, :width], (height, width, 3)).astype(np.uint8)
     if hr.size:
         yield {1: hr, **{scale: imresize(hr, scale=1 / scale) for scale in scales}}
 

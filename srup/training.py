@@ -220,7 +220,7 @@ class Validation:
     def __init__(self, paths: Sequence[Path], scales: Sequence[int]) -> None:
         self.pairs: dict[int, list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]] = {scale: [] for scale in scales}
         for path in paths:
-            hr = read_image(path).pixels
+            hr = read_image(path).eight().pixels
             for scale in scales:
                 height, width = (length // scale * scale for length in hr.shape[:2])
                 cropped = np.ascontiguousarray(np.broadcast_to(hr[:height, :width], (height, width, 3)))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -16,25 +19,29 @@ from PIL import Image as Pillow
 from torch import Tensor, nn
 
 from srup import costs, engines, memory, registry
-from srup.engines.pytorch import pick_device
+from srup.engines.pytorch import full_precision, pick_device
 from srup.ensemble import ORIENTATIONS, self_ensemble
-from srup.errors import UsageError
-from srup.images import Image, bled, from_pillow, read_image, to_pillow
+from srup.errors import UnsoundResult, UsageError
+from srup.images import Image, Pages, Pixels, bled, from_pillow, read_image, to_pillow
 from srup.networks.stages import Network, Stage, fitted, whole
 from srup.registry import Model
 from srup.resize import imresize
 from srup.sizes import Target
-from srup.tiling import MEMORY, SMALLEST, cropped, tiled
+from srup.tiling import MEMORY, SMALLEST, cropped, tiled, windows
 from srup.weights import Progress as DownloadProgress
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[float, float], None]
-Finish = Callable[[Tensor], Tensor]
+Change = Callable[[Tensor], Tensor]
+Size = tuple[int, int] | Target
 
 TILINGS = ("exact", "acs")
 LARGEST = 384  # pixels a side of a window on a processor: speed is flat from about 192 on, what is held back grows
 WORKSPACE = 2 << 30  # bytes that a stage may take on a processor
+BLOCK = 64  # pixels a side
+DARK = 1 / 16  # of white: what is brighter on average cannot have become black
+ADVICE = "nothing was written; take another network with -m, or another device with -d cpu"
 MAPS = 8  # like the largest one: about what a stage holds at once, with what the allocator keeps
 
 
@@ -62,71 +69,107 @@ class Upscaler:
         return math.prod(model.scale for model in self.models)
 
     @overload
-    def __call__(self, image: Image, *, size: tuple[int, int] | None = ..., progress: Progress | None = ...) -> Image: ...
+    def __call__(self, image: Pages, *, size: Size | None = ..., progress: Progress | None = ...) -> Pages: ...
+    @overload
+    def __call__(self, image: Image, *, size: Size | None = ..., progress: Progress | None = ...) -> Image: ...
     @overload
     def __call__(
-        self, image: str | Path | Pillow.Image, *, size: tuple[int, int] | None = ..., progress: Progress | None = ...
+        self, image: str | Path | Pillow.Image, *, size: Size | None = ..., progress: Progress | None = ...
     ) -> Pillow.Image: ...
     @overload
     def __call__(
-        self, image: NDArray[np.uint8], *, size: tuple[int, int] | None = ..., progress: Progress | None = ...
+        self, image: NDArray[np.uint8], *, size: Size | None = ..., progress: Progress | None = ...
     ) -> NDArray[np.uint8]: ...
+    @overload
+    def __call__(
+        self, image: NDArray[np.uint16], *, size: Size | None = ..., progress: Progress | None = ...
+    ) -> NDArray[np.uint16]: ...
 
     def __call__(
         self,
-        image: Image | str | Path | Pillow.Image | NDArray[np.uint8],
+        image: Pages | Image | str | Path | Pillow.Image | Pixels,
         *,
-        size: tuple[int, int] | None = None,
+        size: Size | None = None,
         progress: Progress | None = None,
-    ) -> Image | Pillow.Image | NDArray[np.uint8]:
-        """The enlarged image, in kind: an `Image` for an `Image`, an array (H×W or H×W×C, uint8) for an array, else a Pillow image.
+    ) -> Pages | Image | Pillow.Image | Pixels:
+        """The enlarged image, in kind: `Pages` for `Pages`, an `Image` for an `Image`, an array (H×W or H×W×C, uint8 or uint16)
+        for an array, else a Pillow image.
 
-        `size` is (width, height), by default `round(width·scale)` × `round(height·scale)`. Raises ReadError, OutOfMemory.
+        `size` is (width, height), or a Target that decides for each page; by default `round(width·scale)` × `round(height·scale)`.
+        Raises ReadError, UnsoundResult, OutOfMemory.
         """
+        if isinstance(image, Pages):
+            shares = [_share(progress, number, len(image)) for number in range(len(image))]
+            enlarged = (self(one, size=size, progress=share) for one, share in zip(image.images, shares, strict=True))
+            return replace(image, images=tuple(enlarged))
         if isinstance(image, Image):
-            return self._enlarge(image, size or Target(self.scale).size(image.size), progress)
+            return self._enlarge(image, size if isinstance(size, Target) else _target(size, self.scale), progress)
         if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
-                raise UsageError(f"an array must be uint8, H×W or H×W×1, 3 or 4, not {image.dtype} {image.shape}")
-            flat = image.squeeze(2) if image.ndim == 3 and image.shape[2] == 1 else image
-            enlarged = np.asarray(self(Pillow.fromarray(np.ascontiguousarray(flat)), size=size, progress=progress))
-            return enlarged.reshape(*enlarged.shape[:2], *image.shape[2:])
+            return self._array(image, size, progress)
         own = from_pillow(image) if isinstance(image, Pillow.Image) else read_image(image)
         return to_pillow(self(own, size=size, progress=progress))
 
-    def _enlarge(self, image: Image, size: tuple[int, int], progress: Progress | None) -> Image:
-        pixels = image.pixels if image.alpha is None else bled(image.pixels, image.alpha)
-        alpha = None if image.alpha is None else imresize(image.alpha, size=size)
-        return image.with_pixels(self._colours(pixels, size, progress), alpha)
+    def _array(self, image: Pixels, size: Size | None, progress: Progress | None) -> Pixels:
+        known = image.dtype in (np.uint8, np.uint16) and image.ndim in (2, 3)
+        if not known or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
+            raise UsageError(f"an array must be uint8 or uint16, H×W or H×W×1, 3 or 4, not {image.dtype} {image.shape}")
+        planes = image.reshape(*image.shape[:2], -1)
+        alpha = planes[:, :, 3] if planes.shape[2] == 4 else None
+        enlarged = self(Image(planes[:, :, :3], alpha), size=size, progress=progress)
+        result = enlarged.pixels if enlarged.alpha is None else np.dstack([enlarged.pixels, enlarged.alpha])
+        return result.reshape(*result.shape[:2], *image.shape[2:])
 
-    def _colours(self, pixels: NDArray[np.uint8], size: tuple[int, int], progress: Progress | None) -> NDArray[np.uint8]:
-        """Pixels H×W×C (C = 1 or 3) enlarged to `size`."""
+    def _enlarge(self, image: Image, target: Target, progress: Progress | None) -> Image:
+        size, final = target.enlarged(image.size), target.size(image.size)
+        pixels = image.pixels if image.alpha is None else bled(image.pixels, image.alpha)
+        try:
+            enlarged = self._colours(pixels, size, progress)
+        except UnsoundResult as error:
+            log.warning("%s: once more in full precision", error)
+            with full_precision():
+                enlarged = self._colours(pixels, size, progress)
+        alpha = None if image.alpha is None else imresize(image.alpha, size=size)
+        return image.with_pixels(_cropped(enlarged, final), None if alpha is None else _cropped(alpha, final))
+
+    def _colours(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None) -> Pixels:
+        """Pixels H×W×C (C = 1 or 3) enlarged to `size`, of the same depth. Raises UnsoundResult."""
         height, width, channels = pixels.shape
-        if not self.native:  # such a network restores what is already of the size asked for
-            pixels = imresize(pixels.astype(np.float32), size=size).clip(0, 255)
+        levels = np.iinfo(pixels.dtype).max
+        # a network of any scale restores what is of the right size already
+        start = pixels if self.native else imresize(pixels.astype(np.float32), size=size).clip(0, levels)
         exact = not self.native or size == (width * self.native, height * self.native)
-        colours = tensor_of(pixels)
+        colours = _tensor(start)
         for index, network in enumerate(self.networks):
             last = index == len(self.networks) - 1
-            finish = [function for function, due in ((_grey, channels == 1), (_bytes, exact)) if last and due]
-            colours = self._run(network, colours, finish, _share(progress, index, len(self.networks)))
-        result: NDArray[Any] = colours[0].permute(1, 2, 0).numpy()
-        return result if exact else to_bytes(imresize(result, size=size))
+            begin = partial(_floats, levels=levels) if index == 0 else None
+            due = ((_grey, channels == 1), (partial(_whole, levels=levels), exact))
+            finish = [function for function, wanted in due if last and wanted]
+            colours = self._run(network, colours, begin, finish, _share(progress, index, len(self.networks)))
+        result = _array_of(colours, pixels.dtype if exact else None)
+        result = result if exact else _levels(imresize(result, size=size), pixels.dtype)
+        check_not_black(pixels, result)
+        return result
 
-    def _run(self, network: Network, image: Tensor, finish: Sequence[Finish], progress: Progress | None) -> Tensor:
-        """The network over an image; each of `finish` is applied to the result, window by window where it can be."""
+    def _run(
+        self, network: Network, image: Tensor, begin: Change | None, finish: Sequence[Change], progress: Progress | None
+    ) -> Tensor:
+        """The network over an image; `begin` is applied to the image and each of `finish` to the result, window by window."""
         if not self.self_ensemble:
-            return self._tile(network, image, finish, progress)
+            return self._tile(network, image, begin, finish, progress)
         shares = iter(_share(progress, turn, len(ORIENTATIONS)) for turn in range(len(ORIENTATIONS)))
-        result = self_ensemble(lambda turned: self._tile(network, turned, [], next(shares)), image)
+        result = self_ensemble(lambda turned: self._tile(network, turned, begin, [], next(shares)), image)
         for function in finish:
             result = function(result)
         return result
 
-    def _tile(self, network: Network, image: Tensor, finish: Sequence[Finish], progress: Progress | None) -> Tensor:
+    def _tile(
+        self, network: Network, image: Tensor, begin: Change | None, finish: Sequence[Change], progress: Progress | None
+    ) -> Tensor:
         """The network over an image in this upscaler's windows."""
-        *before, last = network.stages()
-        stages = engines.find(self.engine)([*before, _followed(last, finish)], device=self.device)
+        own = network.stages()
+        own[-1] = _followed(own[-1], [_finite, *finish])
+        own[0] = _preceded(own[0], begin) if begin else own[0]
+        stages = engines.find(self.engine)(own, device=self.device)
         size = window_size(network, self.tile, self.device)
         log.info("%s: %s tiling, windows of %s", type(network).__name__, self.tiling, f"{size} px" if size else "the whole image")
         if self.tiling == "acs":
@@ -187,21 +230,50 @@ def window_size(network: Network, tile: int | str, device: torch.device) -> int 
 
 
 def tensor_of(pixels: NDArray[Any]) -> Tensor:
-    """Pixels H×W×C (C = 1 or 3) in 0–255 → 1×3×H×W in [0, 1], channels last.
+    """Pixels H×W×C (C = 1 or 3), 0–255 or as many as their type holds → 1×3×H×W in [0, 1], channels last."""
+    return _floats(_tensor(pixels), levels=np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 255)
+
+
+def _tensor(pixels: NDArray[Any]) -> Tensor:
+    """Pixels H×W×C → 1×C×H×W, the same values; uint16 as the int16 of the same bits, which torch can do more with.
 
     The batch axis comes before the permutation: after it, its stride would not be that of channels last, and PyTorch would
     convolve the whole image by other sums than its windows.
     """
-    colours = np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.float32)
-    return torch.from_numpy(colours)[None].permute(0, 3, 1, 2) / 255
+    values = np.ascontiguousarray(pixels)
+    values = values.view(np.int16) if values.dtype == np.uint16 else values
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # an array of a file is read-only, and nothing is written to it
+        return torch.from_numpy(values)[None].permute(0, 3, 1, 2)
+
+
+def _array_of(image: Tensor, dtype: np.dtype[Any] | None) -> NDArray[Any]:
+    """1×C×H×W → H×W×C, whole numbers as `dtype`."""
+    values: NDArray[Any] = image[0].permute(1, 2, 0).numpy()
+    return values if dtype is None else values.view(dtype)
+
+
+def _floats(image: Tensor, *, levels: int) -> Tensor:
+    """N×C×H×W (C = 1 or 3) in 0–levels → N×3×H×W in [0, 1], channels last."""
+    values = image.int().bitwise_and_(0xFFFF) if image.dtype == torch.int16 else image
+    colours = values.to(torch.float32).expand(-1, 3, -1, -1)
+    return colours.contiguous(memory_format=torch.channels_last) / levels
+
+
+def _finite(image: Tensor) -> Tensor:
+    if not torch.isfinite(image.sum()):
+        raise UnsoundResult(f"the network made numbers of it that are none (NaN or infinite); {ADVICE}")
+    return image
 
 
 def _grey(image: Tensor) -> Tensor:
     return image.mean(1, keepdim=True)
 
 
-def _bytes(image: Tensor) -> Tensor:
-    return image.mul(255).round_().clamp_(0, 255).byte()
+def _whole(image: Tensor, *, levels: int) -> Tensor:
+    """[0, 1] → whole numbers up to `levels`."""
+    values = image.mul(levels).round_().clamp_(0, levels)
+    return values.byte() if levels == 255 else values.int().to(torch.int16)
 
 
 def to_bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -209,7 +281,36 @@ def to_bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(image * 255).clip(0, 255).astype(np.uint8)
 
 
-def _followed(stage: Stage, functions: Sequence[Finish]) -> Stage:
+def _levels(image: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
+    levels = np.iinfo(dtype).max
+    result: Pixels = np.rint(image * np.float32(levels)).clip(0, levels).astype(dtype)
+    return result
+
+
+def check_not_black(before: Pixels, after: Pixels) -> None:
+    """Raises UnsoundResult if a part of the result is black throughout where the image (H×W×C both) is not."""
+    rows, columns = (Fraction(after.shape[axis], before.shape[axis]) for axis in (0, 1))
+    dark = DARK * int(np.iinfo(before.dtype).max)
+    for part in windows(before.shape[0], before.shape[1], BLOCK):
+        top, bottom = math.ceil(part.top * rows), int(part.bottom * rows)
+        left, right = math.ceil(part.left * columns), int(part.right * columns)
+        there = after[top:bottom, left:right]
+        if there.size and not there.any() and before[part.top : part.bottom, part.left : part.right].mean() > dark:
+            raise UnsoundResult(f"the network made black of what is not (at {left}, {top}); {ADVICE}")
+
+
+def _cropped(plane: Pixels, size: tuple[int, int]) -> Pixels:
+    """The middle of H×W or H×W×C."""
+    width, height = size
+    top, left = (plane.shape[0] - height) // 2, (plane.shape[1] - width) // 2
+    return plane[top : top + height, left : left + width]
+
+
+def _target(size: tuple[int, int] | None, scale: float) -> Target:
+    return Target(width=size[0], height=size[1], fit="stretch") if size else Target(scale)
+
+
+def _followed(stage: Stage, functions: Sequence[Change]) -> Stage:
     """A stage whose result goes through `functions`, pixel by pixel."""
 
     def run(state: list[Tensor], context: Tensor | None) -> list[Tensor]:
@@ -219,6 +320,11 @@ def _followed(stage: Stage, functions: Sequence[Finish]) -> Stage:
         return [result]
 
     return replace(stage, run=run)
+
+
+def _preceded(stage: Stage, function: Change) -> Stage:
+    """A first stage whose image goes through `function`, pixel by pixel."""
+    return replace(stage, run=lambda state, context: stage.run([function(image) for image in state], context))
 
 
 def _share(progress: Progress | None, index: int, count: int) -> Progress | None:

@@ -9,7 +9,7 @@ from PIL import Image as Pillow
 
 import srup
 from srup import registry
-from srup.errors import EngineUnavailable, ScaleError, UsageError, WeightsMismatch
+from srup.errors import EngineUnavailable, ScaleError, UnsoundResult, UsageError, WeightsMismatch
 from srup.images import Image
 from srup.resize import imresize
 from srup.upscaler import tensor_of, to_bytes
@@ -103,12 +103,19 @@ def test_a_size_of_ones_own() -> None:
 
 
 def test_any_scale_restores_what_bicubic_enlarged(tmp_path: Path) -> None:
-    """IMDN_AS sees the image at its target size; with its last layer silenced it gives back nothing."""
+    """IMDN_AS sees the image at its target size."""
+    torch.save(random_network(registry.find("imdn-as")[0]).state_dict(), tmp_path / "as.pth")
+    assert srup.load("imdn-as", scale=3.3, weights=tmp_path / "as.pth")(COLOURS).shape == (119, 158, 3)
+
+
+@pytest.mark.parametrize(("factor", "says"), [(0.0, "black"), (float("nan"), "NaN"), (float("inf"), "NaN")])
+def test_what_is_no_picture_is_an_error(tmp_path: Path, factor: float, says: str, caplog: pytest.LogCaptureFixture) -> None:
     network = registry.build(registry.find("imdn-as")[0])
-    torch.save({name: tensor * 0 for name, tensor in network.state_dict().items()}, tmp_path / "as.pth")
-    enlarged = srup.load("imdn-as", scale=3.3, weights=tmp_path / "as.pth")(COLOURS)
-    assert enlarged.shape == (119, 158, 3)
-    assert not enlarged.any()
+    torch.save({name: tensor * factor for name, tensor in network.state_dict().items()}, tmp_path / "as.pth")
+    enlarge = srup.load("imdn-as", scale=2, weights=tmp_path / "as.pth")
+    with pytest.raises(UnsoundResult, match=says), caplog.at_level("WARNING", "srup"):
+        enlarge(COLOURS)
+    assert "once more in full precision" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["imdn-as", "imdn-rtc"])

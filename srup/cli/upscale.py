@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import shutil
+import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,35 +19,47 @@ from srup import registry
 from srup.cli import console, options
 from srup.errors import ImageError, OutOfMemory, UsageError, WriteError
 from srup.files import check_folder
-from srup.images import EXTENSIONS, Image, check_holds, format_of, read_image, write_image
-from srup.report import plain
-from srup.scores import consistency_of
+from srup.images import FORMATS, MAX_PIXELS, Encoding, Pages, check_holds, default_format, format_of, read_pages, write_pages
 from srup.sizes import Target, target
 
 if TYPE_CHECKING:
     from srup.upscaler import Upscaler
 
+STANDARD = Path("-")  # input or output
+
 
 @click.command("upscale")
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT...")
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True), metavar="INPUT...")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="A file, or a folder for several.  [default: beside the input]"
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="A file, a folder for several, or - for standard output.  [default: beside the input]",
 )
 @click.option("-s", "--scale", type=float, help="How many times larger, whole or not.  [default: 4]")
 @click.option("--size", metavar="WxH", help="Fit inside so many pixels.")
+@click.option("--fill", is_flag=True, help="With --size: cover it, and crop what is over.")
+@click.option("--stretch", is_flag=True, help="With --size: exactly that, whatever becomes of the shape.")
 @click.option("--width", type=click.IntRange(1), help="To this width.")
 @click.option("--height", type=click.IntRange(1), help="To this height.")
+@click.option("--long-edge", type=click.IntRange(1), help="To this length of the longer side.")
+@click.option("--megapixels", type=click.FloatRange(0, min_open=True), help="To so many million pixels.")
 @options.model
 @options.weights
 @options.tile
 @options.tiling
 @options.self_ensemble
 @options.device
-@click.option("-f", "--format", "format_", type=click.Choice(list(EXTENSIONS)), help="Output format.  [default: png]")
-@click.option("-q", "--quality", type=click.IntRange(1, 100), help="For JPEG, WebP and AVIF.  [default: 95]")
+@click.option("-f", "--format", "format_", type=click.Choice(list(FORMATS)), help="Output format.  [default: png; tiff for pages]")
+@click.option("-q", "--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of lossy formats.")
+@click.option("--lossless", is_flag=True, help="WebP, HEIC and JPEG XL without loss.")
+@click.option("--palette", is_flag=True, help="Accept the 256 colours of a GIF.")
+@click.option("--dpi", type=click.FloatRange(1, 100_000), help="Set the density.  [default: that of the input]")
+@click.option("--strip", is_flag=True, help="Leave EXIF, XMP, IPTC and texts out.")
+@click.option("--max-pixels", type=click.IntRange(1), default=MAX_PIXELS, show_default=True, help="Refuse larger inputs.")
 @click.option("--suffix", help="Added to the input's name.  [default: _x4, or _800x600]")
 @options.overwrite
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done and what it would take, and do nothing.")
 @options.as_json
 @options.verbose
 def command(
@@ -51,8 +67,12 @@ def command(
     output: Path | None,
     scale: float | None,
     size: str | None,
+    fill: bool,
+    stretch: bool,
     width: int | None,
     height: int | None,
+    long_edge: int | None,
+    megapixels: float | None,
     model: str,
     weights: str | None,
     tile: int | str,
@@ -60,30 +80,46 @@ def command(
     self_ensemble: bool,
     device: str,
     format_: str | None,
-    quality: int | None,
+    quality: int,
+    lossless: bool,
+    palette: bool,
+    dpi: float | None,
+    strip: bool,
+    max_pixels: int,
     suffix: str | None,
     overwrite: bool,
     dry_run: bool,
     as_json: bool,
     verbose: bool,
 ) -> int:
-    """Enlarge images.
+    """Enlarge images: photographs, animations, documents of many pages.
 
     \b
     srup upscale photo.jpg                         photo_x4.png, beside it
     srup upscale photo.jpg -s 2.5 -m imdn -o big.webp
     srup upscale *.png --width 1920 -o larger/
+    cat photo.jpg | srup upscale - -s 2 -o - -f jpeg > large.jpg
     """
     console.start_logging(verbose)
-    wanted = target(scale=scale, size=size, width=width, height=height)
+    wanted = target(
+        scale=scale,
+        size=size,
+        width=width,
+        height=height,
+        long_edge=long_edge,
+        megapixels=megapixels,
+        fill=fill,
+        stretch=stretch,
+    )
     registry.route(model, wanted.scale or 1)  # an unknown name or scale is met before any file is
-    place = Place(output, format_, suffix, wanted, overwrite, several=len(inputs) > 1)
+    place = Place(output, format_, suffix, wanted, overwrite, Encoding(quality, lossless, palette), several=len(inputs) > 1)
     place.check(inputs)
     loaded = Loaded(model, weights, tile, tiling, self_ensemble, device)
+    changes = Changes(max_pixels, strip, dpi)
     failed = 0
     for path in inputs:
         try:
-            report = _upscale(path, place, loaded, quality, dry_run)
+            report = _upscale(path, place, loaded, changes, dry_run)
         except ImageError as error:
             report, failed = Report(str(path), error=str(error)), failed + 1
         except (OutOfMemory, MemoryError) as error:
@@ -91,6 +127,22 @@ def command(
             report, failed = Report(str(path), error=f"{path}: {reason}"), failed + 1
         _tell(report, as_json)
     return 1 if failed else 0
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is read, and what is left of what came with it."""
+
+    max_pixels: int
+    strip: bool
+    dpi: float | None
+
+    def read(self, path: Path) -> Pages:
+        source = io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD else path
+        pages = read_pages(source, max_pixels=self.max_pixels)
+        pages = pages.map(lambda image: image.stripped()) if self.strip else pages
+        dpi = self.dpi
+        return pages.map(lambda image: replace(image, dpi=(dpi, dpi))) if dpi else pages
 
 
 @dataclass(frozen=True)
@@ -102,10 +154,14 @@ class Place:
     suffix: str | None
     target: Target
     overwrite: bool
+    encoding: Encoding
     several: bool
 
     def check(self, inputs: tuple[Path, ...]) -> None:
-        """Raises UsageError if several inputs would become one file."""
+        """Raises UsageError if several inputs would become one file, or a picture be shown as text."""
+        piped = self.output == STANDARD or (self.output is None and STANDARD in inputs)
+        if piped and sys.stdout.isatty():
+            raise UsageError("standard output is a terminal; send it into a file with >, or name one with -o")
         if self.output is None or not self.several:
             return
         if not self.output.is_dir():
@@ -117,27 +173,48 @@ class Place:
         if twice:
             raise UsageError(f"several inputs are called {twice} and would become one file in {self.output}; take them one by one")
 
-    def path(self, source: Path, size: tuple[int, int]) -> Path:
-        """The file that the enlarged `source`, of this size, becomes."""
-        scale = self.target.scale
-        suffix = self.suffix if self.suffix is not None else f"_x{scale:g}" if scale else f"_{size[0]}x{size[1]}"
-        name = f"{source.stem}{suffix}{EXTENSIONS[self.format or 'png']}"
+    def path(self, source: Path, pages: Pages, size: tuple[int, int]) -> Path:
+        """The file that the enlarged `source`, whose first page becomes of this size, is written to; `STANDARD` for none."""
+        if self.output == STANDARD or (self.output is None and source == STANDARD):
+            return STANDARD
         if self.output is None:
-            return source.with_name(name)
+            return source.with_name(self.name(source, pages, size))
         if self.output.is_dir() or str(self.output).endswith("/"):
-            return self.output / name
+            return self.output / self.name(source, pages, size)
         if self.format and format_of(self.output) != self.format:
             raise UsageError(f"-o {self.output} and -f {self.format} contradict each other; give one of them")
         return self.output
 
-    def ready(self, source: Path, image: Image, size: tuple[int, int]) -> Path:
+    def name(self, source: Path, pages: Pages, size: tuple[int, int]) -> str:
+        """photo_x4.png"""
+        scale = self.target.scale
+        suffix = self.suffix if self.suffix is not None else f"_x{scale:g}" if scale else f"_{size[0]}x{size[1]}"
+        stem = "stdin" if source == STANDARD else source.stem
+        return f"{stem}{suffix}{FORMATS[self.format or default_format(pages)].extensions[0]}"
+
+    def ready(self, source: Path, pages: Pages) -> Path:
         """The same, once it is sure that the result can be written there. Raises WriteError."""
-        path = self.path(source, size)
-        check_holds(path, size, alpha=image.alpha is not None)
+        sizes = [self.target.size(image.size) for image in pages.images]
+        path = self.path(source, pages, sizes[0])
+        check_holds(path if path != STANDARD else Path(self.name(source, pages, sizes[0])), pages, sizes, self.encoding)
+        if path == STANDARD:
+            return path
         if path.exists() and not self.overwrite:
             raise WriteError(f"{path} exists; -y replaces it, -o or --suffix names another")
         check_folder(path)
         return path
+
+    def write(self, pages: Pages, path: Path, source: Path) -> None:
+        """Writes the enlarged pages to `path`, as `ready` gave it."""
+        if path != STANDARD:
+            write_pages(pages, path, encoding=self.encoding)
+            return
+        with tempfile.TemporaryDirectory(prefix="srup-") as folder:  # some encoders go back and forth in their file
+            written = Path(folder) / self.name(source, pages, pages.images[0].size)
+            write_pages(pages, written, encoding=self.encoding)
+            with written.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer, 1 << 20)
+            sys.stdout.buffer.flush()
 
 
 class Loaded:
@@ -178,32 +255,36 @@ class Report:
     output: str | None = None
     before: tuple[int, int] | None = None  # width, height
     after: tuple[int, int] | None = None
+    pages: int | None = None  # where there are several
     networks: str | None = None
     seconds: float | None = None
-    consistency: float | None = None  # dB
     error: str | None = None
 
     def __str__(self) -> str:
         """photo.jpg → photo_x4.png  3072×2048  lite ×4  1.2 s"""
         width, height = self.after or (0, 0)
         took = "would be made" if self.seconds is None else f"{self.seconds:.1f} s"
-        return f"{self.input} → {self.output}  {width}×{height}  {self.networks}  {took}"
+        pages = f"  {self.pages} pages" if self.pages else ""
+        return f"{self.input} → {self.output}  {width}×{height}{pages}  {self.networks}  {took}"
 
 
-def _upscale(path: Path, place: Place, loaded: Loaded, quality: int | None, dry_run: bool) -> Report:
-    image = read_image(path)
-    factor, size = place.target.factor(image.size), place.target.size(image.size)
-    result = place.ready(path, image, size)
-    report = Report(str(path), str(result), image.size, size, _networks(loaded.route(factor), image.size, size))
+def _upscale(path: Path, place: Place, loaded: Loaded, changes: Changes, dry_run: bool) -> Report:
+    """Decode, compute, encode."""
+    pages = changes.read(path)
+    first = pages.images[0]
+    factor = max(place.target.factor(image.size) for image in pages.images)
+    result = place.ready(path, pages)
+    size = place.target.size(first.size)
+    networks = _networks(loaded.route(factor), first.size, place.target.enlarged(first.size))
+    report = Report(str(path), str(result), first.size, size, len(pages) if len(pages) > 1 else None, networks)
     if dry_run:
         return report
     upscaler = loaded.upscaler(factor)
     started = time.perf_counter()
     with console.progress(path.name) as progress:
-        enlarged = upscaler(image, size=size, progress=progress)
-        write_image(enlarged, result, quality=quality)
-    seconds = time.perf_counter() - started
-    return replace(report, seconds=seconds, consistency=consistency_of(image, enlarged, name=str(path)))
+        enlarged = upscaler(pages, size=place.target, progress=progress)
+        place.write(enlarged, result, path)
+    return replace(report, seconds=time.perf_counter() - started)
 
 
 def _networks(route: tuple[registry.Model, ...], before: tuple[int, int], after: tuple[int, int]) -> str:
@@ -218,7 +299,8 @@ def _networks(route: tuple[registry.Model, ...], before: tuple[int, int], after:
 def _tell(report: Report, as_json: bool) -> None:
     if report.error:
         console.error(report.error)
+    piped = report.output == str(STANDARD) or (report.input == str(STANDARD) and report.output is None)
     if as_json:
-        click.echo(json.dumps({key: plain(value) for key, value in asdict(report).items() if value is not None}))
+        click.echo(json.dumps({key: value for key, value in asdict(report).items() if value is not None}), err=piped)
     elif not report.error:
-        click.echo(report)
+        click.echo(report, err=piped)

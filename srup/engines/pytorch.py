@@ -59,6 +59,13 @@ def _back(result: Tensor, there: list[Tensor], state: list[Tensor]) -> Tensor:
 
 
 @contextmanager
+def full_precision() -> Iterator[None]:
+    """Convolutions in float32 throughout; by default CUDA shortens their factors to 19 bits (TF32)."""
+    with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
+        yield
+
+
+@contextmanager
 def _translated() -> Iterator[None]:
     """The ways in which torch says that memory ran out, as ours."""
     try:

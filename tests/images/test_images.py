@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from PIL import ExifTags, ImageCms
 from PIL import Image as Pillow
 
 from srup.errors import ReadError, WriteError
-from srup.images import Image, bled, check_holds, read_image, write_image
+from srup.images import Encoding, Image, Pages, bled, check_holds, read_image, write_image
 from tests.data.draw import draw
 
 COLOURS = np.asarray(draw(24, 16))
@@ -44,12 +43,11 @@ def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
     assert read_image(saved(tmp_path / "a.jpg", Pillow.fromarray(COLOURS).convert("CMYK"))).pixels.shape == (16, 24, 3)
 
 
-def test_sixteen_bits_keep_their_brightness(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    source = Pillow.fromarray((np.arange(384).reshape(16, 24) * 170).astype(np.uint16))
-    with caplog.at_level(logging.WARNING, "srup"):
-        image = read_image(saved(tmp_path / "a.png", source))
-    assert np.abs(image.pixels[:, :, 0] - np.asarray(source) / 257).max() <= 0.5
-    assert "8 are kept" in caplog.text
+def test_sixteen_bits_of_grey_are_kept(tmp_path: Path) -> None:
+    source = (np.arange(384).reshape(16, 24) * 170).astype(np.uint16)
+    image = read_image(saved(tmp_path / "a.png", Pillow.fromarray(source)))
+    assert (image.pixels[:, :, 0] == source).all()
+    assert np.abs(image.eight().pixels[:, :, 0] - source / 257).max() <= 0.5
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -62,7 +60,7 @@ def test_orientation_is_applied_once(tmp_path: Path, orientation: int) -> None:
     write_image(first, tmp_path / "b.png")
     again = read_image(tmp_path / "b.png")
     assert (again.pixels == first.pixels).all()
-    assert Pillow.open(tmp_path / "b.png").getexif() == {ExifTags.Base.Artist: "somebody"}
+    assert Pillow.open(tmp_path / "b.png").getexif() == {ExifTags.Base.Artist: "somebody", ExifTags.Base.Orientation: 1}
 
 
 @pytest.mark.parametrize("extension", [".png", ".jpg", ".webp", ".tif", ".avif"])
@@ -98,18 +96,19 @@ def test_quality(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "alpha", "says"),
+    ("name", "image", "size", "says"),
     [
-        ("a.jpg", (10, 10), True, "no transparency"),
-        ("a.jpg", (65_536, 10), False, "65535"),
-        ("a.webp", (10, 16_384), False, "16383"),
-        ("a.xyz", (10, 10), False, "srup writes png"),
-        ("a", (10, 10), False, "srup writes png"),
+        ("a.jpg", Image(COLOURS, COLOURS[:, :, 0]), (10, 10), "no transparency"),
+        ("a.jpg", Image(COLOURS), (65_536, 10), "65535"),
+        ("a.webp", Image(COLOURS), (10, 16_384), "16383"),
+        ("a.gif", Image(COLOURS), (10, 10), "256 colours"),
+        ("a.xyz", Image(COLOURS), (10, 10), "srup writes png"),
+        ("a", Image(COLOURS), (10, 10), "srup writes png"),
     ],
 )
-def test_what_a_format_cannot_hold(name: str, size: tuple[int, int], alpha: bool, says: str) -> None:
+def test_what_a_format_cannot_hold(name: str, image: Image, size: tuple[int, int], says: str) -> None:
     with pytest.raises(WriteError, match=says):
-        check_holds(Path(name), size, alpha=alpha)
+        check_holds(Path(name), Pages((image,)), [size], Encoding())
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif"])

@@ -1,0 +1,33 @@
+"""Image files: decoded into values, encoded whole or not at all, with what came with them.
+
+`read_pages` → `Pages` of `Image`s → `write_pages`; a still picture is one page. `read_image` and `write_image` are for one picture.
+"""
+
+from srup.images.edges import bled
+from srup.images.formats import FORMATS, Format, format_of
+from srup.images.pictures import to_pillow
+from srup.images.reading import MAX_PIXELS, from_pillow, read_image, read_pages
+from srup.images.values import Bytes, Floats, Image, Pages, Pixels
+from srup.images.writing import Encoding, check_holds, default_format, write_image, write_pages
+
+__all__ = [
+    "FORMATS",
+    "MAX_PIXELS",
+    "Bytes",
+    "Encoding",
+    "Floats",
+    "Format",
+    "Image",
+    "Pages",
+    "Pixels",
+    "bled",
+    "check_holds",
+    "default_format",
+    "format_of",
+    "from_pillow",
+    "read_image",
+    "read_pages",
+    "to_pillow",
+    "write_image",
+    "write_pages",
+]
