@@ -18,7 +18,7 @@ from PIL import ExifTags, ImageCms, ImageOps, ImageSequence, TiffImagePlugin, Un
 from PIL import Image as Pillow
 
 from srup.errors import EngineUnavailable, ReadError
-from srup.images import deep, metadata
+from srup.images import deep, metadata, tiff
 from srup.images.formats import plug_in
 from srup.images.values import Image, Pages, Pixels
 
@@ -29,13 +29,8 @@ PLUGINS = {b"heic": "heif", b"heix": "heif", b"heim": "heif", b"heis": "heif", b
 JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 HDR = {b"\x76\x2f\x31\x01": "OpenEXR", b"#?RADIANCE": "Radiance", b"#?RGBE": "Radiance"}
 BRIGHT = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273 that reach beyond white
-PHOTOSHOP, IPTC, RESOURCES = 0x0404, 33723, 34377
+PHOTOSHOP = 0x0404
 SUBFILE, REDUCED_OR_MASK = 254, 5
-STRUCTURE = (  # tags of TIFF that say how its pixels lie, not what they are
-    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284, 288, 289, 290, 291, 292, 293),
-    *(296, 282, 283, 301, 317, 320, 321, 322, 323, 324, 325, 330, 338, 339, 340, 341, 342, 343, 347, 512, 513, 514, 515, 517),
-    *(518, 519, 520, 521, 529, 530, 531, 532, 700, IPTC, RESOURCES, 34675, 37724),
-)
 
 
 def read_image(source: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Image:
@@ -266,16 +261,16 @@ def _carried(opened: Pillow.Image) -> Image:
 
 def _density(dpi: tuple[Any, ...]) -> tuple[float, float] | None:
     across, down = (float(value) for value in dpi)
-    return (across, down) if 0 < across < 1e6 and 0 < down < 1e6 else None
+    return (across, down) if 1 < across < 1e6 and 1 < down < 1e6 else None  # Pillow says 1 where a TIFF file says nothing
 
 
 def _exif(opened: Pillow.Image) -> bytes | None:
     raw = opened.info.get("exif")
     if raw:
         return metadata.upright(raw)
-    exif = opened.getexif()  # a TIFF file's own tags, or what a Pillow image was given
-    for tag in STRUCTURE:
-        exif.pop(tag, None)
+    if isinstance(opened, TiffImagePlugin.TiffImageFile):
+        return tiff.exif_of(opened)
+    exif = opened.getexif()  # what a Pillow image was given, or a PNG file has as text
     exif.pop(ExifTags.Base.Orientation, None)
     return exif.tobytes() if len(exif) else None
 
@@ -283,10 +278,8 @@ def _exif(opened: Pillow.Image) -> bytes | None:
 def _iptc(opened: Pillow.Image) -> bytes | None:
     """IIM records, from where JPEG, TIFF and PNG keep them."""
     if isinstance(opened, TiffImagePlugin.TiffImageFile):
-        found = opened.tag_v2.get(IPTC)
-        if isinstance(found, tuple):  # written as numbers of 32 bits
-            return struct.pack(f"{'<' if opened.tag_v2.prefix == b'II' else '>'}{len(found)}L", *found)
-        return found or metadata.iim(opened.tag_v2.get(RESOURCES, b""))
+        raw = opened.tag_v2._tagdata.get(tiff.IPTC)  # as the file has them: Pillow takes one number for all of them
+        return metadata.iim(raw) if raw else metadata.iim(opened.tag_v2.get(tiff.RESOURCES, b""))
     resources = opened.info.get("photoshop")
     if isinstance(resources, dict):
         found = resources.get(PHOTOSHOP)
