@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import struct
 import threading
@@ -14,11 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import ExifTags, ImageCms, ImageOps, ImageSequence, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, ImageOps, ImageSequence, TiffImagePlugin, UnidentifiedImageError
 from PIL import Image as Pillow
 
 from srup.errors import EngineUnavailable, ReadError
-from srup.images import deep, metadata, tiff
+from srup.images import colours, deep, metadata, tiff
 from srup.images.formats import plug_in
 from srup.images.values import Image, Pages, Pixels
 
@@ -175,6 +174,10 @@ def _document(opened: Pillow.Image, source: str | Path | BinaryIO, name: str) ->
 
 def _animation(opened: Pillow.Image, name: str) -> Pages:
     """The frames of an animation; Pillow composes partial ones."""
+    if (
+        opened.format == "WEBP"
+    ):  # opaque frames that do not fill the picture leave the rest of it transparent; Pillow calls that RGB
+        opened._mode = opened.rawmode = "RGBA"  # type: ignore[attr-defined]
     first = from_pillow(opened, name=name)
     skipped = 1 if opened.info.get("default_image") else 0  # of a PNG file, for programs that show no animations
     images: list[Image] = []
@@ -217,7 +220,12 @@ def _is_grey(pixels: Pixels) -> bool:
 def from_pillow(opened: Pillow.Image, *, name: str = "the image") -> Image:
     """A Pillow image of any mode as an `Image`, EXIF orientation applied."""
     carried = _carried(opened)  # before it is turned: that writes EXIF anew
-    return _with_planes(carried, ImageOps.exif_transpose(opened), name)
+    return _with_planes(carried, opened if _is_upright(opened) else ImageOps.exif_transpose(opened), name)
+
+
+def _is_upright(opened: Pillow.Image) -> bool:
+    """JPEG XL turns by its own header and ignores EXIF, unless what it holds is a JPEG file."""
+    return opened.format == "JXL" and not getattr(opened, "jpeg", False)
 
 
 def _image(opened: Pillow.Image, source: str | Path | BinaryIO, name: str, page: int) -> Image:
@@ -246,7 +254,7 @@ def _carried(opened: Pillow.Image) -> Image:
     """What came with an image, on an empty one."""
     info = opened.info
     dpi, swapped = info.get("dpi"), opened.getexif().get(ExifTags.Base.Orientation, 1) > 4
-    xmp = info.get("xmp")
+    xmp = info.get("xmp") or (_jxl_xmp(opened.fc) if opened.format == "JXL" else None)  # type: ignore[attr-defined]
     icc = info.get("icc_profile")
     return Image(
         np.zeros((0, 0, 3), np.uint8),
@@ -257,6 +265,17 @@ def _carried(opened: Pillow.Image) -> Image:
         dpi=_density(dpi[::-1] if swapped else dpi) if dpi else None,
         text=_text(opened),
     )
+
+
+def _jxl_xmp(data: bytes) -> bytes | None:
+    """The XML box of a JPEG XL file, which its plugin does not hand on."""
+    place = 0
+    while data[4:8] == b"JXL " and place + 8 <= len(data):
+        length = int.from_bytes(data[place : place + 4], "big") or len(data) - place
+        if data[place + 4 : place + 8] == b"xml ":
+            return data[place + 8 : place + length]
+        place += max(length, 8)
+    return None
 
 
 def _density(dpi: tuple[Any, ...]) -> tuple[float, float] | None:
@@ -296,8 +315,8 @@ def _text(opened: Pillow.Image) -> tuple[tuple[str, str], ...]:
 
 def _with_planes(carried: Image, turned: Pillow.Image, name: str) -> Image:
     if turned.mode in ("CMYK", "LAB"):
-        turned, icc = _to_srgb(turned, carried.icc, name)
-        carried = replace(carried, icc=icc)
+        turned = colours.to_srgb(turned, carried.icc, name)
+        carried = replace(carried, icc=colours.SRGB)
     pixels, alpha = _planes(turned, name)
     if turned.mode == "P" and _is_grey(pixels) and (carried.icc or b"")[16:20] in (b"", b"GRAY"):
         pixels = pixels[:, :, :1]
@@ -308,31 +327,6 @@ def _matching(image: Image) -> Image:
     """Without a profile that is not one for such pixels."""
     space = {1: b"GRAY", 3: b"RGB "}[image.pixels.shape[2]]
     return image if (image.icc or b"")[16:20] in (b"", space) or len(image.icc or b"") < 128 else replace(image, icc=None)
-
-
-def _to_srgb(image: Pillow.Image, icc: bytes | None, name: str) -> tuple[Pillow.Image, bytes]:
-    """Inks or L*a*b* as colours of a screen, through the profile if there is one."""
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    result = None
-    if icc or image.mode == "LAB":
-        try:
-            own = ImageCms.ImageCmsProfile(io.BytesIO(icc)) if icc else ImageCms.createProfile("LAB")
-            result = ImageCms.profileToProfile(
-                image,
-                own,
-                srgb,
-                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-                outputMode="RGB",
-                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-            )
-            described = ImageCms.getProfileDescription(own).strip() if icc else "L*a*b*"
-            log.warning("%s is in %s: converted to sRGB through its profile (%s)", name, image.mode, described)
-        except (ImageCms.PyCMSError, OSError):
-            log.warning("%s has a profile that cannot be used", name)
-    if result is None:
-        log.warning("%s is in %s without a profile: converted to sRGB by the plain formula", name, image.mode)
-        result = image.convert("RGB")
-    return result, srgb.tobytes()
 
 
 def _planes(image: Pillow.Image, name: str) -> tuple[Pixels, Pixels | None]:

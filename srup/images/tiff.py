@@ -82,12 +82,15 @@ def _encode(image: Image, path: Path, big: bool) -> None:
 
 def _append(target: BinaryIO, pixels: Path, image: Image, page: tuple[int, int], pointer: int, big: bool) -> int:
     """A page behind what there is, pointed to from `pointer`; the place of the pointer to the next one."""
-    with Pillow.open(pixels) as opened, pixels.open("rb") as source:
-        assert isinstance(opened, TiffImagePlugin.TiffImageFile)
-        theirs, lengths = opened.tag_v2, opened.tag_v2[LENGTHS]
-        own, subs = _tags(image)
+    with pixels.open("rb") as source:
+        theirs = Directory(source.read(16 if big else 8))
+        source.seek(theirs.next)
+        theirs.load(source)
+        lengths = theirs[LENGTHS]
         starts = tuple(itertools.accumulate((0, *lengths[:-1])))  # from the end of the directory on
-        own |= {**theirs, OFFSETS: starts} | ({PAGE: page} if page[1] > 1 else {})
+        own, subs = _tags(image)
+        own |= {tag: value for tag, value in theirs.items() if tag not in (ACROSS, DOWN, UNIT)} | {OFFSETS: starts}
+        own |= {PAGE: page} if page[1] > 1 else {}
         types = {**theirs.tagtype, OFFSETS: TiffTags.LONG8 if big else TiffTags.LONG}
         place, following = _directories(target, own, subs, big, types)
         for offset, length in zip(theirs[OFFSETS], lengths, strict=True):

@@ -16,7 +16,7 @@ from PIL import PngImagePlugin
 
 from srup.errors import EngineUnavailable, WriteError
 from srup.files import replacing
-from srup.images import deep, metadata, tiff
+from srup.images import colours, deep, metadata, tiff
 from srup.images.formats import FORMATS, Format, format_of, plug_in
 from srup.images.pictures import described, picture
 from srup.images.values import Image, Pages
@@ -94,15 +94,25 @@ def _kept(image: Image, row: Format) -> Image:
     exif = metadata.sized(image.exif, image.size, image.dpi) if image.exif else None
     xmp = metadata.xmp_sized(image.xmp, image.size) if image.xmp else None
     kept: dict[str, Any] = {"icc": image.icc, "exif": exif, "xmp": xmp, "iptc": image.iptc, "dpi": image.dpi, "text": image.text}
-    lost = [name for name in ("icc", "exif", "xmp", "iptc") if kept[name] and name not in row.keeps]
+    lost = [name for name in ("exif", "xmp", "iptc") if kept[name] and name not in row.keeps]
     if lost:
-        _tell_once(row.name, " and ".join({"icc": "a colour profile"}.get(name, name.upper()) for name in lost))
+        _tell_once(row.name, " and ".join(name.upper() for name in lost), "left out")
+    if image.icc and "icc" not in row.keeps:
+        image = _without_profile(image, row)
     return replace(Image(image.pixels, image.alpha), **{name: value for name, value in kept.items() if name in row.keeps})
 
 
+def _without_profile(image: Image, row: Format) -> Image:
+    """In the colours of sRGB, which is what is taken of a file that does not say."""
+    assert image.icc is not None
+    converted = colours.as_srgb(image.eight().pixels, image.icc) if image.pixels.shape[2] == 3 else None
+    _tell_once(row.name, "a colour profile", "left out" if converted is None else "converted to sRGB")
+    return image if converted is None else replace(image.eight(), pixels=converted)
+
+
 @functools.cache
-def _tell_once(name: str, lost: str) -> None:
-    log.warning("%s has no place for %s: left out", name, lost)
+def _tell_once(name: str, lost: str, done: str) -> None:
+    log.warning("%s has no place for %s: %s", name, lost, done)
 
 
 def _write(pages: Pages, row: Format, encoding: Encoding, path: Path) -> None:
@@ -110,8 +120,18 @@ def _write(pages: Pages, row: Format, encoding: Encoding, path: Path) -> None:
     first, *others = pages.images
     options = _options(first, row, encoding)
     if len(pages) > 1:
-        options |= {"save_all": True, "append_images": (_frame(image, row) for image in others), **_timing(pages, row)}
+        options |= {"save_all": True, "append_images": _Frames(others, row), **_timing(pages, row)}
     _frame(first, row).save(path, {"heic": "HEIF"}.get(row.name, row.name.upper()), **options)
+
+
+class _Frames:
+    """Pictures made as they are asked for; Pillow may ask more than once."""
+
+    def __init__(self, images: Sequence[Image], row: Format) -> None:
+        self.images, self.row = images, row
+
+    def __iter__(self) -> Iterator[Pillow.Image]:
+        return (_frame(image, self.row) for image in self.images)
 
 
 def _frame(image: Image, row: Format) -> Pillow.Image:
@@ -147,10 +167,10 @@ def _options(image: Image, row: Format, encoding: Encoding) -> dict[str, Any]:
     if row.name == "heic":
         options |= {"quality": -1, "matrix_coefficients": 0} if encoding.lossless else {}
         options["chroma"] = "444"
-    if row.name in ("webp", "jxl") and encoding.lossless:
-        options |= {"lossless": True}
-    if row.name == "webp":
-        options |= {"exact": True} if encoding.lossless else {}
+    if row.name == "webp" and encoding.lossless:
+        options |= {"lossless": True, "exact": True}
+    if row.name == "jxl":
+        options["lossless"] = encoding.lossless or encoding.quality == 100
     if row.name == "png":
         options |= {"compress_level": PNG_LEVEL, "pnginfo": _png_texts(image)}
     if row.name == "jpeg":
@@ -166,11 +186,11 @@ def _segments(image: Image) -> dict[str, Any]:
         if len(block) <= IPTC_SEGMENT:
             extra = b"\xff\xed" + (len(block) + 2).to_bytes(2, "big") + block
         else:
-            _tell_once("jpeg", f"{len(block)} bytes of IPTC")
+            _tell_once("jpeg", f"{len(block)} bytes of IPTC", "left out")
     found: dict[str, Any] = {"extra": extra}
     for name, value in (("exif", image.exif), ("xmp", image.xmp)):
         if value and len(value) > SEGMENT:
-            _tell_once("jpeg", f"{len(value)} bytes of {name.upper()}")
+            _tell_once("jpeg", f"{len(value)} bytes of {name.upper()}", "left out")
             found[name] = b""
     return found
 
@@ -195,6 +215,7 @@ def _write_deep_png(image: Image, path: Path) -> None:
         with pixels.open("rb") as source, path.open("wb") as target:
             target.write(source.read(33))  # the signature and IHDR
             target.writelines(_chunks(image))
+            source.seek(source.read(4096).index(b"IDAT") + 33 - 4)  # past what libvips adds of its own
             shutil.copyfileobj(source, target, 1 << 20)
     finally:
         pixels.unlink(missing_ok=True)

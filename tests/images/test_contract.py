@@ -1,0 +1,362 @@
+"""The fidelity contract, cell by cell: every property through every format, read back with Pillow or another program.
+
+What a format keeps is stated in `FORMATS`; the README's table is made of the same rows.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, ImageCms
+from PIL import Image as Pillow
+
+from srup.errors import EngineUnavailable, WriteError
+from srup.images import FORMATS, Encoding, Format, Image, Pages, deep, read_image, read_pages, write_pages
+from srup.images.formats import plug_in
+from srup.images.reading import from_pillow
+from tests.data.draw import draw
+
+COLOURS = np.asarray(draw(48, 36))
+GREY = np.asarray(draw(48, 36).convert("L"))[:, :, None]
+SIZE = (48, 36)
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="1">'
+    b"<tiff:ImageWidth>12</tiff:ImageWidth></rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+IPTC = b"\x1c\x02\x78\x00\x09a caption"
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def wide() -> bytes:
+    """A profile of wider gamut: sRGB's with the primaries' red and green columns pulled apart."""
+    changed = bytearray(PROFILE)
+    for tag, factor in ((b"rXYZ", 1.15), (b"gXYZ", 0.85)):
+        entry = changed.index(tag)
+        place = int.from_bytes(changed[entry + 4 : entry + 8], "big") + 8
+        value = int.from_bytes(changed[place : place + 4], "big")
+        changed[place : place + 4] = round(value * factor).to_bytes(4, "big")
+    return bytes(changed)
+
+
+def exif() -> bytes:
+    block = Pillow.Exif()
+    block[ExifTags.Base.Artist] = "somebody"
+    block[ExifTags.Base.Orientation] = 1
+    block[ExifTags.IFD.Exif] = {ExifTags.Base.ExifImageWidth: 12, ExifTags.Base.DateTimeOriginal: "2024:05:06 07:08:09"}
+    block[ExifTags.IFD.GPSInfo] = {ExifTags.GPS.GPSLatitudeRef: "N"}
+    return block.tobytes()
+
+
+@pytest.fixture(params=FORMATS.values(), ids=FORMATS)
+def row(request: pytest.FixtureRequest) -> Format:
+    format_: Format = request.param
+    if format_.module:
+        try:
+            plug_in(format_.module, format_.extra)
+        except EngineUnavailable as error:
+            pytest.skip(str(error))
+    return format_
+
+
+def written(row: Format, folder: Path, *images: Image, encoding: Encoding | None = None, **timing: object) -> Path:
+    path = folder / f"written{row.extensions[0]}"
+    write_pages(Pages(images, **timing), path, encoding=encoding or Encoding(palette=True))  # type: ignore[arg-type]
+    return path
+
+
+def opened(path: Path) -> Pillow.Image:
+    image = Pillow.open(path)
+    image.load()
+    return image
+
+
+def close(image: Image, pixels: np.ndarray) -> bool:
+    """Like these pixels, as far as a lossy format or a palette goes; WebP halves chroma."""
+    return image.pixels.shape == pixels.shape and np.abs(image.pixels.astype(int) - pixels).mean() < 9
+
+
+def test_exif(row: Format, tmp_path: Path) -> None:
+    found = opened(written(row, tmp_path, Image(COLOURS, exif=exif()))).getexif()
+    if "exif" not in row.keeps:
+        assert ExifTags.Base.Artist not in found
+        return
+    assert found[ExifTags.Base.Artist] == "somebody"
+    assert found.get(ExifTags.Base.Orientation, 1) == 1
+    assert found.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExifImageWidth] == SIZE[0]
+    assert found.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] == "2024:05:06 07:08:09"
+    assert found.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] == "N"
+
+
+def test_xmp(row: Format, tmp_path: Path) -> None:
+    found = read_image(written(row, tmp_path, Image(COLOURS, xmp=XMP))).xmp
+    assert found == (XMP.replace(b">12<", b">48<") if "xmp" in row.keeps else None)
+
+
+def test_iptc(row: Format, tmp_path: Path) -> None:
+    assert read_image(written(row, tmp_path, Image(COLOURS, iptc=IPTC))).iptc == (IPTC if "iptc" in row.keeps else None)
+
+
+def test_density(row: Format, tmp_path: Path) -> None:
+    found = opened(written(row, tmp_path, Image(COLOURS, dpi=(300, 200)))).info.get("dpi")
+    if "dpi" in row.keeps:
+        assert found == pytest.approx((300, 200), abs=0.1)
+
+
+def test_texts(row: Format, tmp_path: Path) -> None:
+    texts = (("Title", "A title"), ("Remark", "größer"))
+    assert read_image(written(row, tmp_path, Image(COLOURS, text=texts))).text == (texts if "text" in row.keeps else ())
+
+
+def test_profile(row: Format, tmp_path: Path) -> None:
+    """Kept with the values as they are; where there is no place for it, the values become those of sRGB."""
+    found = read_image(written(row, tmp_path, Image(COLOURS, icc=wide()), encoding=Encoding(100, palette=True)))
+    if "icc" in row.keeps:
+        assert found.icc == wide()
+        assert close(found, COLOURS)
+    else:
+        image = ImageCms.profileToProfile(
+            Pillow.fromarray(COLOURS),
+            ImageCms.ImageCmsProfile(io.BytesIO(wide())),
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        )
+        assert image is not None
+        assert close(found, np.asarray(image))
+        assert np.abs(np.asarray(image).astype(int) - COLOURS).mean() > 2
+
+
+def test_alpha(row: Format, tmp_path: Path) -> None:
+    alpha = np.where(np.indices(GREY.shape[:2])[0] > 10, 255, 0).astype(np.uint8)
+    if not row.alpha:
+        with pytest.raises(WriteError, match="no transparency"):
+            written(row, tmp_path, Image(COLOURS, alpha))
+        return
+    found = read_image(written(row, tmp_path, Image(COLOURS, alpha)))
+    assert found.alpha is not None
+    assert np.abs(found.alpha.astype(int) - alpha).max() <= (8 if row.lossy else 0)
+
+
+def test_grey(row: Format, tmp_path: Path) -> None:
+    found = read_image(written(row, tmp_path, Image(GREY)))
+    if found.pixels.shape[2] == 3:  # WebP and AVIF come back in colour; what was written is grey still
+        assert row.name in ("webp", "avif")
+        assert (np.ptp(found.pixels.astype(int), axis=2) <= 1).all()
+    assert close(Image(found.pixels[:, :, :1]), GREY)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA"])
+def test_sixteen_bits(row: Format, mode: str, tmp_path: Path) -> None:
+    if not deep.available() and mode != "L":
+        pytest.skip("needs pyvips")
+    values = np.random.default_rng(1).integers(0, 65_536, (9, 7, 5)).astype(np.uint16)
+    image = Image(values[:, :, : 3 if mode.startswith("RGB") else 1], values[:, :, 4] if mode.endswith("A") else None)
+    if image.alpha is not None and not row.alpha:
+        return
+    path = written(row, tmp_path, image)
+    if (row.name, mode) == ("tiff", "LA"):  # Pillow does not open such a file
+        pyvips = deep.available()
+        assert pyvips
+        assert (pyvips.Image.new_from_file(str(path)).numpy() == values[:, :, [0, 4]]).all()
+        return
+    found = read_image(path)
+    if not row.deep:
+        assert found.depth == 8
+        return
+    assert (found.pixels == image.pixels).all()
+    assert (found.alpha is None) if image.alpha is None else (found.alpha == image.alpha).all()
+
+
+def test_sixteen_bits_with_everything(row: Format, tmp_path: Path) -> None:
+    """What is written with another library has the same metadata."""
+    if not (row.deep and deep.available()):
+        pytest.skip("eight bits, or no pyvips")
+    image = Image(COLOURS.astype(np.uint16) * 257, icc=wide(), exif=exif(), dpi=(300, 300), xmp=XMP, iptc=IPTC)
+    eight = read_image(written(row, tmp_path, image.eight()))
+    found = read_image(written(row, tmp_path, image))
+    assert (found.pixels == image.pixels).all()
+    for name in ("icc", "exif", "xmp", "iptc", "dpi"):
+        assert getattr(found, name) == getattr(eight, name)
+        assert getattr(found, name) is not None
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_animation(row: Format, transparent: bool, tmp_path: Path) -> None:
+    frames = []
+    for number in range(3):
+        pixels = COLOURS.copy()
+        pixels[8:20, 12 * number : 12 * number + 10] = (220, 20, 40)
+        alpha = np.zeros(GREY.shape[:2], np.uint8)
+        alpha[4:30, 12 * number : 12 * number + 20] = 255
+        frames.append(Image(pixels, alpha if transparent else None))
+    timing = {"durations": (40.0, 80.0, 120.0), "plays": 3}
+    if not row.animated:
+        with pytest.raises(WriteError, match="cannot move" if row.alpha or not transparent else "no transparency"):
+            written(row, tmp_path, *frames, **timing)
+        return
+    found = read_pages(written(row, tmp_path, *frames, **timing))
+    assert found.durations == (40, 80, 120)
+    assert found.plays == (3 if row.name != "avif" else 0)  # which Pillow writes to play for ever
+    for frame, original in zip(found.images, frames, strict=True):
+        visible = np.ones(GREY.shape[:2], bool) if original.alpha is None else original.alpha > 0
+        assert np.abs(frame.pixels[visible].astype(int) - original.pixels[visible]).mean() < 11
+        assert (frame.alpha is None) == (original.alpha is None)
+        if frame.alpha is not None and original.alpha is not None:
+            assert np.abs(frame.alpha.astype(int) - original.alpha).mean() < 3
+
+
+def test_pages(row: Format, tmp_path: Path) -> None:
+    pages = [Image(COLOURS, exif=exif(), dpi=(300, 300)), Image(COLOURS[::-1, ::2], dpi=(150, 150)), Image(GREY, xmp=XMP, icc=None)]
+    if not row.paged:
+        with pytest.raises(WriteError, match="use -f tiff"):
+            written(row, tmp_path, *pages)
+        return
+    found = read_pages(written(row, tmp_path, *pages)).images
+    assert not read_pages(written(row, tmp_path, *pages)).animated
+    for page, original in zip(found, pages, strict=True):
+        assert (page.pixels == original.pixels).all()
+        assert page.dpi == original.dpi
+    assert b"2024:05:06" in (found[0].exif or b"")
+    assert found[1].exif is None
+    assert found[2].xmp == XMP.replace(b">12<", b">48<")
+
+
+def test_pages_of_sixteen_bits(tmp_path: Path) -> None:
+    if not deep.available():
+        pytest.skip("needs pyvips")
+    values = np.random.default_rng(1).integers(0, 65_536, (2, 9, 7, 3)).astype(np.uint16)
+    found = read_pages(written(FORMATS["tiff"], tmp_path, Image(values[0]), Image(values[1, ::2])))
+    assert [(page.pixels == value).all() for page, value in zip(found.images, (values[0], values[1, ::2]), strict=True)] == [
+        True,
+        True,
+    ]
+
+
+def test_lossless(row: Format, tmp_path: Path) -> None:
+    if not row.lossless:
+        with pytest.raises(WriteError, match="never without loss"):
+            written(row, tmp_path, Image(COLOURS), encoding=Encoding(lossless=True))
+        return
+    pixels = GREY if row.grey_only else COLOURS
+    assert (read_image(written(row, tmp_path, Image(pixels), encoding=Encoding(lossless=True))).pixels == pixels).all()
+
+
+def test_quality(row: Format, tmp_path: Path) -> None:
+    sizes = [
+        written(row, tmp_path, Image(COLOURS), encoding=Encoding(quality, palette=True)).stat().st_size for quality in (30, 95)
+    ]
+    assert (sizes[0] < sizes[1]) == row.lossy
+
+
+def test_full_chroma(row: Format, tmp_path: Path) -> None:
+    """Red beside blue, pixel by pixel: halved chroma would make violet of it. WebP has no other when it is lossy."""
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:, ::2, 0] = pixels[:, 1::2, 2] = 255
+    found = read_image(written(row, tmp_path, Image(pixels)))
+    assert (np.abs(found.pixels.astype(int) - pixels).mean() < 12) == (row.name != "webp")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation(row: Format, orientation: int, tmp_path: Path) -> None:
+    """Baked once: what another program shows of the result is what was meant, and stays so."""
+    block = Pillow.Exif()
+    block[ExifTags.Base.Orientation] = orientation
+    source = Pillow.fromarray(COLOURS)
+    source.save(tmp_path / "source.jpg", exif=block, quality=95, subsampling=0)
+    image = read_image(tmp_path / "source.jpg")
+    path = written(row, tmp_path, image)
+    again = read_image(path)
+    assert close(again, image.pixels)
+    assert opened(path).getexif().get(ExifTags.Base.Orientation, 1) == 1
+    assert image.size == (SIZE if orientation < 5 else SIZE[::-1])
+
+
+def test_palette_and_bits_come_back_as_colour_or_grey() -> None:
+    assert from_pillow(Pillow.fromarray(COLOURS).quantize(16)).pixels.shape[2] == 3
+    assert from_pillow(Pillow.fromarray(GREY[:, :, 0]).convert("P")).pixels.shape[2] == 1
+    assert from_pillow(Pillow.fromarray(GREY[:, :, 0]).convert("1")).pixels.shape[2] == 1
+
+
+def test_inks_become_srgb_and_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pyvips = deep.available() or pytest.skip("needs a profile of pyvips")
+    profile = pyvips.Image.profile_load("cmyk")
+    inks = ImageCms.profileToProfile(
+        Pillow.fromarray(COLOURS), ImageCms.createProfile("sRGB"), ImageCms.ImageCmsProfile(io.BytesIO(profile)), outputMode="CMYK"
+    )
+    assert inks is not None
+    for name in ("a.jpg", "a.tif"):
+        inks.save(tmp_path / name, icc_profile=profile, quality=100)
+        with caplog.at_level(logging.WARNING, "srup"):
+            image = read_image(tmp_path / name)
+        assert "converted to sRGB through its profile" in caplog.text
+        assert np.abs(image.pixels.astype(int) - COLOURS).mean() < 12
+        assert (image.icc or b"")[16:20] == b"RGB "
+        caplog.clear()
+    Pillow.fromarray(COLOURS).convert("CMYK").save(tmp_path / "plain.tif")
+    with caplog.at_level(logging.WARNING, "srup"):
+        assert close(read_image(tmp_path / "plain.tif"), COLOURS)
+    assert "without a profile" in caplog.text
+
+
+def test_a_thumbnail_is_dropped_and_maker_notes_stay_where_they_were(tmp_path: Path) -> None:
+    """Of an EXIF block as cameras write it, only orientation, sizes and the thumbnail change."""
+    if not shutil.which("exiftool"):
+        pytest.skip("needs exiftool")
+    thumbnail = io.BytesIO()
+    draw(16, 12).save(thumbnail, "JPEG")
+    (tmp_path / "thumbnail.jpg").write_bytes(thumbnail.getvalue())
+    Pillow.fromarray(COLOURS).save(tmp_path / "a.jpg")
+    words = ["-Make=Canon", "-Artist=somebody", "-n", "-Orientation=3", f"-ThumbnailImage<={tmp_path}/thumbnail.jpg"]
+    subprocess.run(["exiftool", "-q", "-overwrite_original", *words, str(tmp_path / "a.jpg")], check=True)
+    before, after = Pillow.open(tmp_path / "a.jpg").info["exif"], read_image(tmp_path / "a.jpg").exif
+    assert after is not None
+    assert thumbnail.getvalue()[:50] in before
+    assert len(after) < len(before) - len(thumbnail.getvalue()) + 8
+    changed = [place for place, (old, new) in enumerate(zip(before, after, strict=False)) if old != new]
+    assert 1 <= len(changed) <= 4  # the orientation, and the pointer to the thumbnail's directory
+
+
+def test_damaged_exif_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Pillow.fromarray(COLOURS).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
+    with caplog.at_level(logging.WARNING, "srup"):
+        assert read_image(tmp_path / "a.jpg").exif is None
+    assert "damaged" in caplog.text
+
+
+def test_stripped(tmp_path: Path) -> None:
+    image = Image(COLOURS, None, wide(), exif(), (300, 300), XMP, IPTC, (("Title", "A title"),)).stripped()
+    found = read_image(written(FORMATS["png"], tmp_path, image))
+    assert (found.exif, found.xmp, found.iptc, found.text) == (None, None, None, ())
+    assert found.icc == wide()
+    assert found.dpi == pytest.approx((300, 300), abs=0.1)
+
+
+def test_the_readme_says_the_same() -> None:
+    """Its table is `FORMATS`."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    lines = dict(re.findall(r"^\| ([^|]+?) \| (.+?) \| `test_\w+` \|$", readme, re.M))
+    for label, has in TABLE.items():
+        assert lines[label] == " | ".join("✓" if has(row) else "–" for row in FORMATS.values()), label
+
+
+TABLE = {
+    "colour profile": lambda row: "icc" in row.keeps,
+    "EXIF": lambda row: "exif" in row.keeps,
+    "XMP": lambda row: "xmp" in row.keeps,
+    "IPTC": lambda row: "iptc" in row.keeps,
+    "density": lambda row: "dpi" in row.keeps,
+    "texts": lambda row: "text" in row.keeps,
+    "transparency": lambda row: row.alpha,
+    "16 bits": lambda row: row.deep,
+    "animation": lambda row: row.animated,
+    "pages": lambda row: row.paged,
+    "without loss": lambda row: row.lossless,
+    "quality": lambda row: row.lossy,
+}
