@@ -19,6 +19,7 @@ from PIL import Image as Pillow
 from torch import Tensor, nn
 
 from srup import costs, engines, memory, registry
+from srup.canvas import canvas
 from srup.engines.pytorch import full_precision, pick_device
 from srup.ensemble import ORIENTATIONS, self_ensemble
 from srup.errors import UnsoundResult, UsageError
@@ -40,6 +41,7 @@ TILINGS = ("exact", "acs")
 LARGEST = 384  # pixels a side of a window on a processor: speed is flat from about 192 on, what is held back grows
 WORKSPACE = 2 << 30  # bytes that a stage may take on a processor
 BLOCK = 64  # pixels a side
+BAND = 256  # rows or columns that are resized at a time
 DARK = 1 / 16  # of white: what is brighter on average cannot have become black
 ADVICE = "nothing was written; take another network with -m, or another device with -d cpu"
 MAPS = 8  # like the largest one: about what a stage holds at once, with what the allocator keeps
@@ -123,16 +125,22 @@ class Upscaler:
         size, final = target.enlarged(image.size), target.size(image.size)
         pixels = image.pixels if image.alpha is None else bled(image.pixels, image.alpha)
         try:
-            enlarged = self._colours(pixels, size, progress)
+            enlarged = self._sound(pixels, size, progress)
         except UnsoundResult as error:
             log.warning("%s: once more in full precision", error)
             with full_precision():
-                enlarged = self._colours(pixels, size, progress)
+                enlarged = self._sound(pixels, size, progress)
         alpha = None if image.alpha is None else imresize(image.alpha, size=size)
         return image.with_pixels(_cropped(enlarged, final), None if alpha is None else _cropped(alpha, final))
 
+    def _sound(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None) -> Pixels:
+        """The same as `_colours`, if it is a picture. Raises UnsoundResult."""
+        enlarged = self._colours(pixels, size, progress)
+        check_not_black(pixels, enlarged)
+        return enlarged
+
     def _colours(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None) -> Pixels:
-        """Pixels H×W×C (C = 1 or 3) enlarged to `size`, of the same depth. Raises UnsoundResult."""
+        """Pixels H×W×C (C = 1 or 3) enlarged to `size`, of the same depth. Raises UnsoundResult for NaN."""
         height, width, channels = pixels.shape
         levels = np.iinfo(pixels.dtype).max
         # a network of any scale restores what is of the right size already
@@ -146,9 +154,7 @@ class Upscaler:
             finish = [function for function, wanted in due if last and wanted]
             colours = self._run(network, colours, begin, finish, _share(progress, index, len(self.networks)))
         result = _array_of(colours, pixels.dtype if exact else None)
-        result = result if exact else _levels(imresize(result, size=size), pixels.dtype)
-        check_not_black(pixels, result)
-        return result
+        return result if exact else _resized(result, size, pixels.dtype)
 
     def _run(
         self, network: Network, image: Tensor, begin: Change | None, finish: Sequence[Change], progress: Progress | None
@@ -281,9 +287,18 @@ def to_bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(image * 255).clip(0, 255).astype(np.uint8)
 
 
-def _levels(image: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
+def _resized(image: NDArray[np.float32], size: tuple[int, int], dtype: np.dtype[Any]) -> Pixels:
+    """An image H×W×C in [0, 1] at another size as whole numbers: in bands, so that it is never there twice as floats."""
+    height, width, channels = image.shape
     levels = np.iinfo(dtype).max
-    result: Pixels = np.rint(image * np.float32(levels)).clip(0, levels).astype(dtype)
+    upright = _array_of(canvas((1, channels, size[1], width), torch.float32, spare=MEMORY // 2).tensor, None)
+    for left in range(0, width, BAND):
+        band = image[:, left : left + BAND]
+        upright[:, left : left + BAND] = imresize(band, size=(band.shape[1], size[1]))
+    result: Pixels = np.empty((size[1], size[0], channels), dtype)
+    for top in range(0, size[1], BAND):
+        band = imresize(upright[top : top + BAND], size=(size[0], min(BAND, size[1] - top)))
+        result[top : top + BAND] = np.rint(band * np.float32(levels)).clip(0, levels)
     return result
 
 
