@@ -30,6 +30,11 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def resident() -> int:
+    """Bytes: what this process holds now, or held at most where only that is known."""
+    return _kilobytes("/proc/self/status", "VmRSS") or peak()
+
+
 def _kilobytes(file: str, key: str) -> int | None:
     """Bytes that a line "key: 12 kB" of a file speaks of."""
     try:

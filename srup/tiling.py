@@ -172,17 +172,17 @@ def _advance(
     runner = _Runner(stage, state, context)
     held: deque[list[_Piece]] = deque()
     following: list[Canvas] = []
-    lag = 0
+    wait = 0
     for done, pieces in enumerate(spread(runner.run, todo), 1):
         held.append(pieces)
         if not following:
             following = _canvases(held[0][0], state, memory)
-            lag = (
-                _lag(todo, max(runner.margin, LEAST))
+            wait = (
+                lag(todo, max(runner.margin, LEAST))
                 if any(new in state and new.ours for new in _changed(following, held[0][0]))
                 else 0
             )
-        while len(held) > lag:
+        while len(held) > wait:
             _place(held.popleft(), following)
         progress(done, len(todo))
     while held:
@@ -190,7 +190,7 @@ def _advance(
     return following
 
 
-def _lag(todo: list[Window], margin: int) -> int:
+def lag(todo: list[Window], margin: int) -> int:
     """How many windows later, in row order, the last one comes that reads a given window's pixels, `margin` px away at most."""
     columns = sum(window.top == 0 for window in todo)
     rows_seen = math.ceil(margin / min(window.height for window in todo))

@@ -130,16 +130,19 @@ class Upscaler:
             log.warning("%s: once more in full precision", error)
             with full_precision():
                 enlarged = self._sound(pixels, size, progress)
-        alpha = None if image.alpha is None else imresize(image.alpha, size=size)
+        alpha = None
+        if image.alpha is not None:
+            levels = np.float32(np.iinfo(image.alpha.dtype).max)
+            alpha = _resized((image.alpha / levels).astype(np.float32)[:, :, None], size, image.alpha.dtype)[:, :, 0]
         return image.with_pixels(_cropped(enlarged, final), None if alpha is None else _cropped(alpha, final))
 
     def _sound(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None) -> Pixels:
-        """The same as `_colours`, if it is a picture. Raises UnsoundResult."""
-        enlarged = self._colours(pixels, size, progress)
+        """What `colours` makes, if it is a picture. Raises UnsoundResult."""
+        enlarged = self.colours(pixels, size, progress)
         check_not_black(pixels, enlarged)
         return enlarged
 
-    def _colours(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None) -> Pixels:
+    def colours(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None) -> Pixels:
         """Pixels H×W×C (C = 1 or 3) enlarged to `size`, of the same depth. Raises UnsoundResult for NaN."""
         height, width, channels = pixels.shape
         levels = np.iinfo(pixels.dtype).max
@@ -219,6 +222,22 @@ def load(
     return Upscaler(models, networks, scale, where, engine, tile, tiling, self_ensemble)
 
 
+def untrained(
+    models: tuple[Model, ...],
+    *,
+    scale: float,
+    device: str,
+    tile: int | str,
+    tiling: str,
+    self_ensemble: bool,
+    engine: str = "pytorch",
+) -> Upscaler:
+    """An Upscaler that takes as long and as much as a loaded one, for forecasts: nothing is read or downloaded."""
+    where = pick_device(device)
+    networks = tuple(registry.build(model).to(where) for model in models)
+    return Upscaler(models, networks, scale, where, engine, tile, tiling, self_ensemble)
+
+
 def _network(model: Model, weights: str | Path | None, progress: DownloadProgress | None) -> Network:
     path = weights or registry.weights_file(model, progress=progress)
     return registry.load_weights(registry.build(model), path)
@@ -289,7 +308,7 @@ def to_bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _resized(image: NDArray[np.float32], size: tuple[int, int], dtype: np.dtype[Any]) -> Pixels:
     """An image H×W×C in [0, 1] at another size as whole numbers: in bands, so that it is never there twice as floats."""
-    height, width, channels = image.shape
+    _, width, channels = image.shape
     levels = np.iinfo(dtype).max
     upright = _array_of(canvas((1, channels, size[1], width), torch.float32, spare=MEMORY // 2).tensor, None)
     for left in range(0, width, BAND):

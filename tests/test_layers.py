@@ -17,7 +17,7 @@ LAYERS = (  # lowest first; a folder stands for all its files
     ("networks", "costs", "jobs", "journal", "scores"),
     ("pairs", "tiling", "registry", "engines"),
     ("upscaler", "patches"),
-    ("training", "batch", "report", "evaluate", "features"),
+    ("training", "batch", "report", "evaluate", "features", "forecast"),
     ("processes", "cluster", "compare"),
     ("cli",),
 )

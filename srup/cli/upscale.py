@@ -23,6 +23,7 @@ from srup.images import FORMATS, MAX_PIXELS, Encoding, Pages, check_holds, defau
 from srup.sizes import Target, target
 
 if TYPE_CHECKING:
+    from srup.forecast import Forecast
     from srup.upscaler import Upscaler
 
 STANDARD = Path("-")  # input or output
@@ -246,6 +247,16 @@ class Loaded:
                 )
         return replace(self.ready[key], scale=scale)
 
+    def forecast(self, scale: float, pages: Pages, place: Place, path: Path, *, decoding: float) -> Forecast:
+        """What it will take; nothing is downloaded for it."""
+        from srup.forecast import forecast
+        from srup.upscaler import untrained
+
+        how = {"device": self.device, "tile": self.tile, "tiling": self.tiling, "self_ensemble": self.self_ensemble}
+        upscaler = untrained(self.route(scale), scale=scale, **how)  # type: ignore[arg-type]
+        named = path if path != STANDARD else Path(place.name(path, pages, (0, 0)))
+        return forecast(upscaler, pages, place.target, path=named, encoding=place.encoding, decoding=decoding)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -258,18 +269,20 @@ class Report:
     pages: int | None = None  # where there are several
     networks: str | None = None
     seconds: float | None = None
+    forecast: Forecast | None = None
     error: str | None = None
 
     def __str__(self) -> str:
         """photo.jpg → photo_x4.png  3072×2048  lite ×4  1.2 s"""
         width, height = self.after or (0, 0)
-        took = "would be made" if self.seconds is None else f"{self.seconds:.1f} s"
+        took = f"would take {self.forecast}" if self.seconds is None else f"{self.seconds:.1f} s"
         pages = f"  {self.pages} pages" if self.pages else ""
         return f"{self.input} → {self.output}  {width}×{height}{pages}  {self.networks}  {took}"
 
 
 def _upscale(path: Path, place: Place, loaded: Loaded, changes: Changes, dry_run: bool) -> Report:
     """Decode, compute, encode."""
+    started = time.perf_counter()
     pages = changes.read(path)
     first = pages.images[0]
     factor = max(place.target.factor(image.size) for image in pages.images)
@@ -278,13 +291,14 @@ def _upscale(path: Path, place: Place, loaded: Loaded, changes: Changes, dry_run
     networks = _networks(loaded.route(factor), first.size, place.target.enlarged(first.size))
     report = Report(str(path), str(result), first.size, size, len(pages) if len(pages) > 1 else None, networks)
     if dry_run:
-        return report
+        return replace(report, forecast=loaded.forecast(factor, pages, place, result, decoding=time.perf_counter() - started))
+    decoding = time.perf_counter() - started
     upscaler = loaded.upscaler(factor)
     started = time.perf_counter()
     with console.progress(path.name) as progress:
         enlarged = upscaler(pages, size=place.target, progress=progress)
         place.write(enlarged, result, path)
-    return replace(report, seconds=time.perf_counter() - started)
+    return replace(report, seconds=decoding + time.perf_counter() - started)
 
 
 def _networks(route: tuple[registry.Model, ...], before: tuple[int, int], after: tuple[int, int]) -> str:

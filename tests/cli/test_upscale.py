@@ -75,7 +75,7 @@ def test_what_exists_is_not_replaced_unasked(photo: Path, own: list[str], capsys
 def test_dry_run_does_nothing(photo: Path, capsys: pytest.CaptureFixture[str], cache: Path) -> None:
     before = sorted(photo.parent.iterdir())
     assert run(["upscale", str(photo), "-m", "imdn", "-s", "2.5", "--dry-run"]) == 0
-    assert "200×150  imdn ×3, resized  would be made" in capsys.readouterr().out
+    assert "200×150  imdn ×3, resized  would take" in capsys.readouterr().out
     assert sorted(photo.parent.iterdir()) == before
 
 

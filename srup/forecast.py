@@ -1,0 +1,181 @@
+"""What enlarging will take, found by enlarging a little: memory, disk and time."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from srup import memory, registry
+from srup.images import Encoding, Image, Pages, Pixels, write_pages
+from srup.networks.stages import Network
+from srup.registry import Model
+from srup.resize import imresize
+from srup.sizes import Target
+from srup.tiling import LEAST, MEMORY, Window, lag, windows
+from srup.upscaler import Upscaler, window_size
+
+ENOUGH = 1.0  # seconds that a probe takes
+FIRST = 96  # pixels a side of the first probe
+ENCODED = 1_000_000  # pixels that are encoded to see how long it takes
+META = 64  # pixels a side of the image that canvases are counted on
+FLOAT = 4  # bytes
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """`memory` in bytes at the worst moment, `disk` in bytes for the result and what is parked meanwhile, and `seconds`."""
+
+    memory: int
+    disk: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.memory / 1e9:.1f} GB of memory, {self.disk / 1e9:.2f} GB of disk, {_time(self.seconds)}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def forecast(upscaler: Upscaler, pages: Pages, target: Target, *, path: Path, encoding: Encoding, decoding: float) -> Forecast:
+    """What enlarging `pages` and writing them as `path` will take here and now; reading them took `decoding` seconds."""
+    before = memory.resident()
+    first = max(pages.images, key=lambda image: image.pixels.size)
+    rate, side, workspace = _computed(upscaler, first, target)
+    encoding_rate, density = _encoded(first, target, path, encoding)
+    pixels = [math.prod(target.enlarged(image.size)) for image in pages.images]
+    network, window = upscaler.networks[-1], window_size(upscaler.networks[-1], upscaler.tile, upscaler.device)
+    height, width = (length * upscaler.native // network.scale for length in first.pixels.shape[:2])
+    sides = (min(window or max(height, width), length) for length in (height, width))
+    reach = max((stage.margin for stage in network.stages()), default=0)
+    workspace = int(workspace * math.prod(max(one + 2 * reach, LEAST) for one in sides) / side**2)
+    resident, parked, held = _canvases(upscaler, first, target, window)
+    turns = 8 if upscaler.self_ensemble else 1
+    area = sum(image.pixels.shape[0] * image.pixels.shape[1] for image in pages.images)
+    result = sum(_result_bytes(image, target) for image in pages.images)
+    encoder = max(pixels) * (8 if first.pixels.shape[2] == 3 else 2)  # Pillow's copy, and the bytes it is made of
+    return Forecast(
+        memory=before + result + max(workspace + resident + held, encoder),
+        disk=int(sum(pixels) * density) + parked,
+        seconds=decoding + turns * area * rate * _overlap(network, height, width, window) + sum(pixels) * encoding_rate,
+    )
+
+
+def _computed(upscaler: Upscaler, image: Image, target: Target) -> tuple[float, int, int]:
+    """Seconds per input pixel in one window, the side of the largest probe in its last network's pixels, and bytes it took."""
+    upscaler = replace(upscaler, tile="none", self_ensemble=False)
+    factor, before = target.factor(image.size), memory.resident()
+    most = min(window_size(upscaler.networks[-1], "auto", upscaler.device) or FIRST, *image.size)
+
+    def timed(side: int) -> float:
+        started = time.perf_counter()
+        upscaler.colours(_cut(image, side), _scaled((side, side), factor), None)
+        return time.perf_counter() - started
+
+    side = min(FIRST, most)
+    seconds = timed(side)
+    while side < most and seconds < ENOUGH / 4:
+        side = min(side * 2, most)
+        seconds = timed(side)
+    runs = [timed(side) for _ in range(round(2 * ENOUGH / max(seconds, 0.01)))] or [seconds]
+    mean = sum(runs) / len(runs)
+    own = side * max(upscaler.native // upscaler.networks[-1].scale, 1)
+    return mean / side**2, own, max(memory.resident() - before, 0)
+
+
+def _cut(image: Image, side: int) -> Pixels:
+    """The middle of the image."""
+    top, left = ((length - side) // 2 for length in image.pixels.shape[:2])
+    return np.ascontiguousarray(image.pixels[top : top + side, left : left + side])
+
+
+def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    return Target(factor).size(size)
+
+
+def _encoded(image: Image, target: Target, path: Path, encoding: Encoding) -> tuple[float, float]:
+    """Seconds and bytes per output pixel, seen on a part of the result as bicubic interpolation has it."""
+    factor = target.factor(image.size)
+    side = min(round(math.sqrt(ENCODED) / factor), *image.size)
+    size = _scaled((side, side), factor)
+    part = replace(image, pixels=imresize(_cut(image, max(side, 1)), size=size), alpha=None)
+    with tempfile.TemporaryDirectory(prefix="srup-") as folder:
+        written = Path(folder) / path.name
+        started = time.perf_counter()
+        write_pages(Pages((part,)), written, encoding=encoding)
+        seconds = time.perf_counter() - started
+        carried = sum(len(block) for block in (image.icc, image.exif, image.xmp, image.iptc) if block)
+        return seconds / math.prod(size), max(written.stat().st_size - carried, 0) / math.prod(size)
+
+
+def _result_bytes(image: Image, target: Target) -> int:
+    channels = image.pixels.shape[2] + (image.alpha is not None)
+    return int(math.prod(target.enlarged(image.size)) * channels * image.pixels.dtype.itemsize)
+
+
+def _overlap(network: Network, height: int, width: int, window: int | None) -> float:
+    """How much more is computed than there is, for the margins of windows: the mean over the stages."""
+    bounds = Window(0, 0, height, width)
+    factors = []
+    for stage in network.stages():
+        around = [part.grown(stage.margin, bounds) for part in windows(height, width, window, stage.stride)]
+        factors.append(sum(one.height * one.width for one in around) / (height * width))
+    return sum(factors) / len(factors)
+
+
+def _canvases(upscaler: Upscaler, image: Image, target: Target, window: int | None) -> tuple[int, int, int]:
+    """Bytes of maps between the stages in memory, on disk, and of results held back before they are placed."""
+    width, height = image.size
+    last = upscaler.networks[-1]
+    before = (upscaler.native // last.scale) if upscaler.native else target.factor(image.size)
+    pixels = width * height * before**2
+    sizes, piece, reused = _maps(upscaler.models[-1])
+    exact = not upscaler.native or target.enlarged(image.size) == (width * upscaler.native, height * upscaler.native)
+    if not exact:
+        sizes.append(image.pixels.shape[2] * last.scale**2 * FLOAT)
+    budget, resident, parked = min(memory.available() // 4, MEMORY), 0, 0
+    for size in sorted(int(size * pixels) for size in sizes):
+        fits = resident + size <= budget
+        resident, parked = (resident + size, parked) if fits else (resident, parked + size)
+    todo = windows(round(height * before), round(width * before), window)
+    margin = max((stage.margin for stage in last.stages()), default=0)
+    held = min(lag(todo, max(margin, LEAST)), len(todo)) * (todo[0].height * todo[0].width) if reused else 0
+    return resident, parked, int(held * piece)
+
+
+def _maps(model: Model) -> tuple[list[float], float, bool]:
+    """Bytes per input pixel: of each canvas at the worst moment, of what a stage adds; and whether any is written over."""
+    with torch.device("meta"):
+        network = registry.build(model)
+    state: Sequence[torch.Tensor] = [torch.empty(1, 3, META, META, device="meta")]
+    ours: list[torch.Tensor] = []
+    context, worst, piece, reused = None, list[float](), 0.0, False
+    for stage in network.stages()[:-1]:
+        following = stage.run(list(state), context)
+        new = [tensor for tensor in following if not any(tensor is old for old in state)]
+        free = [old for old in ours if not any(old is tensor for tensor in following)]
+        taken = ours.copy()
+        for tensor in new:
+            fitting = next((old for old in free if old.shape == tensor.shape), None)
+            if fitting is None:
+                taken.append(tensor)
+            else:
+                free, reused = [old for old in free if old is not fitting], True
+        worst = max(worst, [_bytes(tensor) for tensor in taken], key=sum)
+        piece = max(piece, sum(_bytes(tensor) for tensor in new))
+        ours = [tensor for tensor in following if not any(tensor is old for old in state) or any(tensor is own for own in ours)]
+        context = stage.summary([following[-1]]) if stage.summary else None
+        state = following
+    return worst, piece, reused
+
+
+def _bytes(tensor: torch.Tensor) -> float:
+    """Per input pixel."""
+    return tensor.numel() * FLOAT / META**2
