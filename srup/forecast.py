@@ -24,6 +24,7 @@ from srup.upscaler import Upscaler, window_size
 ENOUGH = 1.0  # seconds that a probe takes
 FIRST = 96  # pixels a side of the first probe
 ENCODED = 1_000_000  # pixels that are encoded to see how long it takes
+GRID = 4  # by as many pieces
 META = 64  # pixels a side of the image that canvases are counted on
 FLOAT = 4  # bytes
 
@@ -48,14 +49,14 @@ def forecast(upscaler: Upscaler, pages: Pages, target: Target, *, path: Path, en
     """What enlarging `pages` and writing them as `path` will take here and now; reading them took `decoding` seconds."""
     before = memory.resident()
     first = max(pages.images, key=lambda image: image.pixels.size)
-    rate, side, workspace = _computed(upscaler, first, target)
+    rate, workspace, per_pixel = _computed(upscaler, first, target)
     encoding_rate, density = _encoded(first, target, path, encoding)
     pixels = [math.prod(target.enlarged(image.size)) for image in pages.images]
     network, window = upscaler.networks[-1], window_size(upscaler.networks[-1], upscaler.tile, upscaler.device)
     height, width = (length * upscaler.native // network.scale for length in first.pixels.shape[:2])
     sides = (min(window or max(height, width), length) for length in (height, width))
     reach = max((stage.margin for stage in network.stages()), default=0)
-    workspace = int(workspace * math.prod(max(one + 2 * reach, LEAST) for one in sides) / side**2)
+    workspace += int(per_pixel * math.prod(max(one + 2 * reach, LEAST) for one in sides))
     resident, parked, held = _canvases(upscaler, first, target, window)
     turns = 8 if upscaler.self_ensemble else 1
     area = sum(image.pixels.shape[0] * image.pixels.shape[1] for image in pages.images)
@@ -68,8 +69,8 @@ def forecast(upscaler: Upscaler, pages: Pages, target: Target, *, path: Path, en
     )
 
 
-def _computed(upscaler: Upscaler, image: Image, target: Target) -> tuple[float, int, int]:
-    """Seconds per input pixel in one window, the side of the largest probe in its last network's pixels, and bytes it took."""
+def _computed(upscaler: Upscaler, image: Image, target: Target) -> tuple[float, int, float]:
+    """Seconds per input pixel in one window; bytes that any window takes, and bytes for each pixel its last network sees."""
     upscaler = replace(upscaler, tile="none", self_ensemble=False)
     factor, before = target.factor(image.size), memory.resident()
     most = min(window_size(upscaler.networks[-1], "auto", upscaler.device) or FIRST, *image.size)
@@ -79,21 +80,31 @@ def _computed(upscaler: Upscaler, image: Image, target: Target) -> tuple[float, 
         upscaler.colours(_cut(image, side), _scaled((side, side), factor), None)
         return time.perf_counter() - started
 
-    side = min(FIRST, most)
+    side = small = min(FIRST // 2, most)
     seconds = timed(side)
+    fixed = memory.resident()
     while side < most and seconds < ENOUGH / 4:
         side = min(side * 2, most)
         seconds = timed(side)
     runs = [timed(side) for _ in range(round(2 * ENOUGH / max(seconds, 0.01)))] or [seconds]
     mean = sum(runs) / len(runs)
-    own = side * max(upscaler.native // upscaler.networks[-1].scale, 1)
-    return mean / side**2, own, max(memory.resident() - before, 0)
+    own = max(upscaler.native // upscaler.networks[-1].scale, 1) ** 2
+    per_pixel = max(memory.resident() - fixed, 0) / max(side**2 - small**2, 1) / own
+    return mean / side**2, max(fixed - before, 0), per_pixel
 
 
 def _cut(image: Image, side: int) -> Pixels:
     """The middle of the image."""
     top, left = ((length - side) // 2 for length in image.pixels.shape[:2])
     return np.ascontiguousarray(image.pixels[top : top + side, left : left + side])
+
+
+def _sampled(image: Image, side: int) -> Pixels:
+    """Pieces from all over the image, laid together."""
+    piece = max(side // GRID, 1)
+    places = [np.linspace(0, length - piece, GRID).astype(int) for length in image.pixels.shape[:2]]
+    rows = [np.hstack([image.pixels[top : top + piece, left : left + piece] for left in places[1]]) for top in places[0]]
+    return np.vstack(rows)
 
 
 def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
@@ -103,9 +114,10 @@ def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
 def _encoded(image: Image, target: Target, path: Path, encoding: Encoding) -> tuple[float, float]:
     """Seconds and bytes per output pixel, seen on a part of the result as bicubic interpolation has it."""
     factor = target.factor(image.size)
-    side = min(round(math.sqrt(ENCODED) / factor), *image.size)
-    size = _scaled((side, side), factor)
-    part = replace(image, pixels=imresize(_cut(image, max(side, 1)), size=size), alpha=None)
+    side = min(max(round(math.sqrt(ENCODED) / factor), 1), *image.size)
+    sample = _sampled(image, side)
+    size = _scaled(sample.shape[1::-1], factor)
+    part = replace(image, pixels=imresize(sample, size=size), alpha=None)
     with tempfile.TemporaryDirectory(prefix="srup-") as folder:
         written = Path(folder) / path.name
         started = time.perf_counter()

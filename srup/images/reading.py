@@ -230,7 +230,7 @@ def _is_upright(opened: Pillow.Image) -> bool:
 
 def _image(opened: Pillow.Image, source: str | Path | BinaryIO, name: str, page: int) -> Image:
     """The image of a file, with 16 bits per channel where it has them."""
-    if not _is_deep(opened) or (opened.mode.startswith("I;16") and "transparency" not in opened.info):
+    if opened.mode in ("I", "F") or not _is_deep(opened) or (opened.mode.startswith("I;16") and "transparency" not in opened.info):
         opened.load()
         return from_pillow(opened, name=name)
     planes = deep.read(source, page, name)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import http.server
+import io
 import os
 import signal
 import subprocess
@@ -9,13 +10,17 @@ import threading
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import ExifTags
 from PIL import Image as Pillow
 
 from srup import registry
 from srup.cli import run
+from srup.images import read_pages
 from tests.conftest import json_lines, random_network
+from tests.data.draw import draw
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -44,7 +49,13 @@ def test_beside_the_input_four_times_larger(photo: Path, capsys: pytest.CaptureF
         (["--width", "101"], "photo_101x76.png", (101, 76)),
         (["--height", "100"], "photo_133x100.png", (133, 100)),
         (["--size", "150x100"], "photo_133x100.png", (133, 100)),
+        (["--size", "150x100", "--fill"], "photo_150x100.png", (150, 100)),
+        (["--size", "150x70", "--stretch"], "photo_150x70.png", (150, 70)),
+        (["--long-edge", "123"], "photo_123x92.png", (123, 92)),
+        (["--megapixels", "0.01"], "photo_116x87.png", (116, 87)),
         (["-s", "2", "-f", "jpeg", "-q", "80"], "photo_x2.jpg", (160, 120)),
+        (["-s", "2", "-f", "webp", "--lossless"], "photo_x2.webp", (160, 120)),
+        (["-s", "2", "-f", "gif", "--palette"], "photo_x2.gif", (160, 120)),
         (["-s", "2", "--suffix", "-big", "-f", "webp"], "photo-big.webp", (160, 120)),
         (["-s", "2", "-t", "32", "-v", "-d", "cpu"], "photo_x2.png", (160, 120)),
         (["-s", "2", "--tiling", "acs"], "photo_x2.png", (160, 120)),
@@ -77,6 +88,81 @@ def test_dry_run_does_nothing(photo: Path, capsys: pytest.CaptureFixture[str], c
     assert run(["upscale", str(photo), "-m", "imdn", "-s", "2.5", "--dry-run"]) == 0
     assert "200×150  imdn ×3, resized  would take" in capsys.readouterr().out
     assert sorted(photo.parent.iterdir()) == before
+
+
+def test_dry_run_forecasts(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without weights at hand, and without fetching them; more for a larger result."""
+    forecasts = []
+    for scale in ("2", "4"):
+        assert run(["upscale", str(photo), "-m", "imdn", "-s", scale, "--dry-run", "--json"]) == 0
+        (report,) = json_lines(capsys.readouterr().out)
+        forecasts.append(report["forecast"])
+        assert "seconds" not in report
+    smaller, larger = forecasts
+    assert isinstance(smaller, dict) and isinstance(larger, dict)
+    assert larger["disk"] > smaller["disk"] > 0
+    assert larger["memory"] > 100e6
+    assert larger["seconds"] > 0
+
+
+def piped(arguments: list[str], data: bytes) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", "srup", "upscale", *arguments], input=data, capture_output=True, check=False)
+
+
+def test_from_standard_input_to_standard_output(photo: Path) -> None:
+    """Nothing but the picture is on standard output."""
+    done = piped(["-", "-s", "2", "-o", "-", "-f", "tiff"], photo.read_bytes())
+    assert done.returncode == 0
+    with Pillow.open(io.BytesIO(done.stdout)) as image:
+        image.load()
+        assert (image.format, image.size) == ("TIFF", (160, 120))
+    assert b"lite" in done.stderr
+
+
+def test_damaged_standard_input(photo: Path) -> None:
+    broken = piped(["-", "-s", "2"], photo.read_bytes()[:900])
+    assert (broken.returncode, broken.stdout) == (1, b"")
+    assert b"cannot read standard input: damaged" in broken.stderr
+
+
+def test_metadata_density_and_strip(photo: Path, own: list[str]) -> None:
+    exif = Pillow.Exif()
+    exif[ExifTags.Base.Artist] = "somebody"
+    draw(80, 60).save(photo.with_name("tagged.jpg"), exif=exif, dpi=(72, 72))
+    for options, artist, dpi in (([], "somebody", 72), (["--strip", "--dpi", "300"], None, 300)):
+        assert run(["upscale", str(photo.with_name("tagged.jpg")), *own, "-s", "2", "-y", *options]) == 0
+        with Pillow.open(photo.with_name("tagged_x2.png")) as image:
+            assert image.info["dpi"] == pytest.approx((dpi, dpi), abs=0.1)
+            assert image.getexif().get(ExifTags.Base.Artist) == artist
+
+
+def test_sixteen_bits_from_end_to_end(photo: Path, own: list[str]) -> None:
+    values = np.asarray(draw(40, 30).convert("L")).astype(np.uint16) * 257 + 100
+    Pillow.fromarray(values).save(photo.with_name("deep.png"))
+    assert run(["upscale", str(photo.with_name("deep.png")), "-s", "2"]) == 0
+    with Pillow.open(photo.with_name("deep_x2.png")) as image:
+        assert image.mode == "I;16"
+        found = np.asarray(image)
+    assert len(np.unique(found)) > 1000
+    assert abs(found.mean() - values.mean()) < 300
+
+
+def test_every_frame_and_every_page(photo: Path, own: list[str]) -> None:
+    frames = [draw(40, 30), draw(40, 30).transpose(Pillow.Transpose.FLIP_LEFT_RIGHT), draw(40, 30).convert("L").convert("RGB")]
+    frames[0].save(photo.with_name("moving.gif"), save_all=True, append_images=frames[1:], duration=[40, 80, 120], loop=0)
+    frames[0].save(photo.with_name("pages.tif"), save_all=True, append_images=[frames[1], frames[2].resize((20, 16))])
+    assert run(["upscale", str(photo.with_name("moving.gif")), *own, "-s", "2"]) == 0
+    assert run(["upscale", str(photo.with_name("pages.tif")), *own, "-s", "2"]) == 0
+    moving, pages = read_pages(photo.with_name("moving_x2.png")), read_pages(photo.with_name("pages_x2.tif"))
+    assert (moving.durations, moving.plays) == ((40, 80, 120), 0)
+    assert [page.size for page in moving.images] == [(80, 60)] * 3
+    assert [page.size for page in pages.images] == [(80, 60), (80, 60), (40, 32)]
+
+
+def test_pages_of_several_sizes_to_one_width(photo: Path) -> None:
+    draw(40, 30).save(photo.with_name("pages.tif"), save_all=True, append_images=[draw(60, 20)])
+    assert run(["upscale", str(photo.with_name("pages.tif")), "--width", "90", "-o", str(photo.with_name("out.tif"))]) == 0
+    assert [page.size for page in read_pages(photo.with_name("out.tif")).images] == [(90, 68), (90, 30)]
 
 
 def test_json_a_line_each_and_the_rest_done(photo: Path, own: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,6 +198,19 @@ def test_how_consistent_a_result_is(photo: Path, own: list[str], capsys: pytest.
         (["photo.png", "-o", "nowhere/big.png"], 1, "create it first"),
         (["photo.png", "-o", "big.xyz"], 1, "srup writes png"),
         (["none.png"], 1, "no such file"),
+        (["photo.png", "--long-edge", "500", "--megapixels", "3"], 2, "contradict"),
+        (["photo.png", "--fill"], 2, "--size 1920x1080"),
+        (["photo.png", "--max-pixels", "1000"], 1, "--max-pixels raises"),
+        (["photo.png", "-f", "gif"], 1, "accept it with --palette"),
+        (["photo.png", "-f", "jpeg", "--lossless"], 1, "never without loss"),
+        (["alpha.png", "-f", "jpeg"], 1, "use -f png or -f webp"),
+        (["moving.gif", "-f", "bmp"], 1, "cannot move and this has 2 frames"),
+        (["pages.tif", "-f", "png"], 1, "use -f tiff"),
+        (["wide.png", "-f", "webp"], 1, "ends at 16383"),
+        (["wide.png", "-s", "16", "-f", "jpeg"], 1, "ends at 65535"),
+        (["bright.hdr"], 1, "high dynamic range (Radiance)"),
+        (["bright.exr"], 1, "high dynamic range (OpenEXR)"),
+        (["float.tif"], 1, "high dynamic range (32 bits"),
         (["text.png"], 1, "not an image"),
         (["photo.png", "--weights", "text.png"], 3, "as a checkpoint"),
         (["photo.png", "-m", "imdn"], 3, "SRUP_OFFLINE"),
@@ -123,6 +222,13 @@ def test_errors_are_one_line_that_helps(
     monkeypatch.setenv("SRUP_OFFLINE", "1")
     monkeypatch.chdir(photo.parent)
     Path("text.png").write_text("not an image")
+    Path("bright.hdr").write_bytes(b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 1 +X 1\n0000")
+    Path("bright.exr").write_bytes(b"\x76\x2f\x31\x01\x02\0\0\0")
+    Pillow.fromarray(np.ones((4, 4), np.float32)).save("float.tif")
+    draw(20, 20).convert("RGBA").save("alpha.png")
+    draw(20, 20).save("moving.gif", save_all=True, append_images=[draw(20, 20).rotate(90)])
+    draw(20, 20).save("pages.tif", save_all=True, append_images=[draw(30, 20)])
+    Pillow.new("RGB", (4200, 2)).save("wide.png")
     before = sorted(Path().iterdir())
     assert run(["upscale", *arguments]) == code
     captured = capsys.readouterr()
