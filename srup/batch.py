@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 from srup import memory, registry, storage
 from srup.errors import ImageError, OutOfMemory
 from srup.files import hashed
-from srup.images import Image, check_holds, read_image, write_image
+from srup.images import Encoding, check_holds, read_pages, write_pages
 from srup.jobs import Job
 from srup.journal import Journal, Record
-from srup.scores import consistency_of
+from srup.scores import consistency_of_pages
 from srup.sizes import Target
 
 if TYPE_CHECKING:
@@ -169,18 +169,20 @@ class Maker:
     def _make(self, job: Job, begun: Result) -> Result:
         place = storage.join(self.settings.out, job.name)
         with storage.fetched(job.source.path) as local:
-            image, sha256 = read_image(local), hashed(local)
-        factor, size = self.settings.target.factor(image.size), self.settings.target.size(image.size)
-        check_holds(Path(job.name), size, alpha=image.alpha is not None)
-        with self.room.taken(size[0] * size[1] * 4):
+            pages, sha256 = read_pages(local), hashed(local)
+        target, encoding = self.settings.target, Encoding() if self.settings.quality is None else Encoding(self.settings.quality)
+        sizes = [target.size(image.size) for image in pages.images]
+        check_holds(Path(job.name), pages, sizes, encoding)
+        factor = max(target.factor(image.size) for image in pages.images)
+        with self.room.taken(sum(width * height for width, height in sizes) * 4):
             with self.device:
                 upscaler = replace(self._upscaler(factor), scale=factor, tile=job.tile or self.settings.tile)
-                enlarged: Image = upscaler(image, size=size, progress=self._look_up)
+                enlarged = upscaler(pages, size=target, progress=self._look_up)
             with storage.stored(place) as temporary:
-                write_image(enlarged, temporary, quality=self.settings.quality)
-            kept = consistency_of(image, enlarged, name=job.source.path)
+                write_pages(enlarged, temporary, encoding=encoding)
+            kept = consistency_of_pages(pages, enlarged, name=job.source.path)
         found = round(kept, 2) if math.isfinite(kept) else None
-        return replace(begun, status="done", consistency=found, before=image.size, after=size, sha256=sha256)
+        return replace(begun, status="done", consistency=found, before=pages.images[0].size, after=sizes[0], sha256=sha256)
 
     def _look_up(self, done: float, total: float) -> None:
         if self.stopped.is_set():

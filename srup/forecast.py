@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +46,18 @@ def _time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def forecast(upscaler: Upscaler, pages: Pages, target: Target, *, path: Path, encoding: Encoding, decoding: float) -> Forecast:
-    """What enlarging `pages` and writing them as `path` will take here and now; reading them took `decoding` seconds."""
+def forecast(
+    upscaler: Upscaler, pages: Pages, target: Target, *, path: Path, encoding: Encoding, decoding: float, trained: bool = True
+) -> Forecast:
+    """What enlarging `pages` and writing them as `path` will take here and now; reading them took `decoding` seconds.
+
+    What an untrained network makes says nothing of how large the file will be: bicubic interpolation stands for it.
+    """
     before = memory.resident()
     first = max(pages.images, key=lambda image: image.pixels.size)
     rate, workspace, per_pixel = _computed(upscaler, first, target)
-    encoding_rate, density = _encoded(first, target, path, encoding)
+    enlarge = partial(upscaler.colours, progress=None) if trained else _bicubic
+    encoding_rate, density = _encoded(enlarge, ENOUGH / rate if trained else math.inf, first, target, path, encoding)
     pixels = [math.prod(target.enlarged(image.size)) for image in pages.images]
     network, window = upscaler.networks[-1], window_size(upscaler.networks[-1], upscaler.tile, upscaler.device)
     height, width = (length * upscaler.native // network.scale for length in first.pixels.shape[:2])
@@ -111,13 +118,24 @@ def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
     return Target(factor).size(size)
 
 
-def _encoded(image: Image, target: Target, path: Path, encoding: Encoding) -> tuple[float, float]:
-    """Seconds and bytes per output pixel, seen on a part of the result as bicubic interpolation has it."""
+def _bicubic(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    return imresize(pixels, size=size)
+
+
+def _encoded(
+    enlarge: Callable[[Pixels, tuple[int, int]], Pixels],
+    most: float,
+    image: Image,
+    target: Target,
+    path: Path,
+    encoding: Encoding,
+) -> tuple[float, float]:
+    """Seconds and bytes per output pixel, seen on a part of the result, of at most so many input pixels."""
     factor = target.factor(image.size)
-    side = min(max(round(math.sqrt(ENCODED) / factor), 1), *image.size)
+    side = min(max(round(min(math.sqrt(ENCODED) / factor, math.sqrt(most))), GRID), *image.size)
     sample = _sampled(image, side)
     size = _scaled(sample.shape[1::-1], factor)
-    part = replace(image, pixels=imresize(sample, size=size), alpha=None)
+    part = replace(image, pixels=enlarge(sample, size), alpha=None)
     with tempfile.TemporaryDirectory(prefix="srup-") as folder:
         written = Path(folder) / path.name
         started = time.perf_counter()

@@ -283,6 +283,11 @@ def packaged(model: Model) -> bool:
     return model.released and not model.urls
 
 
+def at_hand(model: Model) -> bool:
+    """Whether the weights need no download."""
+    return packaged(model) or (model.released and weights.path_of(model.file).exists())
+
+
 def weights_file(model: Model, *, progress: weights.Progress | None = None) -> Path:
     """The verified weights of a row: from the package, the cache, or else downloaded. Raises WeightsError."""
     if not model.released:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srup.errors import ImageError
-from srup.images import Image, bled, read_image
+from srup.images import Image, Pages, bled, read_image
 from srup.metrics import WINDOW, luma, psnr, ssim
 from srup.resize import imresize
 
@@ -113,3 +113,10 @@ def consistency_of(before: Image, after: Image, *, name: str) -> float:
     else:
         log.info("%s: shrunk again, the result is %.1f dB like the input", name, found)
     return found
+
+
+def consistency_of_pages(before: Pages, after: Pages, *, name: str) -> float:
+    """The least of the pages'."""
+    several = len(before) > 1
+    pairs = enumerate(zip(before.images, after.images, strict=True), 1)
+    return min(consistency_of(small, large, name=f"{name}, page {page}" if several else name) for page, (small, large) in pairs)

@@ -87,7 +87,7 @@ def target(
     if fill and stretch:
         raise UsageError("--fill and --stretch contradict each other; give one of them")
     fit = "fill" if fill else "stretch" if stretch else "inside"
-    return Target(scale, width, height, long_edge, megapixels, fit) if given else Target(scale=4)
+    return Target(scale, width, height, long_edge, megapixels, fit) if given else Target(scale=4.0)
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from srup import registry
 from srup.cli import console, options
 from srup.errors import UsageError
 from srup.files import check_free
-from srup.images import Image, check_holds, read_image, write_image
+from srup.images import Image, format_of, read_image, write_image
 from srup.resize import imresize
 from srup.sizes import Target
 
@@ -54,7 +54,7 @@ def command(
     console.start_logging(verbose)
     rows = registry.route(model, scale, own_weights=weights is not None)
     target = output or image.with_name(f"{image.stem}_features.png")
-    check_holds(target, (1, 1), alpha=False)
+    format_of(target)
     check_free(target, overwrite=overwrite)
     source = read_image(image)
     if min(source.size) < 2:

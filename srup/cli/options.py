@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from srup import report
-from srup.images import EXTENSIONS
+from srup.images import FORMATS
 from srup.registry import DEFAULT
 
 
@@ -23,8 +23,8 @@ scale = click.option("-s", "--scale", type=float, help="How many times larger, w
 size = click.option("--size", metavar="WxH", help="Fit inside so many pixels.")
 width = click.option("--width", type=click.IntRange(1), help="To this width.")
 height = click.option("--height", type=click.IntRange(1), help="To this height.")
-format_ = click.option("-f", "--format", "format_", type=click.Choice(list(EXTENSIONS)), help="Output format.  [default: png]")
-quality = click.option("-q", "--quality", type=click.IntRange(1, 100), help="For JPEG, WebP and AVIF.  [default: 95]")
+format_ = click.option("-f", "--format", "format_", type=click.Choice(list(FORMATS)), help="Output format.  [default: png]")
+quality = click.option("-q", "--quality", type=click.IntRange(1, 100), help="Of lossy formats.  [default: 95]")
 model = click.option("-m", "--model", default=DEFAULT, show_default=True, metavar="NAME", help="Network (srup models lists them).")
 weights = click.option("--weights", type=click.Path(), metavar="FILE", help="A checkpoint of your own for the network.")
 tile = click.option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import shutil
 import sys
@@ -19,12 +20,28 @@ from srup import registry
 from srup.cli import console, options
 from srup.errors import ImageError, OutOfMemory, UsageError, WriteError
 from srup.files import check_folder
-from srup.images import FORMATS, MAX_PIXELS, Encoding, Pages, check_holds, default_format, format_of, read_pages, write_pages
+from srup.images import (
+    FORMATS,
+    MAX_PIXELS,
+    QUALITY,
+    Encoding,
+    Pages,
+    bled,
+    check_holds,
+    default_format,
+    format_of,
+    read_pages,
+    write_pages,
+)
+from srup.report import plain
+from srup.scores import POOR, consistency
 from srup.sizes import Target, target
 
 if TYPE_CHECKING:
     from srup.forecast import Forecast
     from srup.upscaler import Upscaler
+
+log = logging.getLogger(__name__)
 
 STANDARD = Path("-")  # input or output
 
@@ -37,12 +54,12 @@ STANDARD = Path("-")  # input or output
     type=click.Path(path_type=Path, allow_dash=True),
     help="A file, a folder for several, or - for standard output.  [default: beside the input]",
 )
-@click.option("-s", "--scale", type=float, help="How many times larger, whole or not.  [default: 4]")
-@click.option("--size", metavar="WxH", help="Fit inside so many pixels.")
+@options.scale
+@options.size
 @click.option("--fill", is_flag=True, help="With --size: cover it, and crop what is over.")
 @click.option("--stretch", is_flag=True, help="With --size: exactly that, whatever becomes of the shape.")
-@click.option("--width", type=click.IntRange(1), help="To this width.")
-@click.option("--height", type=click.IntRange(1), help="To this height.")
+@options.width
+@options.height
 @click.option("--long-edge", type=click.IntRange(1), help="To this length of the longer side.")
 @click.option("--megapixels", type=click.FloatRange(0, min_open=True), help="To so many million pixels.")
 @options.model
@@ -52,7 +69,7 @@ STANDARD = Path("-")  # input or output
 @options.self_ensemble
 @options.device
 @click.option("-f", "--format", "format_", type=click.Choice(list(FORMATS)), help="Output format.  [default: png; tiff for pages]")
-@click.option("-q", "--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of lossy formats.")
+@options.quality
 @click.option("--lossless", is_flag=True, help="WebP, HEIC and JPEG XL without loss.")
 @click.option("--palette", is_flag=True, help="Accept the 256 colours of a GIF.")
 @click.option("--dpi", type=click.FloatRange(1, 100_000), help="Set the density.  [default: that of the input]")
@@ -81,7 +98,7 @@ def command(
     self_ensemble: bool,
     device: str,
     format_: str | None,
-    quality: int,
+    quality: int | None,
     lossless: bool,
     palette: bool,
     dpi: float | None,
@@ -113,7 +130,8 @@ def command(
         stretch=stretch,
     )
     registry.route(model, wanted.scale or 1)  # an unknown name or scale is met before any file is
-    place = Place(output, format_, suffix, wanted, overwrite, Encoding(quality, lossless, palette), several=len(inputs) > 1)
+    encoding = Encoding(QUALITY if quality is None else quality, lossless, palette)
+    place = Place(output, format_, suffix, wanted, overwrite, encoding, several=len(inputs) > 1)
     place.check(inputs)
     loaded = Loaded(model, weights, tile, tiling, self_ensemble, device)
     changes = Changes(max_pixels, strip, dpi)
@@ -252,10 +270,12 @@ class Loaded:
         from srup.forecast import forecast
         from srup.upscaler import untrained
 
+        rows = self.route(scale)
+        trained = self.weights is not None or all(registry.at_hand(row) for row in rows)
         how = {"device": self.device, "tile": self.tile, "tiling": self.tiling, "self_ensemble": self.self_ensemble}
-        upscaler = untrained(self.route(scale), scale=scale, **how)  # type: ignore[arg-type]
+        upscaler = self.upscaler(scale) if trained else untrained(rows, scale=scale, **how)  # type: ignore[arg-type]
         named = path if path != STANDARD else Path(place.name(path, pages, (0, 0)))
-        return forecast(upscaler, pages, place.target, path=named, encoding=place.encoding, decoding=decoding)
+        return forecast(upscaler, pages, place.target, path=named, encoding=place.encoding, decoding=decoding, trained=trained)
 
 
 @dataclass(frozen=True)
@@ -269,6 +289,7 @@ class Report:
     pages: int | None = None  # where there are several
     networks: str | None = None
     seconds: float | None = None
+    consistency: float | None = None  # dB
     forecast: Forecast | None = None
     error: str | None = None
 
@@ -298,7 +319,21 @@ def _upscale(path: Path, place: Place, loaded: Loaded, changes: Changes, dry_run
     with console.progress(path.name) as progress:
         enlarged = upscaler(pages, size=place.target, progress=progress)
         place.write(enlarged, result, path)
-    return replace(report, seconds=decoding + time.perf_counter() - started)
+    seconds = decoding + time.perf_counter() - started
+    return replace(report, seconds=seconds, consistency=_consistency(path, pages, enlarged, place.target))
+
+
+def _consistency(path: Path, pages: Pages, enlarged: Pages, target: Target) -> float | None:
+    """How much of the input is still in the result, in dB, of the worst page; warns where it is little. None if cropped."""
+    if target.fit == "fill":
+        return None
+    befores = [image.pixels if image.alpha is None else bled(image.pixels, image.alpha) for image in pages.images]
+    found = min(consistency(before, after.pixels) for before, after in zip(befores, enlarged.images, strict=True))
+    if found < POOR:
+        console.warning(f"{path}: shrunk again, the result is only {found:.1f} dB like the input; look at it before you use it")
+    else:
+        log.info("%s: shrunk again, the result is %.1f dB like the input", path, found)
+    return found
 
 
 def _networks(route: tuple[registry.Model, ...], before: tuple[int, int], after: tuple[int, int]) -> str:
@@ -315,6 +350,6 @@ def _tell(report: Report, as_json: bool) -> None:
         console.error(report.error)
     piped = report.output == str(STANDARD) or (report.input == str(STANDARD) and report.output is None)
     if as_json:
-        click.echo(json.dumps({key: value for key, value in asdict(report).items() if value is not None}), err=piped)
+        click.echo(json.dumps({key: plain(value) for key, value in asdict(report).items() if value is not None}), err=piped)
     elif not report.error:
         click.echo(report, err=piped)

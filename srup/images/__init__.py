@@ -4,15 +4,17 @@
 """
 
 from srup.images.edges import bled
-from srup.images.formats import FORMATS, Format, format_of
+from srup.images.formats import EXTENSIONS, FORMATS, Format, format_of
 from srup.images.pictures import to_pillow
 from srup.images.reading import MAX_PIXELS, from_pillow, read_image, read_pages
 from srup.images.values import Bytes, Floats, Image, Pages, Pixels
-from srup.images.writing import Encoding, check_holds, default_format, write_image, write_pages
+from srup.images.writing import QUALITY, Encoding, check_holds, default_format, write_image, write_pages
 
 __all__ = [
+    "EXTENSIONS",
     "FORMATS",
     "MAX_PIXELS",
+    "QUALITY",
     "Bytes",
     "Encoding",
     "Floats",

@@ -52,6 +52,9 @@ FORMATS = {row.name: row for row in (
 # fmt: on
 
 
+EXTENSIONS = {row.name: row.extensions[0] for row in FORMATS.values()}  # that each is written with
+
+
 def format_of(path: Path) -> str:
     """The output format a file name asks for. Raises WriteError if srup writes none of that name."""
     suffix = path.suffix.lower()
