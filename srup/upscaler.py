@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -59,6 +59,7 @@ class Upscaler:
     tile: int | str = "auto"
     tiling: str = "exact"
     self_ensemble: bool = False
+    spare: int = MEMORY  # bytes of maps and results that stay in memory; what is beyond lies on disk
 
     @property
     def network(self) -> nn.Module:
@@ -101,15 +102,22 @@ class Upscaler:
         Raises ReadError, UnsoundResult, OutOfMemory.
         """
         if isinstance(image, Pages):
-            shares = [_share(progress, number, len(image)) for number in range(len(image))]
-            enlarged = (self(one, size=size, progress=share) for one, share in zip(image.images, shares, strict=True))
-            return replace(image, images=tuple(enlarged))
+            return replace(image, images=tuple(self._each(image.images, size, progress)))
         if isinstance(image, Image):
             return self._enlarge(image, size if isinstance(size, Target) else _target(size, self.scale), progress)
         if isinstance(image, np.ndarray):
             return self._array(image, size, progress)
         own = from_pillow(image) if isinstance(image, Pillow.Image) else read_image(image)
         return to_pillow(self(own, size=size, progress=progress))
+
+    def _each(self, images: Sequence[Image], size: Size | None, progress: Progress | None) -> Iterator[Image]:
+        """Each page enlarged; together they stay within `spare`."""
+        held = 0
+        for number, image in enumerate(images):
+            left = replace(self, spare=max(self.spare - held, 0))
+            enlarged = left(image, size=size, progress=_share(progress, number, len(images)))
+            held += enlarged.nbytes
+            yield enlarged
 
     def _array(self, image: Pixels, size: Size | None, progress: Progress | None) -> Pixels:
         known = image.dtype in (np.uint8, np.uint16) and image.ndim in (2, 3)
@@ -133,7 +141,7 @@ class Upscaler:
         alpha = None
         if image.alpha is not None:
             levels = np.float32(np.iinfo(image.alpha.dtype).max)
-            alpha = _resized((image.alpha / levels).astype(np.float32)[:, :, None], size, image.alpha.dtype)[:, :, 0]
+            alpha = _resized((image.alpha / levels).astype(np.float32)[:, :, None], size, image.alpha.dtype, self.spare)[:, :, 0]
         return image.with_pixels(_cropped(enlarged, final), None if alpha is None else _cropped(alpha, final))
 
     def _sound(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None) -> Pixels:
@@ -157,7 +165,7 @@ class Upscaler:
             finish = [function for function, wanted in due if last and wanted]
             colours = self._run(network, colours, begin, finish, _share(progress, index, len(self.networks)))
         result = _array_of(colours, pixels.dtype if exact else None)
-        return result if exact else _resized(result, size, pixels.dtype)
+        return result if exact else _resized(result, size, pixels.dtype, self.spare)
 
     def _run(
         self, network: Network, image: Tensor, begin: Change | None, finish: Sequence[Change], progress: Progress | None
@@ -187,7 +195,7 @@ class Upscaler:
                 return fitted(network, crop, lambda padded: whole(stages, padded))
 
             return cropped(enlarge, image, size=size, multiple=network.multiple, progress=progress)
-        parked = min(memory.available() // 4, MEMORY)
+        parked = min(memory.available() // 4, self.spare)
         return fitted(network, image, lambda padded: tiled(stages, padded, size, memory=parked, progress=progress))
 
 
@@ -306,15 +314,16 @@ def to_bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(image * 255).clip(0, 255).astype(np.uint8)
 
 
-def _resized(image: NDArray[np.float32], size: tuple[int, int], dtype: np.dtype[Any]) -> Pixels:
+def _resized(image: NDArray[np.float32], size: tuple[int, int], dtype: np.dtype[Any], spare: int) -> Pixels:
     """An image H×W×C in [0, 1] at another size as whole numbers: in bands, so that it is never there twice as floats."""
     _, width, channels = image.shape
     levels = np.iinfo(dtype).max
-    upright = _array_of(canvas((1, channels, size[1], width), torch.float32, spare=MEMORY // 2).tensor, None)
+    upright = _array_of(canvas((1, channels, size[1], width), torch.float32, spare=spare // 2).tensor, None)
     for left in range(0, width, BAND):
         band = image[:, left : left + BAND]
         upright[:, left : left + BAND] = imresize(band, size=(band.shape[1], size[1]))
-    result: Pixels = np.empty((size[1], size[0], channels), dtype)
+    kind = torch.uint8 if dtype == np.uint8 else torch.int16
+    result = _array_of(canvas((1, channels, size[1], size[0]), kind, spare=spare // 2).tensor, dtype)
     for top in range(0, size[1], BAND):
         band = imresize(upright[top : top + BAND], size=(size[0], min(BAND, size[1] - top)))
         result[top : top + BAND] = np.rint(band * np.float32(levels)).clip(0, levels)

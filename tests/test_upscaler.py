@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image as Pillow
 import srup
 from srup import registry
 from srup.errors import EngineUnavailable, ScaleError, UnsoundResult, UsageError, WeightsMismatch
-from srup.images import Image
+from srup.images import Image, Pages
 from srup.resize import imresize
 from srup.upscaler import tensor_of, to_bytes
 from tests.conftest import random_network
@@ -138,6 +139,44 @@ def test_no_halo_around_what_is_cut_out() -> None:
     assert enlarged.alpha is not None
     inside = enlarged.alpha > 0
     assert np.abs(enlarged.pixels[inside].astype(int) - [220, 20, 20]).max() <= 12
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("ground", [0, 255])
+def test_no_fringe_over_black_or_white(soft: bool, ground: int) -> None:
+    """Composed over a ground, a red disc cut out of transparent black is red or ground, but for one input pixel at its edge."""
+    scale, (y, x) = 4, np.mgrid[:160, :160]
+    distance = np.hypot(x - 79.5, y - 79.5) / 4  # in input pixels
+    (ys, xs) = np.mgrid[:40, :40]
+    cover = np.clip(12.5 - np.hypot(xs - 19.5, ys - 19.5), 0, 1) if soft else np.hypot(xs - 19.5, ys - 19.5) < 12
+    alpha = np.round(cover * 255).astype(np.uint8)
+    pixels = np.where(alpha[:, :, None] > 0, np.array([220, 20, 20]), 0).astype(np.uint8)
+    enlarged = srup.load("lite", scale=scale)(Image(pixels, alpha))
+    assert enlarged.alpha is not None
+    share = enlarged.alpha[:, :, None] / 255
+    over = enlarged.pixels * share + ground * (1 - share)
+    assert np.abs(over[distance < 10.5] - [220, 20, 20]).max() <= 12
+    assert np.abs(over[distance > 14] - ground).max() <= 12
+    edge = over[(distance > 10.5) & (distance < 14)]  # in between: mixtures of the two and nothing else
+    mixture = (edge[:, :1] - ground) / (220 - ground)
+    assert np.abs(edge - (np.array([220, 20, 20]) * mixture + ground * (1 - mixture))).max() <= 25
+
+
+def test_pages_beyond_the_memory_allowed_lie_on_disk() -> None:
+    pages = Pages((Image(COLOURS), Image(COLOURS[:20]), Image(COLOURS[:, :30])))
+    upscaler = srup.load("lite", scale=2)
+    expected, found = upscaler(pages), replace(upscaler, spare=30_000)(pages)
+    for one, other in zip(expected.images, found.images, strict=True):
+        assert (one.pixels == other.pixels).all()
+
+
+def test_pages_in_16_bits_resized() -> None:
+    image = Image(COLOURS.astype(np.uint16) * 257)
+    enlarged = srup.load("lite", scale=2.5)(image)
+    eight = srup.load("lite", scale=2.5)(Image(COLOURS))
+    assert enlarged.pixels.dtype == np.uint16
+    assert np.abs(enlarged.eight().pixels.astype(int) - eight.pixels).max() <= 1
+    assert len(np.unique(enlarged.pixels)) > 256
 
 
 def test_metadata_travels() -> None:
