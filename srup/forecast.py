@@ -170,6 +170,7 @@ def _canvases(upscaler: Upscaler, image: Image, target: Target, window: int | No
     exact = not upscaler.native or target.enlarged(image.size) == (width * upscaler.native, height * upscaler.native)
     if not exact:
         sizes.append(image.pixels.shape[2] * last.scale**2 * FLOAT)
+        sizes.append(image.pixels.shape[2] * last.scale * FLOAT * target.enlarged(image.size)[1] / (height * before))  # upright
     budget, resident, parked = min(memory.available() // 4, MEMORY), 0, 0
     for size in sorted(int(size * pixels) for size in sizes):
         fits = resident + size <= budget

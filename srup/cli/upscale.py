@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import logging
 import math
@@ -10,9 +11,12 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 STANDARD = Path("-")  # input or output
 
 
@@ -136,14 +141,8 @@ def command(
     loaded = Loaded(model, weights, tile, tiling, self_ensemble, device)
     changes = Changes(max_pixels, strip, dpi)
     failed = 0
-    for path in inputs:
-        try:
-            report = _upscale(path, place, loaded, changes, dry_run)
-        except ImageError as error:
-            report, failed = Report(str(path), error=str(error)), failed + 1
-        except (OutOfMemory, MemoryError) as error:
-            reason = str(error) or "the memory is full; take a smaller scale"
-            report, failed = Report(str(path), error=f"{path}: {reason}"), failed + 1
+    for report in Line(place, loaded, changes, dry_run).reports(inputs):
+        failed += report.error is not None
         _tell(report, as_json)
     return 1 if failed else 0
 
@@ -211,14 +210,14 @@ class Place:
         stem = "stdin" if source == STANDARD else source.stem
         return f"{stem}{suffix}{FORMATS[self.format or default_format(pages)].extensions[0]}"
 
-    def ready(self, source: Path, pages: Pages) -> Path:
-        """The same, once it is sure that the result can be written there. Raises WriteError."""
+    def ready(self, source: Path, pages: Pages, claimed: Collection[Path] = ()) -> Path:
+        """The same, once it is sure that the result can be written there; `claimed` are being written. Raises WriteError."""
         sizes = [self.target.size(image.size) for image in pages.images]
         path = self.path(source, pages, sizes[0])
         check_holds(path if path != STANDARD else Path(self.name(source, pages, sizes[0])), pages, sizes, self.encoding)
         if path == STANDARD:
             return path
-        if path.exists() and not self.overwrite:
+        if (path.exists() or path in claimed) and not self.overwrite:
             raise WriteError(f"{path} exists; -y replaces it, -o or --suffix names another")
         check_folder(path)
         return path
@@ -301,29 +300,89 @@ class Report:
         return f"{self.input} → {self.output}  {width}×{height}{pages}  {self.networks}  {took}"
 
 
-def _upscale(path: Path, place: Place, loaded: Loaded, changes: Changes, dry_run: bool) -> Report:
-    """Decode, compute, encode."""
-    started = time.perf_counter()
-    pages = changes.read(path)
-    first = pages.images[0]
-    factor = max(place.target.factor(image.size) for image in pages.images)
-    result = place.ready(path, pages)
-    size = place.target.size(first.size)
-    networks = _networks(loaded.route(factor), first.size, place.target.enlarged(first.size))
-    report = Report(str(path), str(result), first.size, size, len(pages) if len(pages) > 1 else None, networks)
-    if dry_run:
-        return replace(report, forecast=loaded.forecast(factor, pages, place, result, decoding=time.perf_counter() - started))
-    decoding = time.perf_counter() - started
-    upscaler = loaded.upscaler(factor)
-    started = time.perf_counter()
-    with console.progress(path.name) as progress:
-        enlarged = upscaler(pages, size=place.target, progress=progress)
-        place.write(enlarged, result, path)
-    seconds = decoding + time.perf_counter() - started
-    return replace(report, seconds=seconds, consistency=_consistency(path, pages, enlarged, place.target))
+@dataclass(frozen=True)
+class Decoded:
+    """An input, and how long reading it took."""
+
+    pages: Pages
+    seconds: float
 
 
-def _consistency(path: Path, pages: Pages, enlarged: Pages, target: Target) -> float | None:
+@dataclass(frozen=True)
+class Line:
+    """Decode, compute, encode: while an image is computed, the next one is read and the one before is written."""
+
+    place: Place
+    loaded: Loaded
+    changes: Changes
+    dry_run: bool
+
+    def reports(self, inputs: Sequence[Path]) -> Iterator[Report]:
+        """What became of each, in order."""
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+            last: Future[Report] | None = None
+            reading = reader.submit(self._decoded, inputs[0])
+            claimed: set[Path] = set()
+            for path, following in itertools.zip_longest(inputs, inputs[1:]):
+                decoding = reading
+                if following:
+                    reading = reader.submit(self._decoded, following)
+                try:
+                    made = _guarded(path, partial(self._computed, path, decoding, claimed))
+                    written = writer.submit(_guarded, path, partial(_same, made) if isinstance(made, Report) else made)
+                finally:
+                    if last:
+                        yield last.result()
+                last = written
+            if last:
+                yield last.result()
+
+    def _decoded(self, path: Path) -> Decoded:
+        started = time.perf_counter()
+        pages = self.changes.read(path)
+        return Decoded(pages, time.perf_counter() - started)
+
+    def _computed(self, path: Path, decoding: Future[Decoded], claimed: set[Path]) -> Report | Callable[[], Report]:
+        """The image enlarged: what remains is to write it, and that reports. The report itself of a dry run."""
+        pages, place, decoded = decoding.result().pages, self.place, decoding.result().seconds
+        first = pages.images[0]
+        factor = max(place.target.factor(image.size) for image in pages.images)
+        result = place.ready(path, pages, claimed)
+        networks = _networks(self.loaded.route(factor), first.size, place.target.enlarged(first.size))
+        count = len(pages) if len(pages) > 1 else None
+        report = Report(str(path), str(result), first.size, place.target.size(first.size), count, networks)
+        if self.dry_run:
+            return replace(report, forecast=self.loaded.forecast(factor, pages, place, result, decoding=decoded))
+        upscaler = self.loaded.upscaler(factor)
+        started = time.perf_counter()
+        with console.progress(path.name) as progress:
+            enlarged = upscaler(pages, size=place.target, progress=progress)
+        seconds = decoded + time.perf_counter() - started
+        claimed.add(result)
+        return partial(self._written, report, seconds, pages, enlarged)
+
+    def _written(self, report: Report, seconds: float, pages: Pages, enlarged: Pages) -> Report:
+        started = time.perf_counter()
+        self.place.write(enlarged, Path(str(report.output)), Path(report.input))
+        seconds += time.perf_counter() - started
+        return replace(report, seconds=seconds, consistency=_consistency(report.input, pages, enlarged, self.place.target))
+
+
+def _same(report: Report) -> Report:
+    return report
+
+
+def _guarded(path: Path, step: Callable[[], T]) -> T | Report:
+    """What a step reports, be it an error that is about this image and no other."""
+    try:
+        return step()
+    except ImageError as error:
+        return Report(str(path), error=str(error))
+    except (OutOfMemory, MemoryError) as error:
+        return Report(str(path), error=f"{path}: {str(error) or 'the memory is full; take a smaller scale'}")
+
+
+def _consistency(path: str, pages: Pages, enlarged: Pages, target: Target) -> float | None:
     """How much of the input is still in the result, in dB, of the worst page; warns where it is little. None if cropped."""
     if target.fit == "fill":
         return None
