@@ -70,6 +70,7 @@ def keep_freed() -> None:
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "gnu_get_libc_version"):
         return
-    m_trim_threshold, m_mmap_max = -1, -4  # from malloc.h
+    m_trim_threshold, m_mmap_max, m_arena_max = -1, -4, -8  # from malloc.h
+    libc.mallopt(m_arena_max, 1)  # or threads that read and write would each keep a heap of their own
     libc.mallopt(m_mmap_max, 0)
     libc.mallopt(m_trim_threshold, 2**31 - 1)
