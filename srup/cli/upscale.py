@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import logging
 import math
 import shutil
 import sys
@@ -30,7 +29,6 @@ from srup.images import (
     QUALITY,
     Encoding,
     Pages,
-    bled,
     check_holds,
     default_format,
     format_of,
@@ -38,14 +36,12 @@ from srup.images import (
     write_pages,
 )
 from srup.report import plain
-from srup.scores import POOR, consistency
+from srup.scores import consistency_of_pages
 from srup.sizes import Target, target
 
 if TYPE_CHECKING:
     from srup.forecast import Forecast
     from srup.upscaler import Upscaler
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 STANDARD = Path("-")  # input or output
@@ -365,7 +361,9 @@ class Line:
         started = time.perf_counter()
         self.place.write(enlarged, Path(str(report.output)), Path(report.input))
         seconds += time.perf_counter() - started
-        return replace(report, seconds=seconds, consistency=_consistency(report.input, pages, enlarged, self.place.target))
+        cropped = self.place.target.fit == "fill"
+        kept = None if cropped else consistency_of_pages(pages, enlarged, name=report.input)
+        return replace(report, seconds=seconds, consistency=kept)
 
 
 def _same(report: Report) -> Report:
@@ -380,19 +378,6 @@ def _guarded(path: Path, step: Callable[[], T]) -> T | Report:
         return Report(str(path), error=str(error))
     except (OutOfMemory, MemoryError) as error:
         return Report(str(path), error=f"{path}: {str(error) or 'the memory is full; take a smaller scale'}")
-
-
-def _consistency(path: str, pages: Pages, enlarged: Pages, target: Target) -> float | None:
-    """How much of the input is still in the result, in dB, of the worst page; warns where it is little. None if cropped."""
-    if target.fit == "fill":
-        return None
-    befores = [image.pixels if image.alpha is None else bled(image.pixels, image.alpha) for image in pages.images]
-    found = min(consistency(before, after.pixels) for before, after in zip(befores, enlarged.images, strict=True))
-    if found < POOR:
-        console.warning(f"{path}: shrunk again, the result is only {found:.1f} dB like the input; look at it before you use it")
-    else:
-        log.info("%s: shrunk again, the result is %.1f dB like the input", path, found)
-    return found
 
 
 def _networks(route: tuple[registry.Model, ...], before: tuple[int, int], after: tuple[int, int]) -> str:
