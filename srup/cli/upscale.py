@@ -282,6 +282,7 @@ class Report:
     before: tuple[int, int] | None = None  # width, height
     after: tuple[int, int] | None = None
     pages: int | None = None  # where there are several
+    animated: bool | None = None
     networks: str | None = None
     seconds: float | None = None
     consistency: float | None = None  # dB
@@ -292,7 +293,7 @@ class Report:
         """photo.jpg → photo_x4.png  3072×2048  lite ×4  1.2 s"""
         width, height = self.after or (0, 0)
         took = f"would take {self.forecast}" if self.seconds is None else f"{self.seconds:.1f} s"
-        pages = f"  {self.pages} pages" if self.pages else ""
+        pages = f"  {self.pages} {'frames' if self.animated else 'pages'}" if self.pages else ""
         return f"{self.input} → {self.output}  {width}×{height}{pages}  {self.networks}  {took}"
 
 
@@ -345,8 +346,9 @@ class Line:
         factor = max(place.target.factor(image.size) for image in pages.images)
         result = place.ready(path, pages, claimed)
         networks = _networks(self.loaded.route(factor), first.size, place.target.enlarged(first.size))
-        count = len(pages) if len(pages) > 1 else None
-        report = Report(str(path), str(result), first.size, place.target.size(first.size), count, networks)
+        report = Report(str(path), str(result), first.size, place.target.size(first.size), networks=networks)
+        if len(pages) > 1:
+            report = replace(report, pages=len(pages), animated=pages.animated)
         if self.dry_run:
             return replace(report, forecast=self.loaded.forecast(factor, pages, place, result, decoding=decoded))
         upscaler = self.loaded.upscaler(factor)

@@ -122,10 +122,13 @@ def _opened(source: str | Path | BinaryIO, name: str) -> Pillow.Image:
         plug_in("pillow_heif", "heif")
     if head.startswith(JXL):
         plug_in("pillow_jxl", "jxl")
-    transfer = _transfer(head)
+    primaries, transfer = _colour_codes(head)
     if transfer in BRIGHT:
         raise _high_dynamic_range(name, BRIGHT[transfer])
-    return Pillow.open(source)
+    opened = Pillow.open(source)
+    if not opened.info.get("icc_profile") and opened.mode in ("RGB", "RGBA"):
+        opened.info["icc_profile"] = colours.profile_of(primaries)
+    return opened
 
 
 def _head(source: str | Path | BinaryIO) -> bytes:
@@ -141,14 +144,14 @@ def _high_dynamic_range(name: str, kind: str) -> ReadError:
     return ReadError(f"cannot read {name}: a picture of high dynamic range ({kind}); tone-map it to 8 or 16 bits first")
 
 
-def _transfer(head: bytes) -> int:
-    """The transfer characteristics that a PNG, AVIF or HEIC file states at its beginning; 0 if none."""
+def _colour_codes(head: bytes) -> tuple[int, int]:
+    """The primaries and transfer characteristics that a PNG, AVIF or HEIC file states at its beginning; 0 if none."""
     png, nclx = head.find(b"cICP"), head.find(b"colrnclx")
     if head.startswith(b"\x89PNG") and 0 < png < len(head) - 6:
-        return head[png + 5]
+        return head[png + 4], head[png + 5]
     if head[4:8] == b"ftyp" and 0 < nclx < len(head) - 12:
-        return int.from_bytes(head[nclx + 10 : nclx + 12], "big")
-    return 0
+        return int.from_bytes(head[nclx + 8 : nclx + 10], "big"), int.from_bytes(head[nclx + 10 : nclx + 12], "big")
+    return 0, 0
 
 
 def _pages(opened: Pillow.Image, source: str | Path | BinaryIO, name: str) -> Pages:

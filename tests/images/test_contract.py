@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import ExifTags, ImageCms
+from PIL import ExifTags, ImageCms, PngImagePlugin
 from PIL import Image as Pillow
 
-from srup.errors import EngineUnavailable, WriteError
-from srup.images import FORMATS, Encoding, Format, Image, Pages, deep, read_image, read_pages, write_pages
+from srup.errors import EngineUnavailable, ReadError, WriteError
+from srup.images import FORMATS, Encoding, Format, Image, Pages, colours, deep, read_image, read_pages, write_pages
 from srup.images.formats import plug_in
 from srup.images.reading import from_pillow
 from tests.data.draw import draw
@@ -303,6 +303,33 @@ def test_inks_become_srgb_and_it_is_said(tmp_path: Path, caplog: pytest.LogCaptu
     with caplog.at_level(logging.WARNING, "srup"):
         assert close(read_image(tmp_path / "plain.tif"), COLOURS)
     assert "without a profile" in caplog.text
+
+
+def coded(primaries: int, transfer: int) -> bytes:
+    """A PNG file that states its colour space as codes of H.273."""
+    file = io.BytesIO()
+    info = PngImagePlugin.PngInfo()
+    info.add(b"cICP", bytes([primaries, transfer, 0, 1]))
+    Pillow.fromarray(COLOURS).save(file, "PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def test_primaries_that_are_only_a_code_get_a_profile() -> None:
+    """It turns Display P3 into the same sRGB as the profile of another library."""
+    pyvips = deep.available() or pytest.skip("needs a profile of pyvips")
+    image = read_image(io.BytesIO(coded(12, 13)))
+    assert image.icc is not None
+    ours, theirs = (colours.as_srgb(COLOURS, icc) for icc in (image.icc, pyvips.Image.profile_load("p3")))
+    assert ours is not None and theirs is not None
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+    assert np.abs(ours.astype(int) - COLOURS).max() > 10
+    assert read_image(io.BytesIO(coded(1, 13))).icc is None
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_high_dynamic_range_is_refused(transfer: int) -> None:
+    with pytest.raises(ReadError, match="high dynamic range"):
+        read_image(io.BytesIO(coded(9, transfer)))
 
 
 def test_a_thumbnail_is_dropped_and_maker_notes_stay_where_they_were(tmp_path: Path) -> None:
