@@ -155,7 +155,7 @@ def _small(pictures: Sequence[Picture]) -> Path:
 def _thumbnail(path: Path) -> bytes:
     with Pillow.open(path) as opened:
         opened.draft("RGB", (THUMBNAIL, THUMBNAIL))
-        upright = ImageOps.exif_transpose(opened) if opened.mode in EIGHT_BITS else to_pillow(read_image(path))
+        upright = ImageOps.exif_transpose(opened) if opened.mode in EIGHT_BITS else to_pillow(read_image(path).eight())
         upright.thumbnail((THUMBNAIL, THUMBNAIL))
         data = io.BytesIO()
         mode = "RGBA" if upright.has_transparency_data else "RGB"
@@ -186,7 +186,7 @@ def _picture(report: Report, picture: Picture, put: Put, link: Link) -> dict[str
 
 def _png(path: Path) -> bytes:
     data = io.BytesIO()
-    to_pillow(read_image(path)).save(data, "PNG", compress_level=4)
+    to_pillow(read_image(path).eight()).save(data, "PNG", compress_level=4)
     return data.getvalue()
 
 
