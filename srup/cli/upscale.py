@@ -139,7 +139,7 @@ def command(
     failed = 0
     for report in Line(place, loaded, changes, dry_run).reports(inputs):
         failed += report.error is not None
-        _tell(report, as_json)
+        _tell(report, as_json, aside=place.piped(inputs))
     return 1 if failed else 0
 
 
@@ -173,9 +173,10 @@ class Place:
 
     def check(self, inputs: tuple[Path, ...]) -> None:
         """Raises UsageError if several inputs would become one file, or a picture be shown as text."""
-        piped = self.output == STANDARD or (self.output is None and STANDARD in inputs)
-        if piped and sys.stdout.isatty():
+        if self.piped(inputs) and sys.stdout.isatty():
             raise UsageError("standard output is a terminal; send it into a file with >, or name one with -o")
+        if self.output == STANDARD and self.several:
+            raise UsageError("standard output takes one image; name a folder with -o")
         if self.output is None or not self.several:
             return
         if not self.output.is_dir():
@@ -186,6 +187,10 @@ class Place:
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise UsageError(f"several inputs are called {twice} and would become one file in {self.output}; take them one by one")
+
+    def piped(self, inputs: Sequence[Path]) -> bool:
+        """Whether a picture goes to standard output, where nothing else may go then."""
+        return self.output == STANDARD or (self.output is None and STANDARD in inputs)
 
     def path(self, source: Path, pages: Pages, size: tuple[int, int]) -> Path:
         """The file that the enlarged `source`, whose first page becomes of this size, is written to; `STANDARD` for none."""
@@ -391,11 +396,10 @@ def _networks(route: tuple[registry.Model, ...], before: tuple[int, int], after:
     return f"{route[0].name} {' '.join(f'×{row.scale}' for row in route)}{'' if natural else ', resized'}"
 
 
-def _tell(report: Report, as_json: bool) -> None:
+def _tell(report: Report, as_json: bool, *, aside: bool) -> None:
     if report.error:
         console.error(report.error)
-    piped = report.output == str(STANDARD) or (report.input == str(STANDARD) and report.output is None)
     if as_json:
-        click.echo(json.dumps({key: plain(value) for key, value in asdict(report).items() if value is not None}), err=piped)
+        click.echo(json.dumps({key: plain(value) for key, value in asdict(report).items() if value is not None}), err=aside)
     elif not report.error:
-        click.echo(report, err=piped)
+        click.echo(report, err=aside)

@@ -199,6 +199,7 @@ def test_how_consistent_a_result_is(photo: Path, own: list[str], capsys: pytest.
         (["photo.png", "-o", "big.xyz"], 1, "srup writes png"),
         (["none.png"], 1, "no such file"),
         (["photo.png", "--long-edge", "500", "--megapixels", "3"], 2, "contradict"),
+        (["photo.png", "photo.png", "-o", "-"], 2, "standard output takes one image"),
         (["photo.png", "--fill"], 2, "--size 1920x1080"),
         (["photo.png", "--max-pixels", "1000"], 1, "--max-pixels raises"),
         (["photo.png", "-f", "gif"], 1, "accept it with --palette"),
