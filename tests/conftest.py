@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
 import zlib
 from collections.abc import Callable, Iterator
@@ -25,6 +26,10 @@ from tests.data.draw import draw
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 MEAN_SHIFTS = ("sub_mean", "add_mean")
 LOCAL = ("127.0.0.1", "::1", "localhost")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # pytest -n auto: there are as many processes as cores already
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for what tests start
 
 
 @pytest.fixture(autouse=True)
