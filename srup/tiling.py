@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from threading import Barrier
 
 import torch
 from torch import Tensor
@@ -124,13 +125,22 @@ def tiled(
 Spread = Callable[[Callable[[Window], "list[_Piece]"], "list[Window]"], "Iterator[list[_Piece]]"]
 
 
+def _alone(started: Barrier) -> None:
+    """Makes this thread compute without the help of others; returns when all have done so."""
+    torch.set_num_threads(1)
+    started.wait()
+
+
 @contextmanager
 def _pool(workers: int) -> Iterator[Spread]:
     """A `map` over windows, in their order, at most `workers` at a time; with one worker the plain one."""
     if workers == 1:
         yield map
         return
-    with ThreadPoolExecutor(workers, "window", initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    cores, started = torch.get_num_threads(), Barrier(workers)
+    with ThreadPoolExecutor(workers, "window") as pool:
+        list(pool.map(_alone, [started] * workers))
+        torch.set_num_threads(cores)  # for all threads to come, which the workers have set too
 
         def spread(run: Callable[[Window], list[_Piece]], todo: list[Window]) -> Iterator[list[_Piece]]:
             ahead: deque[Future[list[_Piece]]] = deque()

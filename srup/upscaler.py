@@ -196,7 +196,8 @@ class Upscaler:
 
             return cropped(enlarge, image, size=size, multiple=network.multiple, progress=progress)
         parked = min(memory.available() // 4, self.spare)
-        return fitted(network, image, lambda padded: tiled(stages, padded, size, memory=parked, progress=progress))
+        workers = window_workers(self.device)
+        return fitted(network, image, lambda padded: tiled(stages, padded, size, memory=parked, workers=workers, progress=progress))
 
 
 def load(
@@ -258,8 +259,13 @@ def window_size(network: Network, tile: int | str, device: torch.device) -> int 
     if isinstance(tile, int):
         return tile
     share = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else min(memory.available() // 8, WORKSPACE)
-    side = math.isqrt(int(share / (costs.largest_map(network) * 4 * MAPS))) // 32 * 32
+    side = math.isqrt(int(share / window_workers(device) / (costs.largest_map(network) * 4 * MAPS))) // 32 * 32
     return max(SMALLEST, side if device.type == "cuda" else min(side, LARGEST))
+
+
+def window_workers(device: torch.device) -> int:
+    """How many windows are computed at a time: on a processor, threads over windows beat threads inside the operators."""
+    return torch.get_num_threads() if device.type == "cpu" else 1
 
 
 def tensor_of(pixels: NDArray[Any]) -> Tensor:

@@ -24,7 +24,7 @@ from srup.images.values import Image, Pages
 log = logging.getLogger(__name__)
 
 QUALITY = 95
-PNG_LEVEL = 3  # of 24 photographs: 2.7 times as fast as Pillow's 6, 0.4 % more bytes (python -m tests.benchmarks.png)
+PNG_LEVEL = 3  # of 9 photographs: 2.7 times as fast as Pillow's 6, 0.4 % more bytes (python -m tests.benchmarks.png)
 SEGMENT = 65_502  # bytes of XMP that a JPEG file has room for in one piece
 IPTC_SEGMENT = 65_500
 
