@@ -122,7 +122,8 @@ class _Crew:
         if time.monotonic() < self.next_look:
             return
         self.next_look = time.monotonic() + LOOK * 2**self.failures
-        have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        cluster: Any = ray  # this function has no types
+        have: dict[str, float] = cluster.cluster_resources()
         gpus, cores = int(have.get("GPU", 0)), int(have.get("CPU", 1))
         each = min(self.cores, cores)
         while len(self.actors) < (gpus or max(1, cores // each)):
