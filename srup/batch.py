@@ -29,6 +29,7 @@ from srup.scores import consistency_of_pages
 from srup.sizes import Target
 
 if TYPE_CHECKING:
+    from srup.forecast import Forecast
     from srup.upscaler import Upscaler
 
 SMALL_WINDOWS = 128  # pixels a side, for an image that did not fit
@@ -170,7 +171,7 @@ class Maker:
         place = storage.join(self.settings.out, job.name)
         with storage.fetched(job.source.path) as local:
             pages, sha256 = read_pages(local), hashed(local)
-        target, encoding = self.settings.target, Encoding() if self.settings.quality is None else Encoding(self.settings.quality)
+        target, encoding = self.settings.target, self._encoding()
         sizes = [target.size(image.size) for image in pages.images]
         check_holds(Path(job.name), pages, sizes, encoding)
         factor = max(target.factor(image.size) for image in pages.images)
@@ -183,6 +184,24 @@ class Maker:
             kept = consistency_of_pages(pages, enlarged, name=job.source.path)
         found = round(kept, 2) if math.isfinite(kept) else None
         return replace(begun, status="done", consistency=found, before=pages.images[0].size, after=sizes[0], sha256=sha256)
+
+    def forecast(self, job: Job) -> Forecast | None:
+        """What this one job takes; None where weights would have to be downloaded to know. Raises ReadError."""
+        from srup.forecast import forecast
+
+        started = time.perf_counter()
+        with storage.fetched(job.source.path) as local:
+            pages = read_pages(local)
+        decoding = time.perf_counter() - started
+        target, encoding = self.settings.target, self._encoding()
+        factor = max(target.factor(image.size) for image in pages.images)
+        route = registry.route(self.settings.model, factor, own_weights=self.settings.weights is not None)
+        if self.settings.weights is None and not all(registry.at_hand(row) for row in route):
+            return None
+        return forecast(self._upscaler(factor), pages, target, path=Path(job.name), encoding=encoding, decoding=decoding)
+
+    def _encoding(self) -> Encoding:
+        return Encoding() if self.settings.quality is None else Encoding(self.settings.quality)
 
     def _look_up(self, done: float, total: float) -> None:
         if self.stopped.is_set():

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -335,11 +336,30 @@ def _signals(stopped: threading.Event, out: str) -> Iterator[list[signal.Signals
 
 
 def _forecast(planned: list[Job], settings: Settings) -> int:
-    """What a run would do, without doing it."""
+    """What a run would do, and what it would take if all images are like the one of middling size."""
+    from srup import batch
     from srup.jobs import size_of
 
-    rows = [(job, size_of(job)) for job in planned]
-    for job, size in rows:
+    sizes = [(job, size_of(job)) for job in planned]
+    for job, size in sizes:
         after = "{}×{}".format(*settings.target.size(size)) if size else "cannot be read"
         click.echo(f"{job.source.path} → {storage.join(settings.out, job.name)}  {after}")
+    known = sorted(((job, size[0] * size[1]) for job, size in sizes if size), key=lambda each: each[1])
+    if not known:
+        return 0
+    total, (job, pixels) = sum(each[1] for each in known), known[len(known) // 2]
+    console.line(f"{len(known)} images, {total / 1e6:.1f} megapixels; free in {settings.out}: {_free(settings.out)}")
+    if one := batch.Maker(replace(settings, device=settings.device.split(",")[0]), threading.Event()).forecast(job):
+        times = total / pixels
+        console.line(
+            f"about {one.disk * times / 1e9:.2f} GB of disk and {console.duration(one.seconds * times)}, by {job.source.path}"
+        )
     return 0
+
+
+def _free(out: str) -> str:
+    """Room on the disk that the folder is on, or will be."""
+    if storage.is_url(out):
+        return "unknown"
+    folder = next(path for path in (Path(out).absolute(), *Path(out).absolute().parents) if path.exists())
+    return f"{shutil.disk_usage(folder).free / 1e9:.2f} GB"

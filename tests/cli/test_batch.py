@@ -130,7 +130,10 @@ def test_fail_fast(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_dry_run_does_nothing(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["batch", str(folder), str(tmp_path / "out"), "--dry-run", "-s", "2"]) == 0
-    assert "48×32" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert "48×32" in captured.out
+    assert "2 images, 0.0 megapixels; free in" in captured.err
+    assert "GB of disk and" in captured.err
     assert not (tmp_path / "out").exists()
 
 
