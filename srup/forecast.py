@@ -20,7 +20,7 @@ from srup.registry import Model
 from srup.resize import imresize
 from srup.sizes import Target
 from srup.tiling import LEAST, MEMORY, Window, lag, windows
-from srup.upscaler import Upscaler, window_size
+from srup.upscaler import Upscaler, window_size, window_workers
 
 ENOUGH = 1.0  # seconds that a probe takes
 FIRST = 96  # pixels a side of the first probe
@@ -63,7 +63,8 @@ def forecast(
     height, width = (length * upscaler.native // network.scale for length in first.pixels.shape[:2])
     sides = (min(window or max(height, width), length) for length in (height, width))
     reach = max((stage.margin for stage in network.stages()), default=0)
-    workspace += int(per_pixel * math.prod(max(one + 2 * reach, LEAST) for one in sides))
+    at_a_time = window_workers(upscaler.device) if window and max(height, width) > window else 1
+    workspace += int(at_a_time * per_pixel * math.prod(max(one + 2 * reach, LEAST) for one in sides))
     resident, parked, held = _canvases(upscaler, first, target, window)
     turns = 8 if upscaler.self_ensemble else 1
     area = sum(image.pixels.shape[0] * image.pixels.shape[1] for image in pages.images)
