@@ -17,7 +17,8 @@ LAYERS = (  # lowest first; a folder stands for all its files
     ("networks", "costs", "jobs", "journal", "scores"),
     ("pairs", "tiling", "registry", "engines"),
     ("upscaler", "patches"),
-    ("training", "batch", "report", "evaluate", "features", "forecast"),
+    ("forecast",),
+    ("training", "batch", "report", "evaluate", "features"),
     ("processes", "cluster", "compare"),
     ("cli",),
 )
