@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from srup.networks.stages import Network
+from srup.networks.base import Network
 
 OUTPUT = (1280, 720)  # the yardstick of the papers
 PROBE = 64  # pixels a side

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from srup.networks.stages import Network, fitted, states
+from srup.networks.base import Network
+from srup.networks.stages import fitted, states
 
 TILE, GAP, EDGE = 150, 6, 14  # pixels
 COLUMNS = 9

@@ -15,7 +15,7 @@ import torch
 
 from srup import memory, registry
 from srup.images import Encoding, Image, Pages, Pixels, write_pages
-from srup.networks.stages import Network
+from srup.networks.base import Network
 from srup.registry import Model
 from srup.resize import imresize
 from srup.sizes import Target

@@ -21,7 +21,7 @@ from srup.errors import ScaleError, UnknownModel, WeightsError, WeightsMismatch
 if TYPE_CHECKING:  # torch takes seconds to import: only what builds a network waits for it
     from torch import Tensor
 
-    from srup.networks.stages import Network
+    from srup.networks.base import Network
 
 DEFAULT = "lite"
 SMALLEST_SCALE, LARGEST_SCALE = 1, 32

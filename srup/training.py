@@ -28,8 +28,8 @@ from srup.errors import TrainingError
 from srup.files import replacing
 from srup.images import read_image
 from srup.metrics import luma, psnr
+from srup.networks.base import Network
 from srup.networks.branches import branch, merged
-from srup.networks.stages import Network
 from srup.resize import imresize
 
 LOSSES = {"l1": F.l1_loss, "l2": F.mse_loss}

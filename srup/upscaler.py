@@ -24,7 +24,8 @@ from srup.engines.pytorch import full_precision, pick_device
 from srup.ensemble import ORIENTATIONS, self_ensemble
 from srup.errors import UnsoundResult, UsageError
 from srup.images import Image, Pages, Pixels, bled, from_pillow, read_image, to_pillow
-from srup.networks.stages import Network, Stage, fitted, whole
+from srup.networks.base import Network
+from srup.networks.stages import Stage, fitted, whole
 from srup.registry import Model
 from srup.resize import imresize
 from srup.sizes import Target

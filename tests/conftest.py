@@ -17,7 +17,7 @@ import torch
 
 from srup import registry
 from srup.evaluate import Job, Summary, cases, outcomes
-from srup.networks.stages import Network
+from srup.networks.base import Network
 from srup.registry import Model
 from srup.resize import Edges
 from srup.scores import Score

@@ -13,7 +13,7 @@ ROOT = Path(srup.__file__).parent
 LAYERS = (  # lowest first; a folder stands for all its files
     ("errors", "memory"),
     ("files",),
-    ("networks.stages", "images", "resize", "metrics", "weights", "sizes", "storage", "canvas", "curve", "ensemble"),
+    ("networks.stages", "networks.base", "images", "resize", "metrics", "weights", "sizes", "storage", "canvas", "curve", "ensemble"),
     ("networks", "costs", "jobs", "journal", "scores"),
     ("pairs", "tiling", "registry", "engines"),
     ("upscaler", "patches"),

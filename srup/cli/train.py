@@ -14,7 +14,7 @@ from srup.cli import console, options
 from srup.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
-    from srup.networks.stages import Network
+    from srup.networks.base import Network
     from srup.training import Plan, Step, Validation
 
 

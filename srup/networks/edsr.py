@@ -10,8 +10,9 @@ import copy
 
 from torch import Tensor, nn
 
+from srup.networks.base import Network
 from srup.networks.layers import conv3, in_steps, mean_shift, upsampler
-from srup.networks.stages import Network, Stage
+from srup.networks.stages import Stage
 
 SCALES = (2, 3, 4)  # of MDSR
 GROUP = 4  # blocks to a stage: a margin of 8 px, for the price of parking two maps

@@ -18,8 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srup.networks.base import Network
 from srup.networks.layers import Shortcut, channel_attention, contrast, share
-from srup.networks.stages import Network, Stage, local
+from srup.networks.stages import Stage, local
 
 KAIR = ((".conv1x1.", ".c5."), (".conv4.", ".c4."), *((f".conv{number}.0.", f".c{number}.") for number in (1, 2, 3)))  # there, here
 

@@ -12,8 +12,9 @@ import copy
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srup.networks.base import Network
 from srup.networks.layers import conv3, mean_shift, upsampler
-from srup.networks.stages import Network, Stage, local
+from srup.networks.stages import Stage, local
 
 SCALES = (2, 3, 4)  # of LESRCNN-M
 

@@ -13,7 +13,8 @@ import copy
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srup.networks.stages import Network, Stage, local
+from srup.networks.base import Network
+from srup.networks.stages import Stage, local
 
 SCALES = (2, 3, 4)
 

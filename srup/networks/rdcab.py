@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srup.networks.base import Network
 from srup.networks.layers import channel_attention, contrast, conv3, mean_and_deviation, share, upsampler
 from srup.networks.rdn import DenseLayer
-from srup.networks.stages import Network, Stage
+from srup.networks.stages import Stage
 
 U = 9
 

@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srup.networks.base import Network
 from srup.networks.layers import channel_attention, contrast, conv3, share, upsampler
 from srup.networks.rdcab import Recursion, Scale
-from srup.networks.stages import Network, Stage
+from srup.networks.stages import Stage
 
 U = 3
 KEPT = 32  # channels that a layer passes on as they are; as many go through two convolutions more

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srup.networks.base import Network
 from srup.networks.layers import conv3, share
-from srup.networks.stages import Network, Stage
+from srup.networks.stages import Stage
 
 
 class ESA(nn.Module):

@@ -3,19 +3,22 @@
 Inside a stage an output pixel depends only on input pixels within `margin`, so a stage may run window by window. What looks at
 the whole image (the pooled statistics of IMDN's attention, say) happens between stages: `summary` reads the finished map and
 the next stage is told the result as its `context`. Run over one window or over many, the arithmetic is the same.
+
+Nothing here imports PyTorch: an engine that does without it starts in a fraction of the time.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
-Run = Callable[[list[Tensor], "Tensor | None"], list[Tensor]]
-Summary = Callable[[Iterable[Tensor]], Tensor]
+Map = Any  # N×C×H×W: a tensor inside a network, a NumPy array where windows are cut and put together
+Run = Callable[[list[Map], "Map | None"], list[Map]]
+Summary = Callable[[Iterable[Map]], Map]
 
 
 @dataclass(frozen=True)
@@ -35,32 +38,18 @@ class Stage:
     stride: int = 1
 
 
-class Network(nn.Module):
-    """A super-resolution network: N×3×H×W RGB in [0, 1] in, N×3×(scale·H)×(scale·W) out, unclipped.
+class Sides(Protocol):
+    """What a network needs of an input's sides, and how much longer they come out."""
 
-    `multiple` and `smallest` are what the stages need of an input's sides; `forward` takes any size from 1×1 up.
-    `loss` names what its authors trained it with.
-    """
-
-    scale: int = 1
-    multiple: int = 1
-    smallest: int = 1
-    loss: str = "l1"
-
-    @abstractmethod
-    def stages(self) -> list[Stage]:
-        """The network as local stages over an input whose sides suit `multiple` and `smallest`."""
-
-    def at(self, scale: int) -> Network:
-        """The same tensors bound to `scale`; a network of one scale has only its own."""
-        assert scale == self.scale, f"{type(self).__name__} is bound to ×{self.scale}"
-        return self
-
-    def forward(self, image: Tensor) -> Tensor:
-        return fitted(self, image, lambda padded: whole(self.stages(), padded))
+    @property
+    def scale(self) -> int: ...
+    @property
+    def multiple(self) -> int: ...
+    @property
+    def smallest(self) -> int: ...
 
 
-def whole(stages: Sequence[Stage], image: Tensor) -> Tensor:
+def whole(stages: Sequence[Stage], image: Map) -> Map:
     """The stages over the whole image at once, differentiable: what `forward` is."""
     state = [image]
     for state in states(stages, image):  # noqa: B007
@@ -68,7 +57,7 @@ def whole(stages: Sequence[Stage], image: Tensor) -> Tensor:
     return state[-1]
 
 
-def states(stages: Sequence[Stage], image: Tensor) -> Iterator[list[Tensor]]:
+def states(stages: Sequence[Stage], image: Map) -> Iterator[list[Map]]:
     """The state after each stage, run over the whole image at once."""
     state, context = [image], None
     for stage in stages:
@@ -77,26 +66,26 @@ def states(stages: Sequence[Stage], image: Tensor) -> Iterator[list[Tensor]]:
         yield state
 
 
-def local(run: Callable[[Tensor], Tensor], margin: int) -> list[Stage]:
+def local(run: Callable[[Map], Map], margin: int) -> list[Stage]:
     """The one stage of a network, or a part of one, that never looks further than `margin`."""
     return [Stage(lambda state, _: [run(state[0])], margin)]
 
 
-def fitted(network: Network, image: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
-    """`run` on the image, its right and bottom continued by reflection to the sides the network needs; the result cropped."""
+def fitted(sides: Sides, image: Map, run: Callable[[Map], Map]) -> Map:
+    """`run` on the image, its right and bottom continued by reflection to the sides that are needed; the result cropped."""
     height, width = image.shape[-2:]
-    rows, columns = (_side(length, network) for length in (height, width))
+    rows, columns = (_side(length, sides) for length in (height, width))
     if (rows, columns) != (height, width):
-        image = image[..., _reflection(height, rows, image.device), :][..., _reflection(width, columns, image.device)]
-    return run(image)[..., : height * network.scale, : width * network.scale]
+        image = image[..., _reflection(height, rows), :][..., _reflection(width, columns)]
+    return run(image)[..., : height * sides.scale, : width * sides.scale]
 
 
-def _side(length: int, network: Network) -> int:
-    return -(-max(length, network.smallest) // network.multiple) * network.multiple
+def _side(length: int, sides: Sides) -> int:
+    return -(-max(length, sides.smallest) // sides.multiple) * sides.multiple
 
 
-def _reflection(length: int, target: int, device: torch.device) -> Tensor:
+def _reflection(length: int, target: int) -> NDArray[np.int64]:
     """Indices 0 … length-1, length-2 … 0, 1 … up to `target` of them: reflection that works from one pixel up."""
     period = max(2 * (length - 1), 1)
-    index = torch.arange(target, device=device) % period
-    return torch.minimum(index, period - index)
+    index = np.arange(target) % period
+    return np.minimum(index, period - index)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from srup.engines.pytorch import stages_on
 from srup.images import read_image
-from srup.networks.stages import Network, Stage, fitted
+from srup.networks.base import Network
+from srup.networks.stages import Stage, fitted
 from srup.registry import MODELS, Model, build, load_weights, weights_file
 from srup.tiling import tiled
 from srup.upscaler import tensor_of, to_bytes
