@@ -7,9 +7,10 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from srup.errors import OutOfMemory
 
@@ -20,20 +21,20 @@ STRIP = 32 << 20  # bytes a strip takes, about
 class Canvas:
     """A map N×C×H×W, channels last in memory so that a window's rows lie together. `ours` may be written over."""
 
-    tensor: Tensor
+    array: NDArray[Any]
     ours: bool = True
     file: mmap.mmap | None = None
 
     @property
     def resident(self) -> int:
         """Bytes of memory it holds for good."""
-        return 0 if self.file else self.tensor.nbytes
+        return 0 if self.file else self.array.nbytes
 
-    def strips(self) -> Iterator[Tensor]:
+    def strips(self) -> Iterator[NDArray[Any]]:
         """The map as full-width strips from top to bottom."""
-        rows = max(1, STRIP * self.tensor.shape[2] // max(self.tensor.nbytes, 1))
-        for top in range(0, self.tensor.shape[2], rows):
-            yield self.tensor[:, :, top : top + rows]
+        rows = max(1, STRIP * self.array.shape[2] // max(self.array.nbytes, 1))
+        for top in range(0, self.array.shape[2], rows):
+            yield self.array[:, :, top : top + rows]
             self.settle()
 
     def settle(self) -> None:
@@ -42,18 +43,17 @@ class Canvas:
             self.file.madvise(mmap.MADV_DONTNEED)
 
 
-def canvas(shape: Sequence[int], dtype: torch.dtype, *, spare: int) -> Canvas:
+def canvas(shape: Sequence[int], dtype: DTypeLike, *, spare: int) -> Canvas:
     """A new canvas N×C×H×W: in memory if it takes no more than `spare` bytes, else in a temporary file (of TMPDIR).
 
     Raises OutOfMemory if the disk has no room for it.
     """
     n, c, h, w = shape
-    size = n * c * h * w * dtype.itemsize
+    size = n * c * h * w * np.dtype(dtype).itemsize
     if size <= spare:
-        return Canvas(torch.empty(tuple(shape), dtype=dtype, memory_format=torch.channels_last))
+        return Canvas(np.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2))
     file = _mapped(size)
-    flat = torch.frombuffer(file, dtype=dtype)
-    return Canvas(flat.view(n, h, w, c).permute(0, 3, 1, 2), file=file)
+    return Canvas(np.frombuffer(file, dtype).reshape(n, h, w, c).transpose(0, 3, 1, 2), file=file)
 
 
 def _mapped(size: int) -> mmap.mmap:

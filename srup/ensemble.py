@@ -7,19 +7,30 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 ORIENTATIONS = tuple(itertools.product((False, True), ((), (2,), (3,), (2, 3))))  # transposed or not, the axes that are flipped
 
 
-def self_ensemble(enlarge: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+def self_ensemble(enlarge: Callable[[NDArray[Any]], NDArray[np.float32]], image: NDArray[Any]) -> NDArray[np.float32]:
     """The mean of what `enlarge` makes of the image N×C×H×W in its eight flips and transposes, turned back."""
-    total: Tensor | None = None
+    total: NDArray[np.float32] | None = None
     for transposed, flipped in ORIENTATIONS:
-        turned = (image.transpose(2, 3) if transposed else image).flip(flipped)
-        enlarged = enlarge(turned.contiguous()).flip(flipped)
-        enlarged = enlarged.transpose(2, 3) if transposed else enlarged
-        total = enlarged.clone() if total is None else total.add_(enlarged)
+        turned = np.flip(image.swapaxes(2, 3) if transposed else image, flipped)
+        enlarged = np.flip(enlarge(_channels_last(turned)), flipped)
+        enlarged = enlarged.swapaxes(2, 3) if transposed else enlarged
+        if total is None:
+            total = enlarged.copy(order="K")
+        else:
+            total += enlarged
     assert total is not None
-    return total.div_(len(ORIENTATIONS))
+    total /= np.float32(len(ORIENTATIONS))
+    return total
+
+
+def _channels_last(image: NDArray[Any]) -> NDArray[Any]:
+    """The same values in memory as N×H×W×C."""
+    return np.ascontiguousarray(image.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)

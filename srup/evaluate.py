@@ -242,7 +242,8 @@ def _enlarge(job: Job) -> tuple[Enlarge, Callable[[], int]]:
         tiling=job.tiling,
         self_ensemble=job.self_ensemble,
     )
-    peak = (lambda: torch.cuda.max_memory_allocated(upscaler.device)) if upscaler.device.type == "cuda" else memory.peak
+    device = upscaler.programs[-1].device
+    peak = (lambda: torch.cuda.max_memory_allocated(device)) if device.startswith("cuda") else memory.peak
     return (_truncating(upscaler) if job.protocol == TRUNCATED else upscaler), peak
 
 
@@ -250,11 +251,11 @@ def _truncating(upscaler: Upscaler) -> Enlarge:
     """The network over the whole image, its result cut off to bytes rather than rounded."""
     import torch
 
-    from srup.upscaler import tensor_of
+    from srup.engines.pytorch import tensor_of
 
     def enlarge(lr: Pixels) -> Pixels:
         with torch.no_grad():
-            sr = upscaler.network(tensor_of(lr).to(upscaler.device))[0]
+            sr = upscaler.network(tensor_of(lr).to(upscaler.programs[-1].device))[0]
         truncated: Pixels = (sr * 255).clamp_(0, 255).byte().permute(1, 2, 0).cpu().numpy()
         return truncated
 

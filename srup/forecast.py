@@ -14,20 +14,21 @@ import numpy as np
 import torch
 
 from srup import memory, registry
+from srup.engines import Ends
 from srup.images import Encoding, Image, Pages, Pixels, write_pages
-from srup.networks.base import Network
+from srup.networks.stages import Stage
 from srup.registry import Model
 from srup.resize import imresize
 from srup.sizes import Target
 from srup.tiling import LEAST, MEMORY, Window, lag, windows
-from srup.upscaler import Upscaler, window_size, window_workers
+from srup.upscaler import Upscaler, window_size
 
 ENOUGH = 1.0  # seconds that a probe takes
 FIRST = 96  # pixels a side of the first probe
 ENCODED = 1_000_000  # pixels that are encoded to see how long it takes
 GRID = 4  # by as many pieces
 META = 64  # pixels a side of the image that canvases are counted on
-FLOAT = 4  # bytes
+FLOAT, HALF = 4, 2  # bytes
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,12 @@ def forecast(
     enlarge = partial(upscaler.colours, progress=None) if trained else _bicubic
     encoding_rate, density = _encoded(enlarge, ENOUGH / rate if trained else math.inf, first, target, path, encoding)
     pixels = [math.prod(target.enlarged(image.size)) for image in pages.images]
-    network, window = upscaler.networks[-1], window_size(upscaler.networks[-1], upscaler.tile, upscaler.device)
-    height, width = (length * upscaler.native // network.scale for length in first.pixels.shape[:2])
+    program, window = upscaler.programs[-1], window_size(upscaler.programs[-1], upscaler.tile)
+    stages = program.stages(Ends(), False)
+    height, width = (length * upscaler.native // program.scale for length in first.pixels.shape[:2])
     sides = (min(window or max(height, width), length) for length in (height, width))
-    reach = max((stage.margin for stage in network.stages()), default=0)
-    at_a_time = window_workers(upscaler.device) if window and max(height, width) > window else 1
+    reach = max((stage.margin for stage in stages), default=0)
+    at_a_time = program.workers if window and max(height, width) > window else 1
     workspace += int(at_a_time * per_pixel * math.prod(max(one + 2 * reach, LEAST) for one in sides))
     resident, parked, held = _canvases(upscaler, first, target, window)
     turns = 8 if upscaler.self_ensemble else 1
@@ -73,7 +75,7 @@ def forecast(
     return Forecast(
         memory=before + result + max(workspace + resident + held, encoder),
         disk=int(sum(pixels) * density) + parked,
-        seconds=decoding + turns * area * rate * _overlap(network, height, width, window) + sum(pixels) * encoding_rate,
+        seconds=decoding + turns * area * rate * _overlap(stages, height, width, window) + sum(pixels) * encoding_rate,
     )
 
 
@@ -81,7 +83,7 @@ def _computed(upscaler: Upscaler, image: Image, target: Target) -> tuple[float, 
     """Seconds per input pixel in one window; bytes that any window takes, and bytes for each pixel its last network sees."""
     upscaler = replace(upscaler, tile="none", self_ensemble=False)
     factor, before = target.factor(image.size), memory.resident()
-    most = min(window_size(upscaler.networks[-1], "auto", upscaler.device) or FIRST, *image.size)
+    most = min(window_size(upscaler.programs[-1], "auto") or FIRST, *image.size)
 
     def timed(side: int) -> float:
         started = time.perf_counter()
@@ -96,7 +98,7 @@ def _computed(upscaler: Upscaler, image: Image, target: Target) -> tuple[float, 
         seconds = timed(side)
     runs = [timed(side) for _ in range(round(2 * ENOUGH / max(seconds, 0.01)))] or [seconds]
     mean = sum(runs) / len(runs)
-    own = max(upscaler.native // upscaler.networks[-1].scale, 1) ** 2
+    own = max(upscaler.native // upscaler.programs[-1].scale, 1) ** 2
     per_pixel = max(memory.resident() - fixed, 0) / max(side**2 - small**2, 1) / own
     return mean / side**2, max(fixed - before, 0), per_pixel
 
@@ -151,11 +153,11 @@ def _result_bytes(image: Image, target: Target) -> int:
     return int(math.prod(target.enlarged(image.size)) * channels * image.pixels.dtype.itemsize)
 
 
-def _overlap(network: Network, height: int, width: int, window: int | None) -> float:
+def _overlap(stages: Sequence[Stage], height: int, width: int, window: int | None) -> float:
     """How much more is computed than there is, for the margins of windows: the mean over the stages."""
     bounds = Window(0, 0, height, width)
     factors = []
-    for stage in network.stages():
+    for stage in stages:
         around = [part.grown(stage.margin, bounds) for part in windows(height, width, window, stage.stride)]
         factors.append(sum(one.height * one.width for one in around) / (height * width))
     return sum(factors) / len(factors)
@@ -164,10 +166,10 @@ def _overlap(network: Network, height: int, width: int, window: int | None) -> f
 def _canvases(upscaler: Upscaler, image: Image, target: Target, window: int | None) -> tuple[int, int, int]:
     """Bytes of maps between the stages in memory, on disk, and of results held back before they are placed."""
     width, height = image.size
-    last = upscaler.networks[-1]
+    last = upscaler.programs[-1]
     before = (upscaler.native // last.scale) if upscaler.native else target.factor(image.size)
     pixels = width * height * before**2
-    sizes, piece, reused = _maps(upscaler.models[-1])
+    sizes, piece, reused = _maps(upscaler.models[-1], FLOAT if upscaler.in_full(image.pixels) else HALF)
     exact = not upscaler.native or target.enlarged(image.size) == (width * upscaler.native, height * upscaler.native)
     if not exact:
         sizes.append(image.pixels.shape[2] * last.scale**2 * FLOAT)
@@ -177,13 +179,13 @@ def _canvases(upscaler: Upscaler, image: Image, target: Target, window: int | No
         fits = resident + size <= budget
         resident, parked = (resident + size, parked) if fits else (resident, parked + size)
     todo = windows(round(height * before), round(width * before), window)
-    margin = max((stage.margin for stage in last.stages()), default=0)
+    margin = max((stage.margin for stage in last.stages(Ends(), False)), default=0)
     held = min(lag(todo, max(margin, LEAST)), len(todo)) * (todo[0].height * todo[0].width) if reused else 0
     return resident, parked, int(held * piece)
 
 
-def _maps(model: Model) -> tuple[list[float], float, bool]:
-    """Bytes per input pixel: of each canvas at the worst moment, of what a stage adds; and whether any is written over."""
+def _maps(model: Model, item: int) -> tuple[list[float], float, bool]:
+    """Bytes per input pixel, `item` a value: of each canvas at worst, of what a stage adds; and whether any is written over."""
     with torch.device("meta"):
         network = registry.build(model)
     state: Sequence[torch.Tensor] = [torch.empty(1, 3, META, META, device="meta")]
@@ -200,14 +202,14 @@ def _maps(model: Model) -> tuple[list[float], float, bool]:
                 taken.append(tensor)
             else:
                 free, reused = [old for old in free if old is not fitting], True
-        worst = max(worst, [_bytes(tensor) for tensor in taken], key=sum)
-        piece = max(piece, sum(_bytes(tensor) for tensor in new))
+        worst = max(worst, [_bytes(tensor, item) for tensor in taken], key=sum)
+        piece = max(piece, sum(_bytes(tensor, item) for tensor in new))
         ours = [tensor for tensor in following if not any(tensor is old for old in state) or any(tensor is own for own in ours)]
         context = stage.summary([following[-1]]) if stage.summary else None
         state = following
     return worst, piece, reused
 
 
-def _bytes(tensor: torch.Tensor) -> float:
+def _bytes(tensor: torch.Tensor, item: int) -> float:
     """Per input pixel."""
-    return tensor.numel() * FLOAT / META**2
+    return tensor.numel() * item / META**2

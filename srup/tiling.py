@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from threading import Barrier
+from typing import Any
 
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from srup.canvas import Canvas, canvas
 from srup.errors import OutOfMemory
 from srup.networks.stages import Stage
 
+Array = NDArray[Any]
 Progress = Callable[[float, float], None]
+Pool = Callable[[int], AbstractContextManager[Executor]]
 
 MEMORY = 2 << 30  # bytes of canvases kept in memory unless told otherwise
 SMALLEST = 64  # the side at which a window is not halved any more
@@ -49,7 +51,7 @@ class Window:
     def width(self) -> int:
         return self.right - self.left
 
-    def of(self, image: Tensor) -> Tensor:
+    def of(self, image: Array) -> Array:
         return image[..., self.top : self.bottom, self.left : self.right]
 
     def grown(self, margin: int, bounds: Window) -> Window:
@@ -98,55 +100,46 @@ def _cuts(start: int, stop: int, size: int, stride: int) -> list[tuple[int, int]
     return list(itertools.pairwise(edges))
 
 
-@torch.no_grad()
 def tiled(
     stages: Sequence[Stage],
-    image: Tensor,
+    image: Array,
     size: int | None = None,
     *,
     memory: int = MEMORY,
     workers: int = 1,
+    pool: Pool = ThreadPoolExecutor,
     progress: Progress | None = None,
-) -> Tensor:
+) -> Array:
     """What the stages make of the whole image N×C×H×W, computed in windows of `size` pixels a side (None: one window).
 
-    Canvases beyond `memory` bytes lie on disk. With several `workers` so many windows are computed at a time, each by one thread of
-    its own. `progress(done, total)` hears of every window, in stages. Where a window does not fit, it is halved, down to 64 px a
+    Canvases beyond `memory` bytes lie on disk. With several `workers` so many windows are computed at a time, each by a thread
+    of `pool`. `progress(done, total)` hears of every window, in stages. Where a window does not fit, it is halved, down to 64 px a
     side. Raises OutOfMemory.
     """
     state, context = [Canvas(image, ours=False)], None
-    with _pool(workers if size and max(image.shape[-2:]) > size else 1) as spread:
+    with _spread(workers if size and max(image.shape[-2:]) > size else 1, pool) as spread:
         for number, stage in enumerate(stages):
             state = _advance(stage, state, context, size, memory, spread, _within(progress, number, len(stages)))
             context = stage.summary(state[-1].strips()) if stage.summary else None
-    return state[-1].tensor
+    return state[-1].array
 
 
 Spread = Callable[[Callable[[Window], "list[_Piece]"], "list[Window]"], "Iterator[list[_Piece]]"]
 
 
-def _alone(started: Barrier) -> None:
-    """Makes this thread compute without the help of others; returns when all have done so."""
-    torch.set_num_threads(1)
-    started.wait()
-
-
 @contextmanager
-def _pool(workers: int) -> Iterator[Spread]:
+def _spread(workers: int, pool: Pool) -> Iterator[Spread]:
     """A `map` over windows, in their order, at most `workers` at a time; with one worker the plain one."""
     if workers == 1:
         yield map
         return
-    cores, started = torch.get_num_threads(), Barrier(workers)
-    with ThreadPoolExecutor(workers, "window") as pool:
-        list(pool.map(_alone, [started] * workers))
-        torch.set_num_threads(cores)  # for all threads to come, which the workers have set too
+    with pool(workers) as threads:
 
         def spread(run: Callable[[Window], list[_Piece]], todo: list[Window]) -> Iterator[list[_Piece]]:
             ahead: deque[Future[list[_Piece]]] = deque()
             try:
                 for window in todo:
-                    ahead.append(pool.submit(torch.no_grad()(run), window))  # torch's modes are a thread's own
+                    ahead.append(threads.submit(run, window))
                     if len(ahead) > workers:
                         yield ahead.popleft().result()
                 while ahead:
@@ -166,7 +159,7 @@ def _within(progress: Progress | None, number: int, total: int) -> Progress:
 def _advance(
     stage: Stage,
     state: list[Canvas],
-    context: Tensor | None,
+    context: Array | None,
     size: int | None,
     memory: int,
     spread: Spread,
@@ -177,7 +170,7 @@ def _advance(
     Old canvases are written over by new ones of the same kind, which halves what is parked. A result is therefore held back until
     every window that reads the old values under it has been run.
     """
-    height, width = state[0].tensor.shape[-2:]
+    height, width = state[0].array.shape[-2:]
     todo = windows(height, width, size, stage.stride)
     runner = _Runner(stage, state, context)
     held: deque[list[_Piece]] = deque()
@@ -210,10 +203,10 @@ def lag(todo: list[Window], margin: int) -> int:
 
 @dataclass(frozen=True)
 class _Piece:
-    """What a stage made of a window: the tensors of the next state, None for one that was only handed through from `sources`."""
+    """What a stage made of a window: the arrays of the next state, None for one that was only handed through from `sources`."""
 
     window: Window
-    tensors: list[Tensor | None]
+    arrays: list[Array | None]
     sources: list[int]
     ratio: Fraction
 
@@ -221,9 +214,9 @@ class _Piece:
 class _Runner:
     """Runs a stage on windows, in parts where a whole one does not fit."""
 
-    def __init__(self, stage: Stage, state: list[Canvas], context: Tensor | None) -> None:
+    def __init__(self, stage: Stage, state: list[Canvas], context: Array | None) -> None:
         self.stage, self.state, self.context = stage, state, context
-        height, width = state[0].tensor.shape[-2:]
+        height, width = state[0].array.shape[-2:]
         self.bounds = Window(0, 0, height, width)
         self.margin = math.ceil(stage.margin / stage.stride) * stage.stride
         self.limit = max(height, width)
@@ -244,27 +237,27 @@ class _Runner:
 
     def _piece(self, window: Window) -> _Piece:
         around = window.grown(self.margin, self.bounds).at_least(LEAST, self.bounds, self.stage.stride)
-        cut = [around.of(parked.tensor) for parked in self.state]
+        cut = [around.of(parked.array) for parked in self.state]
         results = self.stage.run(cut, self._context(around))
         ratio = Fraction(1)
-        tensors: list[Tensor | None] = []
+        arrays: list[Array | None] = []
         sources = []
         for result in results:
-            source = next((index for index, tensor in enumerate(cut) if tensor is result), -1)
+            source = next((index for index, array in enumerate(cut) if array is result), -1)
             sources.append(source)
             if source < 0:
                 ratio = _ratio(result, around, self.stage.stride)
-            tensors.append(None if source >= 0 else window.scaled(ratio).within(around.scaled(ratio)).of(result))
-        return _Piece(window, tensors, sources, ratio)
+            arrays.append(None if source >= 0 else window.scaled(ratio).within(around.scaled(ratio)).of(result))
+        return _Piece(window, arrays, sources, ratio)
 
-    def _context(self, around: Window) -> Tensor | None:
+    def _context(self, around: Window) -> Array | None:
         """A map is cut as the state is; a number per channel holds for all."""
         if self.context is None or self.context.shape[-2:] == (1, 1):
             return self.context
         return around.of(self.context)
 
 
-def _ratio(result: Tensor, window: Window, stride: int) -> Fraction:
+def _ratio(result: Array, window: Window, stride: int) -> Fraction:
     """How much larger a result is than the window it was made of: a whole number, or one over the stride."""
     rows, columns = result.shape[-2:]
     ratio = Fraction(1, stride) if rows < window.height or columns < window.width else Fraction(rows, window.height)
@@ -275,18 +268,18 @@ def _ratio(result: Tensor, window: Window, stride: int) -> Fraction:
 def _canvases(piece: _Piece, state: list[Canvas], memory: int) -> list[Canvas]:
     """Canvases for the next state, those of this one where they can be kept or written over."""
     free = [old for index, old in enumerate(state) if old.ours and index not in piece.sources]
-    height, width = (math.ceil(side * piece.ratio) for side in state[0].tensor.shape[-2:])
+    height, width = (math.ceil(side * piece.ratio) for side in state[0].array.shape[-2:])
     following: list[Canvas] = []
-    for tensor, source in zip(piece.tensors, piece.sources, strict=True):
-        if tensor is None:
+    for array, source in zip(piece.arrays, piece.sources, strict=True):
+        if array is None:
             following.append(state[source])
             continue
-        shape = (*tensor.shape[:2], height, width)
-        fitting = next((old for old in free if old.tensor.shape == shape and old.tensor.dtype == tensor.dtype), None)
+        shape = (*array.shape[:2], height, width)
+        fitting = next((old for old in free if old.array.shape == shape and old.array.dtype == array.dtype), None)
         if fitting is not None:
             free.remove(fitting)
         taken = sum(parked.resident for parked in {id(parked): parked for parked in (*state, *following)}.values())
-        following.append(fitting or canvas(shape, tensor.dtype, spare=memory - taken))
+        following.append(fitting or canvas(shape, array.dtype, spare=memory - taken))
     return following
 
 
@@ -297,22 +290,21 @@ def _changed(following: list[Canvas], piece: _Piece) -> list[Canvas]:
 def _place(pieces: list[_Piece], following: list[Canvas]) -> None:
     for piece in pieces:
         place = piece.window.scaled(piece.ratio)
-        for tensor, new in zip(piece.tensors, following, strict=True):
-            if tensor is not None:
-                place.of(new.tensor).copy_(tensor)
+        for array, new in zip(piece.arrays, following, strict=True):
+            if array is not None:
+                place.of(new.array)[...] = array
     for new in following:
         new.settle()
 
 
-@torch.no_grad()
 def cropped(
-    enlarge: Callable[[Tensor], Tensor],
-    image: Tensor,
+    enlarge: Callable[[Array], Array],
+    image: Array,
     *,
     size: int | None = None,
     multiple: int = 1,
     progress: Progress | None = None,
-) -> Tensor:
+) -> Array:
     """The IMDN paper's adaptive cropping: overlapping crops enlarged one by one, each with its own statistics, the middles joined.
 
     Four crops, as in the paper, or more where they would exceed `size` pixels a side; sides are multiples of `multiple`. The result
@@ -320,14 +312,15 @@ def cropped(
     """
     height, width = image.shape[-2:]
     crops = list(itertools.product(_crops(height, size, multiple), _crops(width, size, multiple)))
-    result: Tensor | None = None
+    result: Array | None = None
     for done, ((top, bottom, rows), (left, right, columns)) in enumerate(crops, 1):
         crop, keep = Window(top, left, bottom, right), Window(rows[0], columns[0], rows[1], columns[1])
         enlarged = enlarge(crop.of(image))
         ratio = Fraction(enlarged.shape[-2], crop.height)
         if result is None:
-            result = enlarged.new_empty((*enlarged.shape[:2], int(height * ratio), int(width * ratio)))
-        keep.scaled(ratio).of(result).copy_(keep.within(crop).scaled(ratio).of(enlarged))
+            shape = (*enlarged.shape[:2], int(height * ratio), int(width * ratio))
+            result = canvas(shape, enlarged.dtype, spare=sys.maxsize).array
+        keep.scaled(ratio).of(result)[...] = keep.within(crop).scaled(ratio).of(enlarged)
         if progress:
             progress(done, len(crops))
     assert result is not None

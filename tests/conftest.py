@@ -7,20 +7,24 @@ import json
 import os
 import socket
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from srup import registry
+from srup.engines.pytorch import stages_on
 from srup.evaluate import Job, Summary, cases, outcomes
 from srup.networks.base import Network
+from srup.networks.stages import Stage
 from srup.registry import Model
 from srup.resize import Edges
 from srup.scores import Score
+from srup.tiling import tiled
 from tests.data.draw import draw
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -111,6 +115,16 @@ def random_network(model: Model) -> Network:
     shapes = {name: list(tensor.shape) for name, tensor in network.state_dict().items() if not name.startswith(MEAN_SHIFTS)}
     network.load_state_dict(known_weights(shapes), strict=False)
     return network
+
+
+def in_windows(stages: Sequence[Stage], image: torch.Tensor, size: int | None = None, **how: Any) -> torch.Tensor:
+    """`tiled` for stages and an image of PyTorch."""
+    return torch.from_numpy(tiled(stages_on(stages), image.numpy(), size, **how))
+
+
+def to_bytes(image: np.ndarray) -> np.ndarray:
+    """An array in [0, 1] as bytes, rounded."""
+    return np.rint(image * 255).clip(0, 255).astype(np.uint8)
 
 
 def model_id(model: Model) -> str:

@@ -11,11 +11,24 @@ import srup
 
 ROOT = Path(srup.__file__).parent
 LAYERS = (  # lowest first; a folder stands for all its files
-    ("errors", "memory"),
+    ("errors", "memory", "processor"),
     ("files",),
-    ("networks.stages", "networks.base", "images", "resize", "metrics", "weights", "sizes", "storage", "canvas", "curve", "ensemble"),
+    (
+        "networks.stages",
+        "networks.base",
+        "images",
+        "resize",
+        "metrics",
+        "weights",
+        "sizes",
+        "storage",
+        "canvas",
+        "curve",
+        "ensemble",
+    ),
     ("networks", "costs", "jobs", "journal", "scores"),
-    ("pairs", "tiling", "registry", "engines"),
+    ("pairs", "tiling", "registry"),
+    ("engines",),
     ("upscaler", "patches"),
     ("forecast",),
     ("training", "batch", "report", "evaluate", "features"),

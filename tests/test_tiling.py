@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,8 +14,8 @@ from srup import registry
 from srup.errors import OutOfMemory
 from srup.networks.layers import mean_and_deviation
 from srup.networks.stages import Stage, whole
-from srup.tiling import Window, cropped, tiled, windows
-from tests.conftest import random_network
+from srup.tiling import Window, cropped, windows
+from tests.conftest import in_windows, random_network
 
 Noise = Callable[[int, int], Tensor]
 
@@ -22,9 +23,9 @@ Noise = Callable[[int, int], Tensor]
 @pytest.mark.parametrize("stride", [1, 4])
 @pytest.mark.parametrize(("height", "width", "size"), [(1, 1, 8), (100, 37, 16), (64, 64, 64), (65, 9, 8), (7, 7, None)])
 def test_windows_make_up_the_image_once(height: int, width: int, size: int | None, stride: int) -> None:
-    covered = torch.zeros(height, width)
+    covered = np.zeros((height, width))
     for window in windows(height, width, size, stride):
-        window.of(covered).add_(1)
+        window.of(covered)[...] += 1
         assert window.top % stride == window.left % stride == 0
         if size:
             assert max(window.height, window.width) <= -(-size // stride) * stride
@@ -70,13 +71,13 @@ def test_a_map_is_written_over_only_when_nobody_reads_it_any_more(size: int, noi
     """Margins larger than windows, in a map that keeps its shape."""
     stages = [Stage(box(1), 1, mean), Stage(box(7), 7, mean), Stage(box(6), 6)]
     image = noise(61, 47)
-    assert torch.allclose(tiled(stages, image, size), whole(stages, image), atol=1e-6)
+    assert torch.allclose(in_windows(stages, image, size), whole(stages, image), atol=1e-6)
 
 
 def test_the_image_itself_is_left_alone(noise: Noise) -> None:
     image = noise(20, 20)
     before = image.clone()
-    tiled([Stage(box(1), 1), Stage(box(1), 1)], image, 8)
+    in_windows([Stage(box(1), 1), Stage(box(1), 1)], image, 8)
     assert (image == before).all()
 
 
@@ -84,7 +85,7 @@ def test_a_context_that_is_a_map_is_cut_as_the_state_is(noise: Noise) -> None:
     doubled = Stage(lambda state, _: state, 0, lambda strips: 2 * torch.cat(list(strips), 2))
     stages = [doubled, Stage(lambda state, context: [state[0] + context], 0)]  # type: ignore[operator]
     image = noise(20, 31)
-    assert torch.equal(tiled(stages, image, 8), 3 * image)
+    assert torch.equal(in_windows(stages, image, 8), 3 * image)
 
 
 def test_a_window_that_does_not_fit_is_halved(noise: Noise) -> None:
@@ -97,7 +98,7 @@ def test_a_window_that_does_not_fit_is_halved(noise: Noise) -> None:
         return box(1)(state, None)
 
     image = noise(300, 300)
-    assert torch.allclose(tiled([Stage(run, 1)], image), whole([Stage(box(1), 1)], image), atol=1e-6)
+    assert torch.allclose(in_windows([Stage(run, 1)], image), whole([Stage(box(1), 1)], image), atol=1e-6)
     assert 64 <= max(largest) <= 90
 
 
@@ -106,12 +107,12 @@ def test_a_window_of_64_that_does_not_fit_is_an_error(noise: Noise) -> None:
         raise OutOfMemory("too large")
 
     with pytest.raises(OutOfMemory):
-        tiled([Stage(run, 0)], noise(200, 200))
+        in_windows([Stage(run, 0)], noise(200, 200))
 
 
 def test_progress_ends_at_the_whole(noise: Noise) -> None:
     heard: list[tuple[float, float]] = []
-    tiled([Stage(box(1), 1), Stage(box(1), 1)], noise(20, 20), 10, progress=lambda done, total: heard.append((done, total)))
+    in_windows([Stage(box(1), 1), Stage(box(1), 1)], noise(20, 20), 10, progress=lambda done, total: heard.append((done, total)))
     assert heard[0] == (0.25, 2)
     assert heard[-1] == (2, 2)
     assert heard == sorted(heard)
@@ -119,18 +120,18 @@ def test_progress_ends_at_the_whole(noise: Noise) -> None:
 
 def test_a_canvas_on_disk_holds_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    made = canvases.canvas((1, 3, 50, 40), torch.float32, spare=0)
+    made = canvases.canvas((1, 3, 50, 40), np.float32, spare=0)
     assert made.resident == 0
-    values = torch.rand(1, 3, 50, 40)
-    made.tensor.copy_(values)
+    values = np.random.default_rng(0).random((1, 3, 50, 40), np.float32)
+    made.array[...] = values
     made.settle()
-    assert torch.equal(torch.cat(list(made.strips()), 2), values)
+    assert np.array_equal(np.concatenate(list(made.strips()), 2), values)
     assert not list(tmp_path.iterdir()), "a name is left behind"
 
 
 def test_no_room_on_disk_says_so() -> None:
     with pytest.raises(OutOfMemory, match="TMPDIR"):
-        canvases.canvas((1, 64, 1 << 20, 1 << 20), torch.float32, spare=0)
+        canvases.canvas((1, 64, 1 << 20, 1 << 20), np.float32, spare=0)
 
 
 def test_mean_and_deviation_of_strips(noise: Noise) -> None:
@@ -143,18 +144,14 @@ def test_mean_and_deviation_of_strips(noise: Noise) -> None:
 @pytest.mark.parametrize(("height", "width"), [(97, 130), (64, 64), (40, 500), (5, 6)])
 @pytest.mark.parametrize("size", [None, 160])
 def test_cropping_joins_crops_of_whole_multiples(height: int, width: int, size: int | None, noise: Noise) -> None:
-    image = noise(height, width)
+    image = noise(height, width).numpy()
 
-    def enlarge(crop: Tensor) -> Tensor:
+    def enlarge(crop: np.ndarray) -> np.ndarray:
         assert crop.shape[-1] % 4 == crop.shape[-2] % 4 == 0 or min(height, width) < 64
         assert size is None or max(crop.shape[-2:]) <= size
-        return crop.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        return crop.repeat(2, 2).repeat(2, 3)
 
-    assert torch.equal(cropped(enlarge, image, size=size, multiple=4), enlarge_all(image))
-
-
-def enlarge_all(image: Tensor) -> Tensor:
-    return image.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert np.array_equal(cropped(enlarge, image, size=size, multiple=4), image.repeat(2, 2).repeat(2, 3))
 
 
 @pytest.mark.parametrize(("name", "scale"), [("imdn", 4), ("rfdn", 4), ("lite", 2)])
@@ -163,5 +160,5 @@ def test_windows_at_a_time_change_nothing(name: str, scale: int, noise: Noise) -
     network = random_network(registry.find(name)[scale])
     image = noise(150, 170)
     for memory in (1 << 40, 0):
-        alone = tiled(network.stages(), image, 40, memory=memory)
-        assert torch.equal(tiled(network.stages(), image, 40, memory=memory, workers=3), alone)
+        alone = in_windows(network.stages(), image, 40, memory=memory)
+        assert torch.equal(in_windows(network.stages(), image, 40, memory=memory, workers=3), alone)

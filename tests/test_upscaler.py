@@ -10,11 +10,11 @@ from PIL import Image as Pillow
 
 import srup
 from srup import registry
+from srup.engines.pytorch import tensor_of
 from srup.errors import EngineUnavailable, ScaleError, UnsoundResult, UsageError, WeightsMismatch
 from srup.images import Image, Pages
 from srup.resize import imresize
-from srup.upscaler import tensor_of, to_bytes
-from tests.conftest import random_network
+from tests.conftest import random_network, to_bytes
 from tests.data.draw import draw
 
 COLOURS = np.asarray(draw(48, 36))
@@ -66,7 +66,7 @@ def test_other_arrays_are_refused(array: np.ndarray) -> None:
 
 
 def test_the_network_is_a_module_and_its_stages_are_the_tilers() -> None:
-    upscaler = srup.load("lite", scale=3)
+    upscaler = srup.load("lite", scale=3, precision="fp32")
     image = tensor_of(COLOURS)
     with torch.no_grad():
         result = upscaler.network(image)
@@ -95,7 +95,7 @@ def test_between_scales_the_next_larger_is_resized() -> None:
 
 def test_beyond_its_scales_networks_are_chained() -> None:
     upscaler = srup.load("lite", scale=6)
-    assert [network.scale for network in upscaler.networks] == [2, 3]
+    assert [program.scale for program in upscaler.programs] == [2, 3]
     assert upscaler(COLOURS[:9, :8]).shape == (54, 48, 3)
 
 

@@ -62,7 +62,8 @@ def command(
     import numpy as np
 
     from srup import features
-    from srup.upscaler import load, tensor_of
+    from srup.engines.pytorch import tensor_of
+    from srup.upscaler import load
 
     size = Target(width=side, height=side).size(source.size) if max(source.size) > side else source.size
     pixels = imresize(source.pixels, size=size)
@@ -70,7 +71,7 @@ def command(
         upscaler = load(model, scale=scale, weights=weights, device=device, progress=progress)
     if not upscaler.native:
         pixels = imresize(pixels, size=Target(scale).size(size))
-    found = features.maps(upscaler.networks[0], tensor_of(pixels).to(upscaler.device))
+    found = features.maps(upscaler.programs[0].network, tensor_of(pixels).to(upscaler.programs[0].device))
     if len(found) == 1:
         console.warning(f"{model} is a single stage and shows its result alone; imdn, rfdn, edsr-baseline, rdn have several")
     name = f"{model} ×{rows[0].scale}" if rows[0].scale else model

@@ -272,7 +272,13 @@ class Loaded:
 
         rows = self.route(scale)
         trained = self.weights is not None or all(registry.at_hand(row) for row in rows)
-        how = {"device": self.device, "tile": self.tile, "tiling": self.tiling, "self_ensemble": self.self_ensemble}
+        how = {
+            "device": self.device,
+            "precision": "auto",
+            "tile": self.tile,
+            "tiling": self.tiling,
+            "self_ensemble": self.self_ensemble,
+        }
         upscaler = self.upscaler(scale) if trained else untrained(rows, scale=scale, **how)  # type: ignore[arg-type]
         named = path if path != STANDARD else Path(place.name(path, pages, (0, 0)))
         return forecast(upscaler, pages, place.target, path=named, encoding=place.encoding, decoding=decoding, trained=trained)

@@ -1,22 +1,93 @@
-"""What computes the stages. An engine is a function from stages to stages, and a row here."""
+"""What computes networks. An engine makes a `Program` of a registry's row and its weights; it is a file here and a row below."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
-from srup.errors import EngineUnavailable
+import numpy as np
+from numpy.typing import NDArray
+
+from srup import memory
+from srup.errors import EngineUnavailable, UnsoundResult, UsageError
 from srup.networks.stages import Stage
+from srup.registry import Model
+from srup.tiling import Pool
 
-Engine = Callable[..., list[Stage]]
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+ENGINES = {"pytorch": "srup.engines.pytorch:program"}  # name → module:function
+ADVICE = "nothing was written; take another network with -m, or another device with -d cpu"
 
-ENGINES = {"pytorch": "srup.engines.pytorch:stages_on"}  # name → module:function
+
+@dataclass(frozen=True)
+class Ends:
+    """What happens before the first stage and after the last, pixel by pixel.
+
+    `before`: values of 0 to so much come in and are divided by it (None: they are in [0, 1] already). `after`: whole numbers of 0
+    to so much go out, as uint8 or uint16 (None: float32, unclipped). `grey`: the mean of the three colours goes out.
+    """
+
+    before: int | None = None
+    after: int | None = None
+    grey: bool = False
+
+    def enter(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """N×C×H×W (C = 1 or 3) → N×3×H×W in [0, 1], channels last."""
+        last = image.transpose(0, 2, 3, 1)
+        colours = np.empty((*last.shape[:3], 3), np.float32)
+        np.divide(last, np.float32(self.before or 1), out=colours, casting="unsafe")
+        return colours.transpose(0, 3, 1, 2)
+
+    def leave(self, image: NDArray[np.float32]) -> NDArray[Any]:
+        """Raises UnsoundResult for what is not finite."""
+        if not np.isfinite(image.sum(dtype=np.float64)):
+            raise UnsoundResult(f"the network made numbers of it that are none (NaN or infinite); {ADVICE}")
+        values = image.mean(1, keepdims=True) if self.grey else image
+        if self.after is None:
+            return values
+        values = values * np.float32(self.after)
+        np.rint(values, out=values)
+        return values.clip(0, self.after, out=values).astype(np.uint8 if self.after == 255 else np.uint16)
 
 
-def find(name: str) -> Engine:
-    """The function of an engine. Raises EngineUnavailable."""
-    if name not in ENGINES:
-        raise EngineUnavailable(f"no engine is called {name!r}: there is {', '.join(ENGINES)}")
-    module, _, function = ENGINES[name].partition(":")
-    engine: Engine = getattr(importlib.import_module(module), function)
-    return engine
+@dataclass(frozen=True)
+class Program:
+    """A network made ready by an engine, and what cutting an image for it takes to know.
+
+    `stages(ends, full)` are its stages over arrays N×C×H×W, with `full` in float32 whatever the precision. `largest` is how many
+    values the largest map has for each input pixel, `workers` how many windows to compute at a time, in threads of `pool`; `free()`
+    is how many bytes there are where it computes. `network` is the module itself, where there is one.
+    """
+
+    name: str
+    engine: str
+    device: str
+    precision: str
+    scale: int
+    multiple: int
+    smallest: int
+    largest: float
+    stages: Callable[[Ends, bool], list[Stage]] = field(repr=False)
+    workers: int = 1
+    pool: Pool = ThreadPoolExecutor
+    free: Callable[[], int] = memory.available
+    network: Any = field(default=None, repr=False)
+
+
+class Make(Protocol):
+    def __call__(self, model: Model, weights: Path, *, device: str, precision: str) -> Program: ...
+
+
+def program(model: Model, weights: Path, *, engine: str = "pytorch", device: str = "auto", precision: str = "auto") -> Program:
+    """The network of a row with its weights, ready to run. Raises EngineUnavailable, WeightsMismatch."""
+    if engine not in ENGINES:
+        raise EngineUnavailable(f"no engine is called {engine!r}: there is {', '.join(ENGINES)}")
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
+    module, _, function = ENGINES[engine].partition(":")
+    make: Make = getattr(importlib.import_module(module), function)
+    return make(model, weights, device=device, precision=precision)

@@ -11,14 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from srup.engines.pytorch import stages_on
+from srup.engines.pytorch import stages_on, tensor_of
 from srup.images import read_image
 from srup.networks.base import Network
 from srup.networks.stages import Stage, fitted
 from srup.registry import MODELS, Model, build, load_weights, weights_file
 from srup.tiling import tiled
-from srup.upscaler import tensor_of, to_bytes
-from tests.conftest import model_id, random_network
+from tests.conftest import in_windows, model_id, random_network, to_bytes
 
 Noise = Callable[[int, int], Tensor]
 
@@ -36,7 +35,7 @@ def test_tiled_equals_whole(model: Model, size: int, memory: int, noise: Noise) 
     image = noise(81, 70)
     with torch.no_grad():
         expected = network(image)
-    result = fitted(network, image, lambda padded: tiled(network.stages(), padded, size, memory=memory))
+    result = fitted(network, image, lambda padded: in_windows(network.stages(), padded, size, memory=memory))
     assert torch.linalg.norm(result - expected) / torch.linalg.norm(expected) < 3e-6
 
 
@@ -133,7 +132,7 @@ def test_tiles_of_a_photograph_equal_the_whole_to_a_level(model: Model, shared: 
     image = tensor_of(read_image(shared / "datasets" / "Set14" / "LR_x4" / "img_004.png").pixels)
     with torch.no_grad():
         expected = levels(network(image))
-    result = levels(fitted(network, image, lambda padded: tiled(network.stages(), padded, 96)))
+    result = levels(fitted(network, image, lambda padded: in_windows(network.stages(), padded, 96)))
     assert np.abs(result.astype(int) - expected).max() <= 1
 
 
@@ -142,12 +141,12 @@ def test_tiles_of_a_photograph_equal_the_whole_to_a_level(model: Model, shared: 
 def test_tiles_of_photographs_equal_the_whole_to_a_level(model: Model, shared: Path, checkpoints: Path) -> None:
     """8-bit results of windows from 48 to 256 px against one window: at most 1 level, in fewer than 1 in 100,000 values."""
     network = load_published(model, shared)
-    stages = stages_on(network.stages(), device=torch.device("cpu"))  # as srup runs them, with -t none and with -t N
+    stages = stages_on(network.stages())  # as srup runs them, with -t none and with -t N
     for path in photographs(shared):
-        image = tensor_of(read_image(path).pixels)
-        expected = levels(fitted(network, image, lambda padded: tiled(stages, padded)))
+        image = tensor_of(read_image(path).pixels).numpy()
+        expected = to_bytes(fitted(network, image, lambda padded: tiled(stages, padded)))
         for size in (48, 64, 128, 256):
-            result = levels(fitted(network, image, lambda padded, s=size: tiled(stages, padded, s)))
+            result = to_bytes(fitted(network, image, lambda padded, s=size: tiled(stages, padded, s)))
             difference = np.abs(result.astype(int) - expected)
             differing = np.count_nonzero(difference)
             print(f"{model_id(model)} {path.name} window {size}: at most {difference.max()}, in {differing} of {difference.size}")

@@ -1,0 +1,168 @@
+"""IMDN as srup runs it against the published form, and against what this machine's convolutions allow at best.
+
+`python -m tests.benchmarks.published [--side 512] [--runs 7]`
+One process, one thread, interleaved; medians and ratios, and the share of what convolutions of 3×3 with 64
+channels reach alone. The published form is a plain transcription of the paper's graph in eager
+PyTorch, without gradients. It has a process of its own, since it runs with glibc's allocator as it is, and answers turn by turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from srup import memory
+
+SERVE = "--serve"  # this process is the one of the published form
+
+if __name__ == "__main__" and SERVE not in sys.argv:
+    memory.keep_freed()  # as `srup` does, before torch is imported
+
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from srup import registry  # noqa: E402
+from srup.engines.pytorch import stages_on  # noqa: E402
+from srup.networks.stages import whole  # noqa: E402
+
+SCALE = 4
+CHANNELS, ROUNDS = 64, 4
+
+
+class Published(nn.Module):
+    """IMDN ×4 as its paper draws it: six blocks, all their outputs concatenated, NCHW."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 64, 3, padding=1)
+        self.blocks = nn.ModuleList(Block() for _ in range(6))
+        self.fusion = nn.Sequential(nn.Conv2d(6 * 64, 64, 1), nn.LeakyReLU(0.05, inplace=True))
+        self.last = nn.Conv2d(64, 64, 3, padding=1)
+        self.upsampler = nn.Sequential(nn.Conv2d(64, 3 * SCALE**2, 3, padding=1), nn.PixelShuffle(SCALE))
+
+    def forward(self, image: Tensor) -> Tensor:
+        features = x = self.first(image)
+        outputs = []
+        for block in self.blocks:
+            x = block(x)
+            outputs.append(x)
+        enlarged: Tensor = self.upsampler(self.last(self.fusion(torch.cat(outputs, 1))) + features)
+        return enlarged
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(
+            nn.Conv2d(before, after, 3, padding=1) for before, after in ((64, 64), (48, 64), (48, 64), (48, 16))
+        )
+        self.activation = nn.LeakyReLU(0.05, inplace=True)
+        self.squeeze, self.stretch = nn.Conv2d(64, 4, 1), nn.Conv2d(4, 64, 1)
+        self.fusion = nn.Conv2d(64, 64, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        *steps, last = self.steps
+        kept, rest = [], x
+        for step in steps:
+            part, rest = torch.split(self.activation(step(rest)), (16, 48), 1)
+            kept.append(part)
+        distilled = torch.cat([*kept, last(rest)], 1)
+        size = distilled.shape[2] * distilled.shape[3]
+        mean = distilled.sum(3, keepdim=True).sum(2, keepdim=True) / size
+        variance = (distilled - mean).pow(2).sum(3, keepdim=True).sum(2, keepdim=True) / size
+        contrast = variance.pow(0.5) + F.adaptive_avg_pool2d(distilled, 1)
+        factors = torch.sigmoid(self.stretch(torch.relu(self.squeeze(contrast))))
+        fused: Tensor = self.fusion(distilled * factors) + x
+        return fused
+
+
+def timed(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def serve(side: int) -> None:
+    """Runs the published form once for every line that comes, and answers with the seconds."""
+    network, image = Published().eval(), torch.rand(1, 3, side, side)
+    with torch.no_grad():
+        for _ in sys.stdin:
+            print(timed(lambda: network(image)), flush=True)
+
+
+def ceiling(side: int, dtype: torch.dtype) -> tuple[Callable[[], object], float]:
+    """3×3 convolutions of 64 channels and nothing else, and how many multiply-adds they are."""
+    x = torch.rand(1, CHANNELS, side, side).to(dtype, memory_format=torch.channels_last)
+    weight = torch.rand(CHANNELS, CHANNELS, 3, 3).to(dtype, memory_format=torch.channels_last)
+
+    def run() -> None:
+        for _ in range(ROUNDS):
+            F.conv2d(x, weight, padding=1)
+
+    return run, ROUNDS * side**2 * CHANNELS**2 * 9
+
+
+def multiply_adds(side: int) -> int:
+    """Of IMDN ×4 itself, by its paper: what srup computes besides does not count."""
+    convolutions = [(3, 64, 9), (64, 64, 9), (64, 48, 9), (6 * 64, 64, 1)]
+    block = [(64, 64, 9), (48, 64, 9), (48, 64, 9), (48, 16, 9), (64, 64, 1)]
+    return side**2 * sum(before * after * taps for before, after, taps in [*convolutions, *(6 * block)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument(SERVE, action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.serve:
+        serve(options.side)
+        return
+    network = registry.build(registry.find("imdn")[SCALE])
+    image = torch.rand(1, 3, options.side, options.side).contiguous(memory_format=torch.channels_last)
+    published = subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.published", SERVE, "--side", str(options.side)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def ask() -> float:
+        assert published.stdin and published.stdout
+        print(file=published.stdin, flush=True)
+        return float(published.stdout.readline())
+
+    def srup(precision: str) -> Callable[[], float]:
+        stages = stages_on(network.stages(), device=torch.device("cpu"), precision=precision)
+        return lambda: timed(lambda: whole(stages, image))
+
+    best = {name: ceiling(options.side, dtype) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
+    turns = {"published form": ask, "srup fp32": srup("fp32"), "srup bf16": srup("bf16")}
+    turns |= {f"ceiling {name}": lambda run=run: timed(run) for name, (run, _) in best.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in turns}
+    with torch.inference_mode():
+        for number in range(options.runs + 1):
+            for name, turn in turns.items():
+                seconds[name] += [turn()] if number else [turn()][:0]  # the first warms up
+    assert published.stdin
+    published.stdin.close()
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    print(f"IMDN ×{SCALE}, {options.side}×{options.side}, one thread, medians of {options.runs}")
+    print(f"published form  {medians['published form']:.3f} s")
+    for name, (_, work) in best.items():
+        own, rate = medians[f"srup {name}"], work / medians[f"ceiling {name}"]
+        share = multiply_adds(options.side) / own / rate
+        faster = medians["published form"] / own
+        print(
+            f"srup {name}       {own:.3f} s  {faster:.2f} times as fast; {share:.0%} of {2 * rate / 1e9:.0f} GFLOP/s"
+        )
+
+
+if __name__ == "__main__":
+    main()
