@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from srup import memory, registry, storage
 from srup.errors import ImageError, OutOfMemory
 from srup.files import hashed
+from srup.how import How
 from srup.images import Encoding, check_holds, read_pages, write_pages
 from srup.jobs import Job
 from srup.journal import Journal, Record
@@ -30,7 +31,7 @@ from srup.sizes import Target
 
 if TYPE_CHECKING:
     from srup.forecast import Forecast
-    from srup.upscaler import Upscaler
+    from srup.upscaler import Upscalers
 
 SMALL_WINDOWS = 128  # pixels a side, for an image that did not fit
 TRIES = 2  # a job at which so many workers died is given up
@@ -45,20 +46,21 @@ class Settings:
     target: Target
     model: str = registry.DEFAULT
     weights: str | None = None
-    tile: int | str = "auto"
-    tiling: str = "exact"
-    self_ensemble: bool = False
-    device: str = "auto"
+    how: How = field(default_factory=How)
     quality: int | None = None
     extension: str = ".png"
 
     @cached_property
     def decisive(self) -> dict[str, object]:
         """What the bytes of a result depend on, besides its input."""
-        mine = {name: value for name, value in asdict(self).items() if name not in ("out", "target", "tile", "device", "weights")}
+        mine = {"model": self.model, "quality": self.quality, "extension": self.extension}
+        run = {name: value for name, value in asdict(self.how).items() if name not in ("tile", "device")}
         asked = {name: value for name, value in asdict(self.target).items() if value is not None}
         digests = [row.digest for row in registry.find(self.model).values()]
-        return {**mine, **asked, "weights": [f"sha256:{hashed(Path(self.weights))}"] if self.weights else digests}
+        return {**mine, **run, **asked, "weights": [f"sha256:{hashed(Path(self.weights))}"] if self.weights else digests}
+
+    def on(self, device: str) -> Settings:
+        return replace(self, how=replace(self.how, device=device))
 
     @cached_property
     def key(self) -> str:
@@ -148,7 +150,12 @@ class Maker:
         self.settings, self.stopped = settings, stopped
         self.device = threading.Lock()
         self.room = Room(memory.available() // 3)
-        self.upscalers: dict[tuple[str, ...], Upscaler] = {}
+
+    @cached_property
+    def upscalers(self) -> Upscalers:
+        from srup.upscaler import Upscalers
+
+        return Upscalers(self.settings.model, self.settings.weights, self.settings.how)
 
     def __call__(self, job: Job) -> Result:
         """Every error that is about this image, and no other, is in the result."""
@@ -177,7 +184,8 @@ class Maker:
         factor = max(target.factor(image.size) for image in pages.images)
         with self.room.taken(sum(width * height for width, height in sizes) * 4):
             with self.device:
-                upscaler = replace(self._upscaler(factor), scale=factor, tile=job.tile or self.settings.tile)
+                upscaler = self.upscalers(factor)
+                upscaler = replace(upscaler, tile=job.tile) if job.tile else upscaler
                 enlarged = upscaler(pages, size=target, progress=self._look_up)
             with storage.stored(place) as temporary:
                 write_pages(enlarged, temporary, encoding=encoding)
@@ -195,10 +203,9 @@ class Maker:
         decoding = time.perf_counter() - started
         target, encoding = self.settings.target, self._encoding()
         factor = max(target.factor(image.size) for image in pages.images)
-        route = registry.route(self.settings.model, factor, own_weights=self.settings.weights is not None)
-        if self.settings.weights is None and not all(registry.at_hand(row) for row in route):
+        if not self.upscalers.at_hand(factor):
             return None
-        return forecast(self._upscaler(factor), pages, target, path=Path(job.name), encoding=encoding, decoding=decoding)
+        return forecast(self.upscalers(factor), pages, target, path=Path(job.name), encoding=encoding, decoding=decoding)
 
     def _encoding(self) -> Encoding:
         return Encoding() if self.settings.quality is None else Encoding(self.settings.quality)
@@ -206,24 +213,6 @@ class Maker:
     def _look_up(self, done: float, total: float) -> None:
         if self.stopped.is_set():
             raise _Stopped
-
-    def _upscaler(self, factor: float) -> Upscaler:
-        from srup.upscaler import load
-
-        own = self.settings
-        route = registry.route(own.model, factor, own_weights=own.weights is not None)
-        key = tuple(f"{row.file} {row.scale}" for row in route)
-        if key not in self.upscalers:
-            self.upscalers[key] = load(
-                own.model,
-                scale=factor,
-                weights=own.weights,
-                device=own.device,
-                tile=own.tile,
-                tiling=own.tiling,
-                self_ensemble=own.self_ensemble,
-            )
-        return self.upscalers[key]
 
 
 class _Stopped(Exception):

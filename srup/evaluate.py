@@ -10,7 +10,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from srup import memory, registry
 from srup.errors import ImageError, OutOfMemory, SrupError, UsageError
+from srup.how import How
 from srup.images import Image, write_image
 from srup.metrics import WINDOW, luma, psnr, ssim
 from srup.pairs import images_in, pair
@@ -40,6 +41,9 @@ STATED = {  # what is compared under each protocol
     Y_ONLY: "Y alone, rounded; shrunk and enlarged in float, the result rounded",
     TRUNCATED: "Y rounded to whole levels, of results truncated to bytes",
 }
+
+
+EXACT = How(precision="fp32")  # figures that do not depend on what the processor is fast at
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,7 @@ class Job:
     edges: Edges = "mirror"
     save: Path | None = None
     weights: Path | None = None
-    device: str = "auto"
-    tile: int | str = "auto"
-    tiling: str = "exact"
-    self_ensemble: bool = False
+    how: How = EXACT
 
     @property
     def shaved(self) -> int:
@@ -84,6 +85,7 @@ class Outcome:
     seconds: float | None = None
     peak: int | None = None
     error: str | None = None
+    how: str = ""  # what computed it
 
 
 @dataclass(frozen=True)
@@ -154,10 +156,10 @@ def outcomes(job: Job, todo: Sequence[Case]) -> Iterator[Outcome]:
         for case in todo:
             yield _outcome(case, lambda case: _on_luma(case, job))
         return
-    enlarge, peak = _enlarge(job)
+    enlarge, peak, how = _enlarge(job)
     enlarge(np.zeros((32, 32, 3), np.uint8))  # what is only done once is not the first image's
     for case in todo:
-        yield _outcome(case, lambda case: _on_colours(case, job, enlarge), peak)
+        yield replace(_outcome(case, lambda case: _on_colours(case, job, enlarge), peak), how=how)
 
 
 def _outcome(case: Case, run: Callable[[Case], tuple[Score, float]], peak: Callable[[], int] = memory.peak) -> Outcome:
@@ -225,26 +227,19 @@ def to_bytes(pixels: Pixels) -> Pixels:
     return np.ascontiguousarray(pixels if pixels.dtype == np.uint8 else np.rint(pixels).astype(np.uint8))
 
 
-def _enlarge(job: Job) -> tuple[Enlarge, Callable[[], int]]:
-    """What enlarges an image H×W×3 of bytes, and what says the memory it took."""
+def _enlarge(job: Job) -> tuple[Enlarge, Callable[[], int], str]:
+    """What enlarges an image H×W×3 of bytes, what says the memory it took, and what it is computed by."""
     if job.model == BICUBIC:
-        return lambda lr: imresize(lr, scale=job.scale, edges=job.edges), memory.peak
+        return lambda lr: imresize(lr, scale=job.scale, edges=job.edges), memory.peak, ""
     import torch
 
     from srup.upscaler import load
 
-    upscaler = load(
-        job.model,
-        scale=job.scale,
-        weights=job.weights,
-        device=job.device,
-        tile=job.tile,
-        tiling=job.tiling,
-        self_ensemble=job.self_ensemble,
-    )
+    how = replace(job.how, engine="pytorch") if job.protocol == TRUNCATED else job.how  # which takes the network apart
+    upscaler = load(job.model, scale=job.scale, weights=job.weights, **asdict(how))
     device = upscaler.programs[-1].device
     peak = (lambda: torch.cuda.max_memory_allocated(device)) if device.startswith("cuda") else memory.peak
-    return (_truncating(upscaler) if job.protocol == TRUNCATED else upscaler), peak
+    return (_truncating(upscaler) if job.protocol == TRUNCATED else upscaler), peak, upscaler.programs[-1].how
 
 
 def _truncating(upscaler: Upscaler) -> Enlarge:

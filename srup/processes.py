@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 
 from srup import memory
@@ -24,7 +23,7 @@ def in_processes(
 ) -> Iterator[Result]:
     """What workers on `devices`, each with so many threads, make of jobs; a name may come twice, for two workers on one device."""
     queue = Queue(jobs)
-    workers = [_Worker(replace(settings, device=device), threads, len(devices)) for device in devices]
+    workers = [_Worker(settings.on(device), threads, len(devices)) for device in devices]
     try:
         while True:
             for worker in workers:

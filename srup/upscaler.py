@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, overload
@@ -19,6 +19,7 @@ from srup.canvas import canvas
 from srup.engines import ADVICE, Ends, Program
 from srup.ensemble import ORIENTATIONS, self_ensemble
 from srup.errors import EngineUnavailable, UnsoundResult, UsageError
+from srup.how import How
 from srup.images import Image, Pages, Pixels, bled, from_pillow, read_image, to_pillow
 from srup.networks.stages import fitted, whole
 from srup.registry import Model
@@ -63,12 +64,6 @@ class Upscaler:
         if self.programs[-1].network is None:
             raise EngineUnavailable("the module is there with PyTorch alone; load it with engine='pytorch'")
         return self.programs[-1].network
-
-    @property
-    def how(self) -> str:
-        """What computes, as in "pytorch, cpu, bf16"."""
-        last = self.programs[-1]
-        return f"{last.engine}, {last.device}, {last.precision}"
 
     @property
     def native(self) -> int:
@@ -184,7 +179,9 @@ class Upscaler:
     def _tile(self, program: Program, image: NDArray[Any], ends: Ends, full: bool, progress: Progress | None) -> NDArray[Any]:
         """The network over an image in this upscaler's windows."""
         stages, size = program.stages(ends, full), window_size(program, self.tile)
-        log.info("%s: %s tiling, windows of %s", program.name, self.tiling, f"{size} px" if size else "the whole image")
+        cut = f"windows of {size} px" if size else "one window"
+        how = replace(program, precision="fp32").how if full else program.how
+        log.info("%s: %s tiling, %s; %s", program.name, self.tiling, cut, how)
         if self.tiling == "acs":
 
             def enlarge(crop: NDArray[Any]) -> NDArray[Any]:
@@ -207,7 +204,7 @@ def load(
     scale: float = 4,
     weights: str | Path | None = None,
     device: str = "auto",
-    engine: str = "pytorch",
+    engine: str = "auto",
     precision: str = "auto",
     tile: int | str = "auto",
     tiling: str = "exact",
@@ -237,12 +234,34 @@ def load(
     return Upscaler(models, programs, scale, tile, tiling, precision, self_ensemble)
 
 
-def untrained(models: tuple[Model, ...], *, scale: float, device: str, precision: str, **how: Any) -> Upscaler:
-    """An Upscaler that takes as long and as much as a loaded one, for forecasts: nothing is read or downloaded."""
-    from srup.engines.pytorch import program_of
+class Upscalers:
+    """Upscalers of one network, each loaded once: images of different sizes may need different scales of it."""
 
-    programs = tuple(program_of(registry.build(model), device=device, precision=precision) for model in models)
-    return Upscaler(models, programs, scale, precision=precision, **how)
+    def __init__(self, name: str, weights: str | Path | None = None, how: How | None = None) -> None:
+        self.name, self.weights, self.how = name, weights, how or How()
+        self.ready: dict[str, Upscaler] = {}
+
+    def route(self, scale: float) -> tuple[Model, ...]:
+        return registry.route(self.name, scale, own_weights=self.weights is not None)
+
+    def at_hand(self, scale: float) -> bool:
+        """Whether nothing needs to be downloaded."""
+        return self.weights is not None or all(registry.at_hand(row) for row in self.route(scale))
+
+    def __call__(self, scale: float, *, progress: DownloadProgress | None = None) -> Upscaler:
+        """Raises as `load` does."""
+        steps = " ".join(str(row.scale) for row in self.route(scale))
+        if steps not in self.ready:
+            self.ready[steps] = load(self.name, scale=scale, weights=self.weights, progress=progress, **asdict(self.how))
+        return replace(self.ready[steps], scale=scale)
+
+    def untrained(self, scale: float) -> Upscaler:
+        """One that takes as long and as much as a loaded one, for forecasts: nothing is read or downloaded."""
+        from srup.engines.pytorch import program_of
+
+        own, route = self.how, self.route(scale)
+        programs = tuple(program_of(registry.build(row), device=own.device, precision=own.precision) for row in route)
+        return Upscaler(route, programs, scale, own.tile, own.tiling, own.precision, own.self_ensemble)
 
 
 def window_size(program: Program, tile: int | str) -> int | None:

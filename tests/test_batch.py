@@ -11,6 +11,7 @@ import srup
 from srup import batch, jobs
 from srup.batch import Maker, Result, Room, Settings
 from srup.errors import WeightsMismatch
+from srup.how import How
 from srup.images import read_image
 from srup.jobs import Job
 from srup.journal import journal
@@ -88,7 +89,8 @@ def test_other_settings_make_all_anew_and_say_so(folder: Path, settings: Setting
 
 
 def test_windows_and_devices_do_not_decide_the_bytes(settings: Settings) -> None:
-    assert replace(settings, tile=64, device="cpu").key == settings.key
+    assert replace(settings, how=How(tile=64, device="cpu")).key == settings.key
+    assert replace(settings, how=How(precision="fp32")).key != settings.key
     assert replace(settings, model="imdn").key != settings.key
     assert replace(settings, target=Target(width=50)).key != settings.key
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from srup.ensemble import self_ensemble
 from srup.evaluate import Job
+from srup.how import How
 from tests.conftest import evaluated
 
 Noise = Callable[[int, int], Tensor]
@@ -34,7 +35,8 @@ def test_what_does_not_is_evened_out(noise: Noise) -> None:
 
 @pytest.mark.parametrize(("images", "scale", "gain"), [("Set5", 4, 0.096), pytest.param("Set5", 2, 0.092, marks=pytest.mark.slow)])
 def test_it_gains_what_was_measured(shared: Path, checkpoints: Path, images: str, scale: int, gain: float) -> None:
-    plain, ensemble = (evaluated(Job("imdn", scale, self_ensemble=on), shared, images).psnr for on in (False, True))
+    hows = [How(self_ensemble=on, precision="fp32") for on in (False, True)]
+    plain, ensemble = (evaluated(Job("imdn", scale, how=how), shared, images).psnr for how in hows)
     assert ensemble - plain == pytest.approx(gain, abs=0.01)
 
 

@@ -34,7 +34,7 @@ def test_a_network_is_scored_on_what_imresize_shrunk(hr: Path, tmp_path: Path) -
     """The same figures step by step with the parts that `outcomes` is made of."""
     (first, _) = outcomes(replace(PLAN, save=tmp_path), cases(hr, None)[0])
     cropped = np.asarray(Image.open(hr / "one.png"))[:52, :66]
-    enlarged = srup.load("lite", scale=2)(imresize(cropped, scale=1 / 2))
+    enlarged = srup.load("lite", scale=2, precision="fp32")(imresize(cropped, scale=1 / 2))
     assert first.score == score(enlarged, cropped, border=2)
     assert (np.asarray(Image.open(tmp_path / "one_x2.png")) == enlarged).all()
     assert first.seconds and first.seconds > 0

@@ -11,7 +11,7 @@ import srup
 
 ROOT = Path(srup.__file__).parent
 LAYERS = (  # lowest first; a folder stands for all its files
-    ("errors", "memory", "processor"),
+    ("errors", "memory", "processor", "how"),
     ("files",),
     (
         "networks.stages",

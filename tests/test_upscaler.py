@@ -66,7 +66,7 @@ def test_other_arrays_are_refused(array: np.ndarray) -> None:
 
 
 def test_the_network_is_a_module_and_its_stages_are_the_tilers() -> None:
-    upscaler = srup.load("lite", scale=3, precision="fp32")
+    upscaler = srup.load("lite", scale=3, engine="pytorch", precision="fp32")
     image = tensor_of(COLOURS)
     with torch.no_grad():
         result = upscaler.network(image)
@@ -86,11 +86,11 @@ def test_grey_stays_grey() -> None:
 
 
 def test_between_scales_the_next_larger_is_resized() -> None:
-    larger = srup.load("lite", scale=3).network
+    larger = srup.load("lite", scale=3, engine="pytorch").network
     with torch.no_grad():
         result = larger(torch.from_numpy(COLOURS.copy()).permute(2, 0, 1)[None].float() / 255)
     expected = to_bytes(imresize(result[0].permute(1, 2, 0).numpy(), size=(120, 90)))
-    assert np.abs(srup.load("lite", scale=2.5)(COLOURS).astype(int) - expected).max() <= 1
+    assert np.abs(srup.load("lite", scale=2.5, precision="fp32")(COLOURS).astype(int) - expected).max() <= 1
 
 
 def test_beyond_its_scales_networks_are_chained() -> None:
@@ -172,8 +172,8 @@ def test_pages_beyond_the_memory_allowed_lie_on_disk() -> None:
 
 def test_pages_in_16_bits_resized() -> None:
     image = Image(COLOURS.astype(np.uint16) * 257)
-    enlarged = srup.load("lite", scale=2.5)(image)
-    eight = srup.load("lite", scale=2.5)(Image(COLOURS))
+    enlarged = srup.load("lite", scale=2.5)(image)  # in float32 unless told otherwise
+    eight = srup.load("lite", scale=2.5, precision="fp32")(Image(COLOURS))
     assert enlarged.pixels.dtype == np.uint16
     assert np.abs(enlarged.eight().pixels.astype(int) - eight.pixels).max() <= 1
     assert len(np.unique(enlarged.pixels)) > 256

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ import click
 from srup import registry, storage
 from srup.cli import console, options
 from srup.errors import ReadError, UsageError
+from srup.how import How
 from srup.images import EXTENSIONS
 from srup.sizes import target
 
@@ -46,12 +47,7 @@ LOOK = 2.0  # seconds between looks of --watch; a file that did not change betwe
 @options.height
 @options.model
 @options.weights
-@options.tile
-@options.tiling
-@options.self_ensemble
-@click.option(
-    "-d", "--device", default="auto", show_default=True, help="cpu, cuda:0, …; several, or all: a worker process for each."
-)
+@options.how(device=options.devices)
 @click.option(
     "-j", "--jobs", "threads", type=click.IntRange(1), default=3, show_default=True, help="Images on their way at a time."
 )
@@ -86,10 +82,7 @@ def command(
     height: int | None,
     model: str,
     weights: str | None,
-    tile: int | str,
-    tiling: str,
-    self_ensemble: bool,
-    device: str,
+    how: How,
     threads: int,
     cluster: str | None,
     cores: int,
@@ -129,9 +122,7 @@ def command(
     if not inputs and list_file is None:
         raise UsageError("srup batch takes inputs and then the output folder: srup batch photos/ larger/")
     listed = _lines(list_file) if list_file else []
-    settings = batch.Settings(
-        out, wanted, model, weights, tile, tiling, self_ensemble, device, quality, EXTENSIONS[format_ or "png"]
-    )
+    settings = batch.Settings(out, wanted, model, weights, how, quality, EXTENSIONS[format_ or "png"])
 
     def plan() -> list[Job]:
         sources = [*jobs.find(inputs, recursive=recursive), *jobs.read_list(listed, recursive=recursive)]
@@ -251,9 +242,9 @@ def _drive(settings: Settings, threads: int, stopped: threading.Event) -> Drive:
     from srup import batch
     from srup.engines.pytorch import devices
 
-    names = devices() if settings.device == "all" else settings.device.split(",")
+    names = devices() if settings.how.device == "all" else settings.how.device.split(",")
     if len(names) == 1:
-        make = batch.Maker(replace(settings, device=names[0]), stopped)
+        make = batch.Maker(settings.on(names[0]), stopped)
         return lambda jobs: batch.in_threads(jobs, make, threads=threads, stopped=stopped)
     from srup.processes import in_processes
 
@@ -263,7 +254,7 @@ def _drive(settings: Settings, threads: int, stopped: threading.Event) -> Drive:
 def _on_cluster(settings: Settings, address: str, cores: int, threads: int, stopped: threading.Event) -> Drive:
     from srup.cluster import connect, on_cluster
 
-    if settings.device != "auto":
+    if settings.how.device != "auto":
         raise UsageError("--cluster takes what its nodes have, and -d names devices of this machine; give one of them")
     connect(address)
     return lambda jobs: on_cluster(jobs, settings, cores=cores, threads=threads, stopped=stopped)
@@ -349,7 +340,7 @@ def _forecast(planned: list[Job], settings: Settings) -> int:
         return 0
     total, (job, pixels) = sum(each[1] for each in known), known[len(known) // 2]
     console.line(f"{len(known)} images, {total / 1e6:.1f} megapixels; free in {settings.out}: {_free(settings.out)}")
-    if one := batch.Maker(replace(settings, device=settings.device.split(",")[0]), threading.Event()).forecast(job):
+    if one := batch.Maker(settings.on(settings.how.device.split(",")[0]), threading.Event()).forecast(job):
         times = total / pixels
         console.line(
             f"about {one.disk * times / 1e9:.2f} GB of disk and {console.duration(one.seconds * times)}, by {job.source.path}"

@@ -6,6 +6,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from srup import compare, registry, report
 from srup.cli import console, options
 from srup.errors import ImageError, UsageError
 from srup.files import check_free
+from srup.how import How
 from srup.images import Image
 from srup.report import Report, Row
 from srup.scores import PROTOCOLS, stated
@@ -26,10 +28,7 @@ from srup.scores import PROTOCOLS, stated
 @click.option("-s", "--scale", type=float, default=4, show_default=True, help="How many times larger.")
 @click.option("--reference", type=click.Path(path_type=Path, dir_okay=False), help="What the result should be, to score against.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="compare.html", show_default=True)
-@options.tile
-@options.tiling
-@options.self_ensemble
-@options.device
+@options.how()
 @options.overwrite
 @options.as_json
 @options.verbose
@@ -39,10 +38,7 @@ def command(
     scale: float,
     reference: Path | None,
     output: Path,
-    tile: int | str,
-    tiling: str,
-    self_ensemble: bool,
-    device: str,
+    how: How,
     overwrite: bool,
     as_json: bool,
     verbose: bool,
@@ -59,7 +55,7 @@ def command(
     _check(images, models, scale, reference, output, overwrite)
     with tempfile.TemporaryDirectory(prefix="srup-") as folder:
         if models:
-            load = partial(_load, scale=scale, tile=tile, tiling=tiling, self_ensemble=self_ensemble, device=device)
+            load = partial(_load, scale=scale, how=how)
             networks = {name: load(name) for name in dict.fromkeys(models)}
             rows = [_enlarged(path, networks, scale, Path(folder) / str(number), reference) for number, path in enumerate(images)]
         else:
@@ -88,14 +84,14 @@ def _check(
     check_free(output, overwrite=overwrite)
 
 
-def _load(name: str, *, scale: float, tile: int | str, tiling: str, self_ensemble: bool, device: str) -> Callable[[Image], Image]:
+def _load(name: str, *, scale: float, how: How) -> Callable[[Image], Image]:
     """The network, ready: what is only done once is not part of the first image's time."""
     import numpy as np
 
     from srup.upscaler import load
 
     with console.download(f"{name} weights") as progress:
-        upscaler = load(name, scale=scale, tile=tile, tiling=tiling, self_ensemble=self_ensemble, device=device, progress=progress)
+        upscaler = load(name, scale=scale, progress=progress, **asdict(how))
     upscaler(np.zeros((32, 32, 3), np.uint8))
 
     def enlarge(image: Image) -> Image:

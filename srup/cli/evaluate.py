@@ -14,6 +14,7 @@ from srup.cli import console, options
 from srup.errors import SrupError, UsageError
 from srup.evaluate import BICUBIC, STATED, Case, Job, Summary
 from srup.files import check_free, writing
+from srup.how import How
 from srup.report import Report, Row
 from srup.report.plot import Point, bubbles
 from srup.resize import Edges
@@ -45,10 +46,7 @@ MEASURED = "s/image: the mean. MB: the most memory that a process of the network
 @click.option("--save", type=click.Path(path_type=Path, file_okay=False), help="Keep the results, in a folder for each network.")
 @click.option("--each", is_flag=True, help="A row for each image too.")
 @options.weights
-@options.tile
-@options.tiling
-@options.self_ensemble
-@options.device
+@options.how("fp32")
 @options.report_file
 @options.report_format
 @options.overwrite
@@ -66,10 +64,7 @@ def command(
     save: Path | None,
     each: bool,
     weights: str | None,
-    tile: int | str,
-    tiling: str,
-    self_ensemble: bool,
-    device: str,
+    how: How,
     output: Path | None,
     format_: str | None,
     overwrite: bool,
@@ -88,7 +83,7 @@ def command(
     console.start_logging(verbose)
     if output:
         check_free(output, overwrite=overwrite)
-    plan = Job(BICUBIC, scale, protocol, border, edges, save, None, device, tile, tiling, self_ensemble)
+    plan = Job(BICUBIC, scale, protocol, border, edges, save, None, how)
     jobs = _jobs(plan, models, weights, given_lr=lr is not None)
     todo, alone = evaluate.cases(hr, lr)
     for path in alone:
@@ -102,6 +97,7 @@ def command(
         [
             evaluate.said(jobs[0], given_lr=lr is not None),
             MEASURED,
+            *_computed(summaries),
             *_notes(name, protocol, summaries),
             *(f"Without a partner: {path}" for path in alone),
         ],
@@ -198,6 +194,15 @@ def _images(summary: Summary, each: bool) -> Iterator[Row]:
         elif each and outcome.score:
             values = {"PSNR": outcome.score.psnr, "SSIM": outcome.score.ssim, "s/image": outcome.seconds}
             yield Row(name, {**values, "MB": outcome.peak and outcome.peak / 1e6})
+
+
+def _computed(summaries: Sequence[Summary]) -> Iterator[str]:
+    """What the networks were computed by; one line where all are alike."""
+    by = {summary.job.model: summary.outcomes[0].how for summary in summaries if summary.outcomes and summary.outcomes[0].how}
+    if len(set(by.values())) == 1:
+        yield f"Computed by {next(iter(by.values()))}."
+    elif by:
+        yield f"Computed by {'; '.join(f'{name}: {how}' for name, how in by.items())}."
 
 
 def _notes(images: str | None, protocol: str, summaries: Sequence[Summary]) -> Iterator[str]:

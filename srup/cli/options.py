@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import click
 
 from srup import report
+from srup.engines import ENGINES, PRECISIONS
+from srup.how import How
 from srup.images import FORMATS
 from srup.registry import DEFAULT
+
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def _tile(_: click.Context, __: click.Parameter, value: str) -> int | str:
@@ -27,7 +35,7 @@ format_ = click.option("-f", "--format", "format_", type=click.Choice(list(FORMA
 quality = click.option("-q", "--quality", type=click.IntRange(1, 100), help="Of lossy formats.  [default: 95]")
 model = click.option("-m", "--model", default=DEFAULT, show_default=True, metavar="NAME", help="Network (srup models lists them).")
 weights = click.option("--weights", type=click.Path(), metavar="FILE", help="A checkpoint of your own for the network.")
-tile = click.option(
+_tiles = click.option(
     "-t",
     "--tile",
     default="auto",
@@ -36,17 +44,52 @@ tile = click.option(
     callback=_tile,
     help="Side of the windows that a large image is computed in.",
 )
-tiling = click.option(
+_tiling = click.option(
     "--tiling",
     type=click.Choice(["exact", "acs"]),
     default="exact",
     show_default=True,
     help="exact: the result of the whole image. acs: the IMDN paper's adaptive cropping.",
 )
-self_ensemble = click.option(
+_self_ensemble = click.option(
     "-x", "--self-ensemble", "--tta", is_flag=True, help="The mean over eight orientations: eight times the work, about 0.1 dB."
 )
+_engine = click.option(
+    "--engine",
+    type=click.Choice(["auto", *ENGINES]),
+    default="auto",
+    show_default=True,
+    help="What computes; auto: the faster.",
+)
 device = click.option("-d", "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")
+devices = click.option(
+    "-d", "--device", default="auto", show_default=True, help="cpu, cuda:0, …; several, or all: a worker process for each."
+)
+
+
+def precision(default: str) -> Option:
+    """With "auto" the fastest that costs next to nothing; what is measured wants figures that do not depend on the processor."""
+    says = "Of the arithmetic: auto, the fastest that costs no more than 0.01 dB here."
+    return click.option("--precision", type=click.Choice(PRECISIONS), default=default, show_default=True, help=says)
+
+
+def how(precise: str = "auto", device: Option = device) -> Option:
+    """Every option of how networks are run; the command gets one argument for them, `how`."""
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def gathered(*args: Any, **options: Any) -> Any:
+            own = {field.name: options.pop(field.name) for field in fields(How)}
+            return command(*args, how=How(**own), **options)
+
+        result: Callable[..., Any] = gathered
+        for option in (precision(precise), _engine, device, _self_ensemble, _tiling, _tiles):
+            result = option(result)
+        return result
+
+    return decorated
+
+
 overwrite = click.option("-y", "--overwrite", is_flag=True, help="Replace what exists.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Results as JSON, one line each.")
 verbose = click.option("-v", "--verbose", is_flag=True, help="Say what is decided along the way.")

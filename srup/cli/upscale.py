@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,6 +23,7 @@ from srup import registry
 from srup.cli import console, options
 from srup.errors import ImageError, OutOfMemory, UsageError, WriteError
 from srup.files import check_folder
+from srup.how import How
 from srup.images import (
     FORMATS,
     MAX_PIXELS,
@@ -41,7 +42,7 @@ from srup.sizes import Target, target
 
 if TYPE_CHECKING:
     from srup.forecast import Forecast
-    from srup.upscaler import Upscaler
+    from srup.upscaler import Upscaler, Upscalers
 
 T = TypeVar("T")
 STANDARD = Path("-")  # input or output
@@ -65,10 +66,7 @@ STANDARD = Path("-")  # input or output
 @click.option("--megapixels", type=click.FloatRange(0, min_open=True), help="To so many million pixels.")
 @options.model
 @options.weights
-@options.tile
-@options.tiling
-@options.self_ensemble
-@options.device
+@options.how()
 @click.option("-f", "--format", "format_", type=click.Choice(list(FORMATS)), help="Output format.  [default: png; tiff for pages]")
 @options.quality
 @click.option("--lossless", is_flag=True, help="WebP, HEIC and JPEG XL without loss.")
@@ -94,10 +92,7 @@ def command(
     megapixels: float | None,
     model: str,
     weights: str | None,
-    tile: int | str,
-    tiling: str,
-    self_ensemble: bool,
-    device: str,
+    how: How,
     format_: str | None,
     quality: int | None,
     lossless: bool,
@@ -134,7 +129,7 @@ def command(
     encoding = Encoding(QUALITY if quality is None else quality, lossless, palette)
     place = Place(output, format_, suffix, wanted, overwrite, encoding, several=len(inputs) > 1)
     place.check(inputs)
-    loaded = Loaded(model, weights, tile, tiling, self_ensemble, device)
+    loaded = Loaded(model, weights, how)
     changes = Changes(max_pixels, strip, dpi)
     failed = 0
     for report in Line(place, loaded, changes, dry_run).reports(inputs):
@@ -237,49 +232,27 @@ class Place:
 
 
 class Loaded:
-    """Upscalers, each loaded once: images of different sizes may need different networks to become as wide as asked."""
+    """The upscalers, each loaded when it is needed first, and that is shown."""
 
-    def __init__(self, model: str, weights: str | None, tile: int | str, tiling: str, self_ensemble: bool, device: str) -> None:
-        self.model, self.weights, self.tile, self.tiling, self.device = model, weights, tile, tiling, device
-        self.self_ensemble = self_ensemble
-        self.ready: dict[tuple[str, ...], Upscaler] = {}
+    def __init__(self, model: str, weights: str | None, how: How) -> None:
+        self.model, self.weights, self.how = model, weights, how
 
-    def route(self, scale: float) -> tuple[registry.Model, ...]:
-        return registry.route(self.model, scale, own_weights=self.weights is not None)
+    @cached_property
+    def upscalers(self) -> Upscalers:
+        from srup.upscaler import Upscalers
+
+        return Upscalers(self.model, self.weights, self.how)
 
     def upscaler(self, scale: float) -> Upscaler:
-        from srup.upscaler import load
-
-        key = tuple(row.network + row.file + str(row.scale) for row in self.route(scale))
-        if key not in self.ready:
-            with console.download(f"{self.model} weights") as progress:
-                self.ready[key] = load(
-                    self.model,
-                    scale=scale,
-                    weights=self.weights,
-                    device=self.device,
-                    tile=self.tile,
-                    tiling=self.tiling,
-                    self_ensemble=self.self_ensemble,
-                    progress=progress,
-                )
-        return replace(self.ready[key], scale=scale)
+        with console.download(f"{self.model} weights") as progress:
+            return self.upscalers(scale, progress=progress)
 
     def forecast(self, scale: float, pages: Pages, place: Place, path: Path, *, decoding: float) -> Forecast:
         """What it will take; nothing is downloaded for it."""
         from srup.forecast import forecast
-        from srup.upscaler import untrained
 
-        rows = self.route(scale)
-        trained = self.weights is not None or all(registry.at_hand(row) for row in rows)
-        how = {
-            "device": self.device,
-            "precision": "auto",
-            "tile": self.tile,
-            "tiling": self.tiling,
-            "self_ensemble": self.self_ensemble,
-        }
-        upscaler = self.upscaler(scale) if trained else untrained(rows, scale=scale, **how)  # type: ignore[arg-type]
+        trained = self.upscalers.at_hand(scale)
+        upscaler = self.upscaler(scale) if trained else self.upscalers.untrained(scale)
         named = path if path != STANDARD else Path(place.name(path, pages, (0, 0)))
         return forecast(upscaler, pages, place.target, path=named, encoding=place.encoding, decoding=decoding, trained=trained)
 
@@ -356,7 +329,7 @@ class Line:
         first = pages.images[0]
         factor = max(place.target.factor(image.size) for image in pages.images)
         result = place.ready(path, pages, claimed)
-        networks = _networks(self.loaded.route(factor), first.size, place.target.enlarged(first.size))
+        networks = _networks(self.loaded.upscalers.route(factor), first.size, place.target.enlarged(first.size))
         report = Report(str(path), str(result), first.size, place.target.size(first.size), networks=networks)
         if len(pages) > 1:
             report = replace(report, pages=len(pages), animated=pages.animated)

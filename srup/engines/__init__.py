@@ -77,13 +77,19 @@ class Program:
     free: Callable[[], int] = memory.available
     network: Any = field(default=None, repr=False)
 
+    @property
+    def how(self) -> str:
+        """What computes, as in "pytorch, cpu, bf16"."""
+        return f"{self.engine}, {self.device}, {self.precision}"
+
 
 class Make(Protocol):
     def __call__(self, model: Model, weights: Path, *, device: str, precision: str) -> Program: ...
 
 
-def program(model: Model, weights: Path, *, engine: str = "pytorch", device: str = "auto", precision: str = "auto") -> Program:
+def program(model: Model, weights: Path, *, engine: str = "auto", device: str = "auto", precision: str = "auto") -> Program:
     """The network of a row with its weights, ready to run. Raises EngineUnavailable, WeightsMismatch."""
+    engine = "pytorch" if engine == "auto" else engine
     if engine not in ENGINES:
         raise EngineUnavailable(f"no engine is called {engine!r}: there is {', '.join(ENGINES)}")
     if precision not in PRECISIONS:

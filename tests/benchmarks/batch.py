@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from srup import memory
+from srup.how import How
 
 memory.keep_freed()  # as `srup` does, before torch is imported
 
@@ -40,7 +41,7 @@ def main() -> None:
     images = [read_image(path) for path in sorted(options.folder.glob("*.png"))]
     with tempfile.TemporaryDirectory() as out:
         extension = EXTENSIONS[options.format]
-        settings = Settings(out, Target(options.scale), model=options.model, device="cpu", extension=extension)
+        settings = Settings(out, Target(options.scale), model=options.model, how=How(device="cpu"), extension=extension)
         planned = jobs.plan(jobs.find([str(options.folder / "*.png")]), out, extension=extension)
         make = Maker(settings, threading.Event())
         ways: dict[str, Callable[[], object]] = {

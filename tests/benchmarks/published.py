@@ -159,9 +159,7 @@ def main() -> None:
         own, rate = medians[f"srup {name}"], work / medians[f"ceiling {name}"]
         share = multiply_adds(options.side) / own / rate
         faster = medians["published form"] / own
-        print(
-            f"srup {name}       {own:.3f} s  {faster:.2f} times as fast; {share:.0%} of {2 * rate / 1e9:.0f} GFLOP/s"
-        )
+        print(f"srup {name}       {own:.3f} s  {faster:.2f} times as fast; {share:.0%} of {2 * rate / 1e9:.0f} GFLOP/s")
 
 
 if __name__ == "__main__":
