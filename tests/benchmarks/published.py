@@ -9,11 +9,10 @@ PyTorch, without gradients. It has a process of its own, since it runs with glib
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 
 from srup import memory
 
@@ -22,6 +21,7 @@ SERVE = "--serve"  # this process is the one of the published form
 if __name__ == "__main__" and SERVE not in sys.argv:
     memory.keep_freed()  # as `srup` does, before torch is imported
 
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
@@ -29,6 +29,7 @@ from torch import Tensor, nn  # noqa: E402
 from srup import registry  # noqa: E402
 from srup.engines.pytorch import stages_on  # noqa: E402
 from srup.networks.stages import whole  # noqa: E402
+from tests.benchmarks.turns import Turn, medians, timed  # noqa: E402
 
 SCALE = 4
 CHANNELS, ROUNDS = 64, 4
@@ -81,12 +82,6 @@ class Block(nn.Module):
         return fused
 
 
-def timed(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
-
-
 def serve(side: int) -> None:
     """Runs the published form once for every line that comes, and answers with the seconds."""
     network, image = Published().eval(), torch.rand(1, 3, side, side)
@@ -100,6 +95,7 @@ def ceiling(side: int, dtype: torch.dtype) -> tuple[Callable[[], object], float]
     x = torch.rand(1, CHANNELS, side, side).to(dtype, memory_format=torch.channels_last)
     weight = torch.rand(CHANNELS, CHANNELS, 3, 3).to(dtype, memory_format=torch.channels_last)
 
+    @torch.inference_mode()
     def run() -> None:
         for _ in range(ROUNDS):
             F.conv2d(x, weight, padding=1)
@@ -125,7 +121,7 @@ def main() -> None:
         serve(options.side)
         return
     network = registry.build(registry.find("imdn")[SCALE])
-    image = torch.rand(1, 3, options.side, options.side).contiguous(memory_format=torch.channels_last)
+    image = np.random.default_rng(0).random((1, options.side, options.side, 3), np.float32).transpose(0, 3, 1, 2)
     published = subprocess.Popen(
         [sys.executable, "-m", "tests.benchmarks.published", SERVE, "--side", str(options.side)],
         stdin=subprocess.PIPE,
@@ -138,27 +134,22 @@ def main() -> None:
         print(file=published.stdin, flush=True)
         return float(published.stdout.readline())
 
-    def srup(precision: str) -> Callable[[], float]:
-        stages = stages_on(network.stages(), device=torch.device("cpu"), precision=precision)
+    def srup(precision: str) -> Turn:
+        stages = stages_on(network.stages(), precision=precision)
         return lambda: timed(lambda: whole(stages, image))
 
     best = {name: ceiling(options.side, dtype) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
     turns = {"published form": ask, "srup fp32": srup("fp32"), "srup bf16": srup("bf16")}
-    turns |= {f"ceiling {name}": lambda run=run: timed(run) for name, (run, _) in best.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in turns}
-    with torch.inference_mode():
-        for number in range(options.runs + 1):
-            for name, turn in turns.items():
-                seconds[name] += [turn()] if number else [turn()][:0]  # the first warms up
+    turns |= {f"ceiling {name}": partial(timed, run) for name, (run, _) in best.items()}
+    seconds = medians(turns, options.runs)
     assert published.stdin
     published.stdin.close()
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
     print(f"IMDN ×{SCALE}, {options.side}×{options.side}, one thread, medians of {options.runs}")
-    print(f"published form  {medians['published form']:.3f} s")
+    print(f"published form  {seconds['published form']:.3f} s")
     for name, (_, work) in best.items():
-        own, rate = medians[f"srup {name}"], work / medians[f"ceiling {name}"]
+        own, rate = seconds[f"srup {name}"], work / seconds[f"ceiling {name}"]
         share = multiply_adds(options.side) / own / rate
-        faster = medians["published form"] / own
+        faster = seconds["published form"] / own
         print(f"srup {name}       {own:.3f} s  {faster:.2f} times as fast; {share:.0%} of {2 * rate / 1e9:.0f} GFLOP/s")
 
 

@@ -7,8 +7,7 @@ Interleaved in one process; medians in LR megapixels per second, and the ratio t
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
+from functools import partial
 
 from srup import memory
 
@@ -17,6 +16,8 @@ memory.keep_freed()  # as `srup` does, before torch is imported
 import numpy as np  # noqa: E402
 
 import srup  # noqa: E402
+from tests.benchmarks import turns  # noqa: E402
+from tests.benchmarks.turns import timed  # noqa: E402
 from tests.data.draw import draw  # noqa: E402
 
 
@@ -30,14 +31,7 @@ def main() -> None:
 
     image = np.asarray(draw(options.side, options.side))
     upscalers = {name: srup.load(name, scale=options.scale, device="cpu") for name in options.models}
-    seconds: dict[str, list[float]] = {name: [] for name in upscalers}
-    for run in range(options.runs + 1):
-        for name, upscaler in upscalers.items():
-            started = time.perf_counter()
-            upscaler(image)
-            if run:  # the first warms up
-                seconds[name].append(time.perf_counter() - started)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    medians = turns.medians({name: partial(timed, partial(upscaler, image)) for name, upscaler in upscalers.items()}, options.runs)
     for name, median in medians.items():
         rate, ratio = options.side**2 / 1e6 / median, medians[options.models[-1]] / median
         print(f"{name:<10} ×{options.scale}  {median:.3f} s  {rate:.3f} LR MP/s  {ratio:.2f} times {options.models[-1]}")
