@@ -5,13 +5,10 @@ Each network runs in a process of its own, so that the memory it is said to take
 
 from __future__ import annotations
 
-import multiprocessing
 import re
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srup import memory, registry
-from srup.errors import ImageError, OutOfMemory, SrupError, UsageError
+from srup.errors import ImageError, OutOfMemory, UsageError
 from srup.how import How
 from srup.images import Image, write_image
 from srup.metrics import WINDOW, luma, psnr, ssim
@@ -255,34 +252,3 @@ def _truncating(upscaler: Upscaler) -> Enlarge:
         return truncated
 
     return enlarge
-
-
-def apart(job: Job, todo: Sequence[Case]) -> Iterator[Outcome]:
-    """The same as `outcomes`, in a new process: its memory is the network's own, and its end is not ours."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(job, list(todo), sender), daemon=True)
-    process.start()
-    sender.close()
-    try:
-        for _ in todo:
-            received = receiver.recv()
-            if isinstance(received, SrupError):
-                raise received
-            yield received
-    except EOFError as error:
-        process.join()
-        raise OutOfMemory(f"{job.model}: its process ended ({process.exitcode}); free some memory, or take -t 128") from error
-    finally:
-        process.kill()
-        process.join()
-
-
-def _serve(job: Job, todo: Sequence[Case], sender: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when it is over
-    memory.keep_freed()
-    try:
-        for outcome in outcomes(job, todo):
-            sender.send(outcome)
-    except SrupError as error:
-        sender.send(error)

@@ -11,8 +11,9 @@ from PIL import Image
 
 import srup
 from srup import registry
+from srup.apart import apart
 from srup.errors import OutOfMemory, ReadError, ScaleError, UsageError, WeightsError
-from srup.evaluate import BICUBIC, Case, Job, Outcome, Summary, apart, cases, check, images, outcomes, published, set_of
+from srup.evaluate import BICUBIC, Case, Job, Outcome, Summary, cases, check, images, outcomes, published, set_of
 from srup.resize import imresize
 from srup.scores import Score, score
 from tests.conftest import random_network
@@ -67,16 +68,16 @@ def test_an_image_that_fails_does_not_end_it(hr: Path) -> None:
 
 def test_in_a_process_of_its_own(hr: Path) -> None:
     todo = cases(hr, None)[0]
-    here, there = list(outcomes(PLAN, todo)), list(apart(PLAN, todo))
+    here, there = list(outcomes(PLAN, todo)), list(apart("lite", outcomes, PLAN, todo))
     assert [outcome.score for outcome in there] == [outcome.score for outcome in here]
     with pytest.raises(WeightsError):
-        list(apart(replace(PLAN, weights=hr / "one.png"), todo))
+        list(apart("lite", outcomes, replace(PLAN, weights=hr / "one.png"), todo))
 
 
 def test_a_process_that_dies_is_an_error(hr: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHOME", "/nowhere")  # no interpreter starts like that
     with pytest.raises(OutOfMemory, match="its process ended"):
-        list(apart(PLAN, cases(hr, None)[0]))
+        list(apart("lite", outcomes, PLAN, cases(hr, None)[0]))
 
 
 def test_truncated_is_the_network_cut_off(hr: Path, tmp_path: Path) -> None:

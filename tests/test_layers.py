@@ -12,7 +12,7 @@ import srup
 ROOT = Path(srup.__file__).parent
 LAYERS = (  # lowest first; a folder stands for all its files
     ("errors", "memory", "processor", "how"),
-    ("files",),
+    ("files", "apart"),
     (
         "networks.stages",
         "networks.base",
@@ -31,7 +31,7 @@ LAYERS = (  # lowest first; a folder stands for all its files
     ("engines",),
     ("upscaler", "patches"),
     ("forecast",),
-    ("training", "batch", "report", "evaluate", "features"),
+    ("training", "batch", "report", "evaluate", "features", "bench"),
     ("processes", "cluster", "compare"),
     ("cli",),
 )

@@ -20,6 +20,7 @@ COMMANDS = {  # name → module under srup.cli, imported on use: `srup --help` m
     "evaluate": "evaluate",
     "compare": "compare",
     "features": "features",
+    "bench": "bench",
 }
 INTERRUPTED = 130
 

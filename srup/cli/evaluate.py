@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from srup import evaluate, registry
+from srup.apart import apart
 from srup.cli import console, options
 from srup.errors import SrupError, UsageError
 from srup.evaluate import BICUBIC, STATED, Case, Job, Summary
@@ -135,7 +136,7 @@ def _run(jobs: list[Job], todo: Sequence[Case], images: str | None) -> tuple[lis
             _fetch(job)
             with console.progress(job.model) as progress:
                 outcomes = []
-                for outcome in evaluate.apart(job, todo):
+                for outcome in apart(job.model, evaluate.outcomes, job, todo):
                     outcomes.append(outcome)
                     progress(len(outcomes), len(todo))
         except SrupError as error:

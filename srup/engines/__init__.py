@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from srup.tiling import Pool
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ENGINES = {"pytorch": "srup.engines.pytorch:program"}  # name → module:function
+LIBRARIES = {"pytorch": "torch"}  # name → what it needs
 ADVICE = "nothing was written; take another network with -m, or another device with -d cpu"
 
 
@@ -81,6 +83,11 @@ class Program:
     def how(self) -> str:
         """What computes, as in "pytorch, cpu, bf16"."""
         return f"{self.engine}, {self.device}, {self.precision}"
+
+
+def installed() -> list[str]:
+    """The engines whose library is there."""
+    return [name for name, library in LIBRARIES.items() if importlib.util.find_spec(library)]
 
 
 class Make(Protocol):

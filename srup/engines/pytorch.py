@@ -26,6 +26,7 @@ from srup.registry import Model
 
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 HALF_SINCE = (7, 0)  # CUDA's compute capability with matrix units for float16
+NO_MEMORY = ("memory", "could not create a primitive")  # what torch and, in it, oneDNN say
 OVERLAPPED = 2  # windows at a time on CUDA: one is copied while the other is computed
 
 
@@ -228,6 +229,6 @@ def _translated() -> Iterator[None]:
     except MemoryError as error:
         raise OutOfMemory("the memory is full; take smaller windows with -t 128") from error
     except RuntimeError as error:
-        if "memory" not in str(error):
+        if not any(sign in str(error) for sign in NO_MEMORY):
             raise
         raise OutOfMemory("the memory is full; take smaller windows with -t 128") from error

@@ -1,0 +1,164 @@
+"""srup bench: how fast this machine is."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from srup import bench, memory, registry
+from srup.apart import apart
+from srup.bench import Plan, Speed
+from srup.cli import console, options
+from srup.engines import ENGINES, PRECISIONS, installed
+from srup.errors import OutOfMemory, SrupError, UsageError
+from srup.files import check_free
+from srup.how import How
+from srup.processor import has_bfloat16
+from srup.report import Report, Row, Value
+
+FILLED = 0.7  # of the free memory, under pressure: beyond, the system begins to stall, and others are killed
+LIGHT = 3e6  # parameters; what is larger is measured only when asked for
+FORMATS = {"LR MP/s": ".3f", "s": ".3f", "MB": ",.0f", "of ceiling": ".0%", "LR MP": ".2f"}
+SPEED = (
+    "LR MP/s: megapixels of the input a second, from the median of {runs} runs on {side}×{side} pixels. MB: the most memory that a "
+    "process of its own took. Of ceiling: of the rate at which 3×3 convolutions with 64 channels run here alone."
+)
+PRESSURE = (
+    "One window for the whole image, as networks are commonly run, doubled in pixels until 70 % of the free memory was full; then "
+    "the largest of these in windows, as srup runs it."
+)
+
+
+@click.command("bench")
+@click.option(
+    "-m", "--model", "models", multiple=True, metavar="NAME", help="Repeat for several.  [default: all of up to 3 M parameters]"
+)
+@click.option("-s", "--scale", type=click.IntRange(2, 4), default=4, show_default=True)
+@click.option("--side", type=click.IntRange(32), default=256, show_default=True, help="Of the image, in pixels.")
+@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="The median of so many.")
+@click.option("--pressure", is_flag=True, help="Enlarge larger and larger images in one piece, until memory runs out.")
+@options.device
+@click.option("--engine", type=click.Choice(["all", *ENGINES]), default="all", show_default=True, help="What computes.")
+@click.option(
+    "--precision", type=click.Choice(["all", *PRECISIONS[1:]]), default="all", show_default=True, help="Of the arithmetic."
+)
+@options.report_file
+@options.report_format
+@options.overwrite
+@options.as_json
+@options.verbose
+def command(
+    models: tuple[str, ...],
+    scale: int,
+    side: int,
+    runs: int,
+    pressure: bool,
+    device: str,
+    engine: str,
+    precision: str,
+    output: Path | None,
+    format_: str | None,
+    overwrite: bool,
+    as_json: bool,
+    verbose: bool,
+) -> int:
+    """Measure this machine: networks in every precision and engine it has.
+
+    Weights are drawn at random: nothing is downloaded, and speeds are the same.
+
+    \b
+    srup bench
+    srup bench -m lite -m imdn -s 4 --precision fp32 --json
+    srup bench -m imdn --pressure
+    """
+    console.start_logging(verbose)
+    if output:
+        check_free(output, overwrite=overwrite)
+    measure = _pressed if pressure else _measured
+    chosen = [_row(name, scale) for name in models or _light(scale)]
+    rows: list[Row] = []
+    for row, how in itertools.product(chosen, _hows(device, engine, precision)):
+        with tempfile.TemporaryDirectory(prefix="srup-") as folder:
+            rows += _guarded(measure, Plan(row, scale, how, Path(folder), side, runs))
+    title = f"{'Pressure test' if pressure else 'Speed'}, ×{scale}"
+    note = PRESSURE if pressure else SPEED.format(runs=runs, side=side)
+    report = Report(title, rows, [note], FORMATS, heading="network")
+    console.show(report, output=output, format_=format_, as_json=as_json)
+    return 1 if any(row.error for row in rows) else 0
+
+
+def _light(scale: int) -> list[str]:
+    """The networks that do `scale` in one step and are not large."""
+    rows = {name: registry.find(name) for name in registry.names()}
+    fitting = {name: found.get(scale) or found.get(0) for name, found in rows.items()}
+    return [name for name, row in fitting.items() if row and row.parameters <= LIGHT]
+
+
+def _row(name: str, scale: int) -> registry.Model:
+    rows = registry.find(name)
+    row = rows.get(scale) or rows.get(0)
+    if row is None:
+        raise UsageError(f"{name} has no ×{scale}; it has {', '.join(f'×{native}' for native in rows)}")
+    return row
+
+
+def _hows(device: str, engine: str, precision: str) -> list[How]:
+    """Every engine and precision that "all" stands for here."""
+    from srup.engines.pytorch import pick_device
+
+    where = pick_device(device).type
+    there = {"cpu": ("fp32", "bf16") if has_bfloat16() else ("fp32",), "cuda": ("fp32", "fp16", "bf16")}.get(
+        where, ("fp32", "fp16")
+    )
+    names = [name for name in installed() if where == "cpu" or name == "pytorch"] if engine == "all" else [engine]
+    precisions = there if precision == "all" else (precision,)
+    return [How(device=device, engine=name, precision=each) for name, each in itertools.product(names, precisions)]
+
+
+def _guarded(measure: Callable[[Plan], list[Row]], plan: Plan) -> list[Row]:
+    """What is measured of a plan, or one row that says why it cannot be."""
+    label = f"{plan.model.name}, {plan.how.engine}, {plan.how.precision}"
+    try:
+        with console.progress(label):
+            for _ in apart(label, bench.prepare, plan):
+                pass
+            return measure(plan)
+    except SrupError as error:
+        return [Row(plan.model.name, error=f"{label}: {error}")]
+
+
+def _measured(plan: Plan) -> list[Row]:
+    (found,) = apart(plan.model.name, bench.speed, plan)
+    return [Row(plan.model.name, {**_stated(found), "s": found.seconds, "of ceiling": found.share})]
+
+
+def _pressed(plan: Plan) -> list[Row]:
+    name, in_one = plan.model.name, replace(plan, how=replace(plan.how, tile="none"))
+    largest = _last(apart(name, bench.pressure, in_one, int(memory.available() * FILLED)))
+    side = round(largest.pixels**0.5)
+    (tiled,) = apart(name, bench.speed, replace(plan, side=side, runs=1))
+    named = {f"{name}, one window": largest, f"{name}, in windows": tiled}
+    return [Row(label, {"LR MP": found.pixels / 1e6, **_stated(found)}) for label, found in named.items()]
+
+
+def _last(speeds: Iterable[Speed]) -> Speed:
+    """The last that came, be it that the process was killed at the next. Raises OutOfMemory if there is none."""
+    found, reason = None, OutOfMemory("not even the first image fits into the memory; take a smaller --side")
+    try:
+        for found in speeds:  # noqa: B007
+            pass
+    except OutOfMemory as error:
+        reason = error
+    if found is None:
+        raise reason
+    return found
+
+
+def _stated(found: Speed) -> dict[str, Value]:
+    engine, device, precision = found.how.split(", ")
+    return {"engine": engine, "device": device, "precision": precision, "LR MP/s": found.rate, "MB": found.peak / 1e6}
