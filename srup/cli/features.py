@@ -68,7 +68,7 @@ def command(
     size = Target(width=side, height=side).size(source.size) if max(source.size) > side else source.size
     pixels = imresize(source.pixels, size=size)
     with console.download(f"{model} weights") as progress:
-        upscaler = load(model, scale=scale, weights=weights, device=device, progress=progress)
+        upscaler = load(model, scale=scale, weights=weights, device=device, engine="pytorch", precision="fp32", progress=progress)
     if not upscaler.native:
         pixels = imresize(pixels, size=Target(scale).size(size))
     found = features.maps(upscaler.programs[0].network, tensor_of(pixels).to(upscaler.programs[0].device))
