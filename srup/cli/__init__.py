@@ -11,16 +11,16 @@ import click
 from srup import __version__, memory
 from srup.errors import OutOfMemory, SrupError
 
-COMMANDS = {  # name → module under srup.cli, imported on use: `srup --help` must not wait for torch
-    "upscale": "upscale",
-    "batch": "batch",
-    "models": "models",
-    "train": "train",
-    "score": "score",
-    "evaluate": "evaluate",
-    "compare": "compare",
-    "features": "features",
-    "bench": "bench",
+COMMANDS = {  # name, which is that of its module → what `srup --help` says of it, which need not import it for that
+    "upscale": "Enlarge images: photographs, animations, documents of many pages.",
+    "batch": "Enlarge folders of images: IN are folders, files or globs, OUT is a folder.",
+    "models": "Show the networks; fetch, check and remove their weights.",
+    "train": "Train NETWORK on folders of images, any format, or HDF5 files with groups lr and hr.",
+    "score": "PSNR and SSIM of SR, a file or a folder, against HR.",
+    "evaluate": "Score networks on a folder of HR images, bicubic first.",
+    "compare": "Make a page that compares: networks on an IMAGE, or IMAGEs that are versions of one another.",
+    "features": "Draw the feature maps after each stage of a network as a grid.",
+    "bench": "Measure this machine: networks in every precision and engine it has.",
 }
 INTERRUPTED = 130
 
@@ -32,8 +32,12 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"srup.cli.{COMMANDS[name]}").command
+        command: click.Command = importlib.import_module(f"srup.cli.{name}").command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

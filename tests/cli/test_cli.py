@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 import srup
 from srup.cli import COMMANDS, run
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_says_what_a_command_says_of_itself(name: str) -> None:
+    command: click.Command = importlib.import_module(f"srup.cli.{name}").command
+    assert (command.help or "").split("\n\n")[0].replace("\n", " ") == COMMANDS[name]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["models"], ["--version"], *([name, "--help"] for name in COMMANDS)])
