@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from functools import cache
 from pathlib import Path
 
@@ -9,13 +10,24 @@ BFLOAT16 = {"avx512_bf16", "amx_bf16"}  # x86 only: there it was measured
 
 
 @cache
-def flags() -> frozenset[str]:
-    """The instruction sets that Linux lists for the first processor; none where it does not say."""
+def _fields() -> dict[str, str]:
+    """What Linux says of the first processor: name → value; nothing where it does not say."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        first, *_ = Path("/proc/cpuinfo").read_text().split("\n\n")
     except OSError:
-        return frozenset()
-    return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), []))
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def flags() -> frozenset[str]:
+    """The instruction sets that it has."""
+    return frozenset(_fields().get("flags", "").split())
+
+
+def name() -> str:
+    """The processor's, as far as the system tells."""
+    return _fields().get("model name") or platform.processor() or platform.machine()
 
 
 def has_bfloat16() -> bool:

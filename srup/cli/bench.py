@@ -14,7 +14,7 @@ from srup import bench, memory, registry
 from srup.apart import apart
 from srup.bench import Plan, Speed
 from srup.cli import console, options
-from srup.engines import ENGINES, PRECISIONS, installed
+from srup.engines import ENGINES, PRECISIONS, libraries
 from srup.errors import OutOfMemory, SrupError, UsageError
 from srup.files import check_free
 from srup.how import How
@@ -115,7 +115,7 @@ def _hows(device: str, engine: str, precision: str) -> list[How]:
     there = {"cpu": ("fp32", "bf16") if has_bfloat16() else ("fp32",), "cuda": ("fp32", "fp16", "bf16")}.get(
         where, ("fp32", "fp16")
     )
-    names = [name for name in installed() if where == "cpu" or name == "pytorch"] if engine == "all" else [engine]
+    names = [name for name in libraries() if where == "cpu" or name == "pytorch"] if engine == "all" else [engine]
     precisions = there if precision == "all" else (precision,)
     return [How(device=device, engine=name, precision=each) for name, each in itertools.product(names, precisions)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from srup.tiling import Pool
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ENGINES = {"pytorch": "srup.engines.pytorch:program"}  # name → module:function
 LIBRARIES = {"pytorch": "torch"}  # name → what it needs
+ON_PROCESSOR = ("auto", "cpu")  # devices for which there is a choice
 ADVICE = "nothing was written; take another network with -m, or another device with -d cpu"
 
 
@@ -85,9 +87,9 @@ class Program:
         return f"{self.engine}, {self.device}, {self.precision}"
 
 
-def installed() -> list[str]:
-    """The engines whose library is there."""
-    return [name for name, library in LIBRARIES.items() if importlib.util.find_spec(library)]
+def libraries() -> dict[str, str]:
+    """The engines that can be used here, and the library of each."""
+    return {name: library for name, library in LIBRARIES.items() if importlib.util.find_spec(library)}
 
 
 class Make(Protocol):
@@ -95,12 +97,27 @@ class Make(Protocol):
 
 
 def program(model: Model, weights: Path, *, engine: str = "auto", device: str = "auto", precision: str = "auto") -> Program:
-    """The network of a row with its weights, ready to run. Raises EngineUnavailable, WeightsMismatch."""
-    engine = "pytorch" if engine == "auto" else engine
-    if engine not in ENGINES:
-        raise EngineUnavailable(f"no engine is called {engine!r}: there is {', '.join(ENGINES)}")
+    """The network of a row with its weights, ready to run.
+
+    The engine "auto" is what the environment's SRUP_ENGINE names, or else the faster one here. Raises EngineUnavailable,
+    WeightsMismatch.
+    """
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
-    module, _, function = ENGINES[engine].partition(":")
-    make: Make = getattr(importlib.import_module(module), function)
-    return make(model, weights, device=device, precision=precision)
+
+    def made(name: str) -> Program:
+        if name not in ENGINES:
+            raise EngineUnavailable(f"no engine is called {name!r}: there is {', '.join(ENGINES)}")
+        module, _, function = ENGINES[name].partition(":")
+        make: Make = getattr(importlib.import_module(module), function)
+        return make(model, weights, device=device, precision=precision)
+
+    if engine != "auto":
+        return made(engine)
+    if told := os.environ.get("SRUP_ENGINE"):
+        return made(told)
+    if device not in ON_PROCESSOR or precision == "fp16" or len(libraries()) == 1:
+        return made("pytorch")
+    from srup.engines.choice import choose
+
+    return made(choose(model, precision, made))
