@@ -189,7 +189,7 @@ class Maker:
                 enlarged = upscaler(pages, size=target, progress=self._look_up)
             with storage.stored(place) as temporary:
                 write_pages(enlarged, temporary, encoding=encoding)
-            kept = consistency_of_pages(pages, enlarged, name=job.source.path)
+            kept = math.nan if target.crops else consistency_of_pages(pages, enlarged, name=job.source.path)
         found = round(kept, 2) if math.isfinite(kept) else None
         return replace(begun, status="done", consistency=found, before=pages.images[0].size, after=sizes[0], sha256=sha256)
 

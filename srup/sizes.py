@@ -26,6 +26,11 @@ class Target:
     megapixels: float | None = None
     fit: str = "inside"
 
+    @property
+    def crops(self) -> bool:
+        """Whether a result shows less than its input."""
+        return self.fit == "fill"
+
     def size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The (width, height) of the result for an image of `size`: exactly what was asked, never less by rounding."""
         return (self.width, self.height) if self.width and self.height and self.fit != "inside" else self.enlarged(size)

@@ -24,7 +24,7 @@ from srup.cli import console, options
 from srup.errors import ReadError, UsageError
 from srup.how import How
 from srup.images import EXTENSIONS
-from srup.sizes import target
+from srup.sizes import Target
 
 if TYPE_CHECKING:
     from srup.batch import Drive, Result, Settings
@@ -41,10 +41,7 @@ LOOK = 2.0  # seconds between looks of --watch; a file that did not change betwe
 @click.argument("places", nargs=-1, required=True, metavar="[IN...] OUT")
 @click.option("--from", "list_file", metavar="FILE", help="A list of images, one a line; - for standard input.")
 @click.option("-r", "--recursive", is_flag=True, help="All below the folders; OUT gets the same tree.")
-@options.scale
-@options.size
-@options.width
-@options.height
+@options.wanted
 @options.model
 @options.weights
 @options.how(device=options.devices)
@@ -76,10 +73,7 @@ def command(
     places: tuple[str, ...],
     list_file: str | None,
     recursive: bool,
-    scale: float | None,
-    size: str | None,
-    width: int | None,
-    height: int | None,
+    wanted: Target,
     model: str,
     weights: str | None,
     how: How,
@@ -111,7 +105,6 @@ def command(
     find . -name '*.jpg' | srup batch --from - larger/
     """
     console.start_logging(verbose)
-    wanted = target(scale=scale, size=size, width=width, height=height)
     registry.route(model, wanted.scale or 1)
     from srup import batch, jobs, report
     from srup.journal import journal

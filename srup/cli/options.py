@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import fields
+import inspect
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from srup.engines import ENGINES, PRECISIONS
 from srup.how import How
 from srup.images import FORMATS
 from srup.registry import DEFAULT
+from srup.sizes import target
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -28,9 +29,16 @@ def _tile(_: click.Context, __: click.Parameter, value: str) -> int | str:
 
 
 scale = click.option("-s", "--scale", type=float, help="How many times larger, whole or not.  [default: 4]")
-size = click.option("--size", metavar="WxH", help="Fit inside so many pixels.")
-width = click.option("--width", type=click.IntRange(1), help="To this width.")
-height = click.option("--height", type=click.IntRange(1), help="To this height.")
+_sizes = (
+    scale,
+    click.option("--size", metavar="WxH", help="Fit inside so many pixels."),
+    click.option("--fill", is_flag=True, help="With --size: cover it, and crop what is over."),
+    click.option("--stretch", is_flag=True, help="With --size: exactly that, whatever becomes of the shape."),
+    click.option("--width", type=click.IntRange(1), help="To this width."),
+    click.option("--height", type=click.IntRange(1), help="To this height."),
+    click.option("--long-edge", type=click.IntRange(1), help="To this length of the longer side."),
+    click.option("--megapixels", type=click.FloatRange(0, min_open=True), help="To so many million pixels."),
+)
 format_ = click.option("-f", "--format", "format_", type=click.Choice(list(FORMATS)), help="Output format.  [default: png]")
 quality = click.option("-q", "--quality", type=click.IntRange(1, 100), help="Of lossy formats.  [default: 95]")
 model = click.option("-m", "--model", default=DEFAULT, show_default=True, metavar="NAME", help="Network (srup models lists them).")
@@ -73,22 +81,31 @@ def precision(default: str) -> Option:
     return click.option("--precision", type=click.Choice(PRECISIONS), default=default, show_default=True, help=says)
 
 
-def how(precise: str = "auto", device: Option = device) -> Option:
-    """Every option of how networks are run; the command gets one argument for them, `how`."""
+def _gathering(argument: str, make: Callable[..., object], options: Sequence[Option]) -> Option:
+    """Several options that become one argument of the command, made of them by `make`."""
 
     def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        names = set(inspect.signature(make).parameters)
+
         @functools.wraps(command)
-        def gathered(*args: Any, **options: Any) -> Any:
-            own = {field.name: options.pop(field.name) for field in fields(How)}
-            return command(*args, how=How(**own), **options)
+        def gathered(*args: Any, **values: Any) -> Any:
+            own = {name: values.pop(name) for name in names}
+            return command(*args, **{argument: make(**own)}, **values)
 
         result: Callable[..., Any] = gathered
-        for option in (precision(precise), _engine, device, _self_ensemble, _tiling, _tiles):
+        for option in reversed(options):
             result = option(result)
         return result
 
     return decorated
 
+
+def how(precise: str = "auto", device: Option = device) -> Option:
+    """Every option of how networks are run, as `how`."""
+    return _gathering("how", How, (_tiles, _tiling, _self_ensemble, device, _engine, precision(precise)))
+
+
+wanted = _gathering("wanted", target, _sizes)  # how large results are to be
 
 overwrite = click.option("-y", "--overwrite", is_flag=True, help="Replace what exists.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Results as JSON, one line each.")

@@ -38,7 +38,7 @@ from srup.images import (
 )
 from srup.report import plain
 from srup.scores import consistency_of_pages
-from srup.sizes import Target, target
+from srup.sizes import Target
 
 if TYPE_CHECKING:
     from srup.forecast import Forecast
@@ -56,14 +56,7 @@ STANDARD = Path("-")  # input or output
     type=click.Path(path_type=Path, allow_dash=True),
     help="A file, a folder for several, or - for standard output.  [default: beside the input]",
 )
-@options.scale
-@options.size
-@click.option("--fill", is_flag=True, help="With --size: cover it, and crop what is over.")
-@click.option("--stretch", is_flag=True, help="With --size: exactly that, whatever becomes of the shape.")
-@options.width
-@options.height
-@click.option("--long-edge", type=click.IntRange(1), help="To this length of the longer side.")
-@click.option("--megapixels", type=click.FloatRange(0, min_open=True), help="To so many million pixels.")
+@options.wanted
 @options.model
 @options.weights
 @options.how()
@@ -82,14 +75,7 @@ STANDARD = Path("-")  # input or output
 def command(
     inputs: tuple[Path, ...],
     output: Path | None,
-    scale: float | None,
-    size: str | None,
-    fill: bool,
-    stretch: bool,
-    width: int | None,
-    height: int | None,
-    long_edge: int | None,
-    megapixels: float | None,
+    wanted: Target,
     model: str,
     weights: str | None,
     how: How,
@@ -115,16 +101,6 @@ def command(
     cat photo.jpg | srup upscale - -s 2 -o - -f jpeg > large.jpg
     """
     console.start_logging(verbose)
-    wanted = target(
-        scale=scale,
-        size=size,
-        width=width,
-        height=height,
-        long_edge=long_edge,
-        megapixels=megapixels,
-        fill=fill,
-        stretch=stretch,
-    )
     registry.route(model, wanted.scale or 1)  # an unknown name or scale is met before any file is
     encoding = Encoding(QUALITY if quality is None else quality, lossless, palette)
     place = Place(output, format_, suffix, wanted, overwrite, encoding, several=len(inputs) > 1)
@@ -347,8 +323,7 @@ class Line:
         started = time.perf_counter()
         self.place.write(enlarged, Path(str(report.output)), Path(report.input))
         seconds += time.perf_counter() - started
-        cropped = self.place.target.fit == "fill"
-        kept = None if cropped else consistency_of_pages(pages, enlarged, name=report.input)
+        kept = None if self.place.target.crops else consistency_of_pages(pages, enlarged, name=report.input)
         return replace(report, seconds=seconds, consistency=kept)
 
 

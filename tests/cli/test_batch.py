@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from srup.cli import run
 from srup.journal import NAME
@@ -46,6 +47,12 @@ def test_a_folder(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert run(["batch", str(folder), str(tmp_path / "out"), "-r"]) == 0
     assert sorted(images(tmp_path / "out")) == ["a.png", "b.png", "sub/c.png"]
     assert "1 done, 2 were done before, 0 failed" in capsys.readouterr().err
+
+
+def test_every_size_that_upscale_knows(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["batch", str(folder), str(tmp_path / "out"), "--size", "40x40", "--fill", "--json"]) == 0
+    assert all(Image.open(tmp_path / "out" / name).size == (40, 40) for name in ("a.png", "b.png"))
+    assert all("consistency" not in line for line in json_lines(capsys.readouterr().out)), "what is cropped cannot be compared"
 
 
 def test_a_list_on_standard_input(folder: Path, tmp_path: Path) -> None:
