@@ -23,9 +23,9 @@ from srup.report import Report, Row, Value
 
 FILLED = 0.7  # of the free memory, under pressure: beyond, the system begins to stall, and others are killed
 LIGHT = 3e6  # parameters; what is larger is measured only when asked for
-FORMATS = {"LR MP/s": ".3f", "s": ".3f", "MB": ",.0f", "of ceiling": ".0%", "LR MP": ".2f"}
+FORMATS = {"LR MP/s": ".3f", "s": ".3f", "MB": ",.0f", "of ceiling": ".0%", "LR MP": ".3f"}
 SPEED = (
-    "LR MP/s: megapixels of the input a second, from the median of {runs} runs on {side}×{side} pixels. MB: the most memory that a "
+    "LR MP/s: megapixels of the input a second, from the median of {runs} runs, s: that. MB: the most memory that a "
     "process of its own took. Of ceiling: of the rate at which 3×3 convolutions with 64 channels run here alone."
 )
 PRESSURE = (
@@ -39,7 +39,15 @@ PRESSURE = (
     "-m", "--model", "models", multiple=True, metavar="NAME", help="Repeat for several.  [default: all of up to 3 M parameters]"
 )
 @click.option("-s", "--scale", type=click.IntRange(2, 4), default=4, show_default=True)
-@click.option("--side", type=click.IntRange(32), default=256, show_default=True, help="Of the image, in pixels.")
+@click.option(
+    "--side",
+    "sides",
+    type=click.IntRange(32),
+    multiple=True,
+    default=[256],
+    show_default=True,
+    help="Of the image, in pixels; repeat for several.",
+)
 @click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="The median of so many.")
 @click.option("--pressure", is_flag=True, help="Enlarge larger and larger images in one piece, until memory runs out.")
 @options.device
@@ -55,7 +63,7 @@ PRESSURE = (
 def command(
     models: tuple[str, ...],
     scale: int,
-    side: int,
+    sides: tuple[int, ...],
     runs: int,
     pressure: bool,
     device: str,
@@ -84,9 +92,9 @@ def command(
     rows: list[Row] = []
     for row, how in itertools.product(chosen, _hows(device, engine, precision)):
         with tempfile.TemporaryDirectory(prefix="srup-") as folder:
-            rows += _guarded(measure, Plan(row, scale, how, Path(folder), side, runs))
+            rows += _guarded(measure, [Plan(row, scale, how, Path(folder), side, runs) for side in sides])
     title = f"{'Pressure test' if pressure else 'Speed'}, ×{scale}"
-    note = PRESSURE if pressure else SPEED.format(runs=runs, side=side)
+    note = PRESSURE if pressure else SPEED.format(runs=runs)
     report = Report(title, rows, [note], FORMATS, heading="network")
     console.show(report, output=output, format_=format_, as_json=as_json)
     return 1 if any(row.error for row in rows) else 0
@@ -120,14 +128,15 @@ def _hows(device: str, engine: str, precision: str) -> list[How]:
     return [How(device=device, engine=name, precision=each) for name, each in itertools.product(names, precisions)]
 
 
-def _guarded(measure: Callable[[Plan], list[Row]], plan: Plan) -> list[Row]:
-    """What is measured of a plan, or one row that says why it cannot be."""
+def _guarded(measure: Callable[[Plan], list[Row]], plans: list[Plan]) -> list[Row]:
+    """What is measured of plans that share their network, or one row that says why it cannot be."""
+    plan = plans[0]
     label = f"{plan.model.name}, {plan.how.engine}, {plan.how.precision}"
     try:
         with console.progress(label):
             for _ in apart(label, bench.prepare, plan):
                 pass
-            return measure(plan)
+            return [row for each in plans for row in measure(each)]
     except SrupError as error:
         return [Row(plan.model.name, error=f"{label}: {error}")]
 
@@ -143,7 +152,7 @@ def _pressed(plan: Plan) -> list[Row]:
     side = round(largest.pixels**0.5)
     (tiled,) = apart(name, bench.speed, replace(plan, side=side, runs=1))
     named = {f"{name}, one window": largest, f"{name}, in windows": tiled}
-    return [Row(label, {"LR MP": found.pixels / 1e6, **_stated(found)}) for label, found in named.items()]
+    return [Row(label, _stated(found)) for label, found in named.items()]
 
 
 def _last(speeds: Iterable[Speed]) -> Speed:
@@ -161,4 +170,5 @@ def _last(speeds: Iterable[Speed]) -> Speed:
 
 def _stated(found: Speed) -> dict[str, Value]:
     engine, device, precision = found.how.split(", ")
-    return {"engine": engine, "device": device, "precision": precision, "LR MP/s": found.rate, "MB": found.peak / 1e6}
+    by = {"engine": engine, "device": device, "precision": precision}
+    return {**by, "LR MP": found.pixels / 1e6, "LR MP/s": found.rate, "MB": found.peak / 1e6}
