@@ -39,6 +39,7 @@ from srup.weights import cache
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 try:
     import openvino as ov
+    from openvino import opset13 as ops
 except ImportError as error:
     raise EngineUnavailable(
         f"the engine openvino is not installed ({error}); pip install 'srup[openvino]', or take --engine pytorch"
@@ -48,6 +49,7 @@ log = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 
+TO_NHWC = (0, 2, 3, 1)
 FORMAT = 1  # of what is exported
 BAND = 64  # rows of an enlarged window that go through `Ends.leave` at a time: they stay in the processor's cache
 PART = 1 << 18  # values of a map whose statistics are taken at a time, likewise
@@ -182,7 +184,7 @@ class _Stages:
             self._begin(number)
             own = [ends.enter(image) for image in state] if number == 0 else state
             inputs = own if context is None else [*own, context]
-            computed = iter(self.models[number]([inputs[index] for index in row["uses"]], ones=row["ones"], hint=hint, half=half))
+            computed = iter(self.models[number]([inputs[index] for index in row["uses"]], hint=hint, half=half))
             results = [next(computed) if source is None else own[source] for source in row["sources"]]
             return [_left(results[0], ends)] if last else results
 
@@ -195,18 +197,19 @@ class _Stages:
             self.running = number
 
     def _summary(self, number: int) -> Callable[[Iterable[Array]], Array] | None:
-        model = self.summaries[number]
+        row, model = self.rows[number]["summary"], self.summaries[number]
         if model is None:
             return None
 
         def of_statistics(strips: Iterable[Array]) -> Array:
-            return model(mean_and_deviation(strips, self.workers), hint="f32")[0]
+            moments = mean_and_deviation(strips, self.workers)
+            return model([moments[index] for index in row["uses"]], hint="f32")[0]
 
         def of_whole_map(strips: Iterable[Array]) -> Array:
             rows = np.concatenate([widened(strip.transpose(0, 2, 3, 1)) for strip in strips], 1)
             return model([rows.transpose(0, 3, 1, 2)], hint="f32")[0]
 
-        return of_statistics if self.rows[number]["summary"] == "statistics" else of_whole_map
+        return of_statistics if row["of"] == "statistics" else of_whole_map
 
 
 class _Compiled:
@@ -220,11 +223,9 @@ class _Compiled:
         self.kept: OrderedDict[Any, Any] = OrderedDict()
         self.lock = threading.Lock()
 
-    def __call__(self, arrays: list[Array], *, hint: str, ones: bool = False, half: bool = False) -> list[Array]:
+    def __call__(self, arrays: list[Array], *, hint: str, half: bool = False) -> list[Array]:
         """The results for arrays N×C×H×W, of such too; `half`: results come as the bits of bfloat16."""
         inputs = [np.ascontiguousarray(array.transpose(0, 2, 3, 1)) for array in arrays]
-        if ones:
-            inputs.append(np.ones(1, np.float32))
         with _translated():
             compiled = self._for(tuple((array.shape, array.dtype == np.int16) for array in inputs), hint, half)
             request = compiled.create_infer_request()
@@ -259,15 +260,26 @@ class _Compiled:
         for index, (_, is_half) in enumerate(inputs):
             if is_half:
                 ends.input(index).tensor().set_element_type(ov.Type.bf16)
-        for index in range(len(model.outputs) if half else 0):
-            ends.output(index).tensor().set_element_type(ov.Type.bf16)
+        model = ends.build()
+        model = ov.Model([_turned(result.input_value(0), half) for result in model.get_results()], model.get_parameters(), "stage")
         settings = {
             "INFERENCE_PRECISION_HINT": hint,
             "NUM_STREAMS": self.workers if alone else 1,
             "INFERENCE_NUM_THREADS": self.workers,
             "ENABLE_CPU_PINNING": False,  # others want the cores too
         }
-        return self.core.compile_model(ends.build(), "CPU", settings)
+        return self.core.compile_model(model, "CPU", settings)
+
+
+def _turned(value: Any, half: bool) -> Any:
+    """A result as N×H×W×C; `half`: in bfloat16.
+
+    OpenVINO drops a transpose behind a convolution unless that has a sum for a part; the maximum of a sum and itself is in between.
+    """
+    if half:
+        return ops.transpose(ops.convert(value, ov.Type.bf16), TO_NHWC)
+    is_sum = value.get_node().get_type_name() == "Add"
+    return ops.transpose(ops.maximum(value, value) if is_sum else value, TO_NHWC)
 
 
 def _tensor(array: Array) -> Any:

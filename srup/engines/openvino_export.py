@@ -1,14 +1,14 @@
 """A network written as files that OpenVINO computes: done once, by PyTorch, so that later runs need none.
 
-Each stage becomes a model over arrays N×H×W×C of any size, which is how srup's arrays lie in memory. What is done to it besides:
-transposes are put where OpenVINO can drop them, and the last map is kept from being rounded to bfloat16.
+Each stage becomes a model of any height and width. What is done to it besides: transposes are put where OpenVINO can drop them, and
+the last map is kept from being rounded to bfloat16.
 """
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch.jit._trace import TracerWarning
 from srup import costs
 from srup.files import hashed
 from srup.networks.base import Network
-from srup.networks.layers import Statistics, WholeMap
+from srup.networks.layers import Statistics, WholeMap, mean_and_deviation
 from srup.networks.stages import Stage, Summary
 
 SIDE = 48  # pixels of the image that the graph is traced with
@@ -42,7 +42,7 @@ def export(network: Network, folder: Path) -> None:
         for number, stage in enumerate(stages):
             last = number == len(stages) - 1
             following, row = _export_stage(stage, state, context, folder / f"stage{number}.xml", last=last)
-            context = None if last else _export_summary(stage.summary, following[-1], folder / f"summary{number}.xml")
+            context, row["summary"] = _export_summary(stage.summary, following[-1], folder / f"summary{number}.xml")
             state = following
             rows.append(row)
     manifest = {
@@ -79,28 +79,15 @@ class _Shift(nn.Module):
         return shifted
 
 
-class _Computed(nn.Module):
-    """What a stage computes, without what it hands through."""
-
-    def __init__(self, stage: Stage, computed: Sequence[int], with_context: bool) -> None:
-        super().__init__()
-        self.stage, self.computed, self.with_context = stage, computed, with_context
-
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        state = list(inputs)
-        context = state.pop() if self.with_context else None
-        results = self.stage.run(state, context)
-        return tuple(results[index] for index in self.computed)
-
-
 class _Function(nn.Module):
-    def __init__(self, function: Any) -> None:
+    """A function as the module that OpenVINO wants."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
         self.function = function
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        result: Tensor = self.function(*inputs)
-        return result
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.function(*inputs)
 
 
 def _export_stage(
@@ -109,36 +96,40 @@ def _export_stage(
     """The state that follows, and what the manifest says of the stage."""
     following = stage.run(state, context)
     sources = [next((index for index, tensor in enumerate(state) if tensor is result), None) for result in following]
-    computed = [index for index, source in enumerate(sources) if source is None]
-    inputs = state if context is None else [*state, context]
-    model = _converted(_Computed(stage, computed, context is not None), inputs)
-    used = [index for index, parameter in enumerate(model.get_parameters()) if parameter.output(0).get_target_inputs()]
-    switched = _channels_last(model, last=last)
-    ov.save_model(switched, path, compress_to_fp16=False)
-    kind = {Statistics: "statistics", WholeMap: "whole map"}.get(type(stage.summary), "")
+
+    def compute(*inputs: Tensor) -> tuple[Tensor, ...]:
+        results = stage.run(list(inputs[: len(state)]), None if context is None else inputs[-1])
+        return tuple(result for result, source in zip(results, sources, strict=True) if source is None)
+
     row = {
         "margin": stage.margin,
         "stride": stage.stride,
-        "uses": used,  # of the state and, after it, the context
         "sources": sources,  # for each result the index in the state it is handed through from, or null
-        "summary": kind,
-        "ones": len(switched.inputs) > len(used),
+        "uses": _save(compute, state if context is None else [*state, context], path, last=last),
     }
     return following, row
 
 
-def _export_summary(summary: Summary | None, finished: Tensor, path: Path) -> Tensor | None:
+def _export_summary(summary: Summary | None, finished: Tensor, path: Path) -> tuple[Tensor | None, dict[str, Any] | None]:
+    """The context that follows, and what the manifest says of the summary."""
     if summary is None:
-        return None
-    context: Tensor = summary([finished])
+        return None, None
     if isinstance(summary, Statistics):
-        channels = torch.rand(1, finished.shape[1], 1, 1)
-        model = _converted(_Function(summary.weigh), [channels, channels])
+        row = {"of": "statistics", "uses": _save(summary.weigh, list(mean_and_deviation([finished])), path, last=False)}
     else:
         assert isinstance(summary, WholeMap), "a summary of a new kind"
-        model = _converted(_Function(summary.look), [finished])
-    ov.save_model(_channels_last(model, last=False), path, compress_to_fp16=False)
-    return context
+        row = {"of": "whole map", "uses": _save(summary.look, [finished], path, last=False)}
+    return summary([finished]), row
+
+
+def _save(function: Callable[..., Any], inputs: Sequence[Tensor], path: Path, *, last: bool) -> list[int]:
+    """Writes a function as a model; the indices of the inputs that it uses."""
+    model = _converted(_Function(function), inputs)
+    parameters = model.get_parameters()
+    assert len(parameters) == len(inputs), "an input that was lost"
+    uses = [index for index, parameter in enumerate(parameters) if parameter.output(0).get_target_inputs()]
+    ov.save_model(_channels_last(model, last=last), path, compress_to_fp16=False)
+    return uses
 
 
 def _converted(module: nn.Module, inputs: Sequence[Tensor]) -> ov.Model:
@@ -156,32 +147,22 @@ def _depth_to_space(node: Any) -> list[Any]:
 
 
 def _channels_last(model: ov.Model, *, last: bool) -> ov.Model:
-    """The model over arrays N×H×W×C.
-
-    OpenVINO computes with channels last and drops a transpose on its border, but not one between an input and a multiplication,
-    nor one behind a sum that it has made part of a convolution: the first is moved behind the multiplication, and the second kept
-    off by a multiplication with an input that is 1, which costs a tenth of it.
-    """
-    parameters, results = [], []
-    ones = ops.parameter([1], ov.Type.f32)
+    """The model with inputs N×H×W×C, as srup's arrays lie in memory; its results are turned when it is compiled."""
+    parameters = []
     for old in model.get_parameters():
         if old.output(0).get_target_inputs():
             n, c, h, w = old.get_partial_shape()
             parameters.append(ops.parameter(ov.PartialShape([n, h, w, c]), ov.Type.f32))
             _replace(old, parameters[-1])
-    for result in model.get_results():
-        value = result.input_value(0)
-        if last:
-            value = _in_full(value)
-        elif value.get_node().get_type_name() == "Add":
-            value = ops.multiply(value, ones).output(0)
-        results.append(ops.transpose(value, TO_NHWC))
-    extra = [ones] if ones.output(0).get_target_inputs() else []
-    return ov.Model(results, [*parameters, *extra], "stage")
+    ends = [result.input_value(0) for result in model.get_results()]
+    return ov.Model([_in_full(end) if last else end for end in ends], parameters, "stage")
 
 
 def _replace(old: Any, new: Any) -> None:
-    """Gives what reads `old` (N×C×H×W) the values of `new` (N×H×W×C)."""
+    """Gives what reads `old` (N×C×H×W) the values of `new` (N×H×W×C).
+
+    OpenVINO drops a transpose between an input and a convolution, but not one before a multiplication: it is put behind that.
+    """
     for target in old.output(0).get_target_inputs():
         node = target.get_node()
         others = [value for value in node.input_values() if value.get_node() != old]
