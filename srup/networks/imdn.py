@@ -10,7 +10,7 @@ by a 1×1 convolution.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import cast
 
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
-from srup.networks.layers import Shortcut, channel_attention, contrast, share
+from srup.networks.layers import Shortcut, Statistics, channel_attention, contrast, share
 from srup.networks.stages import Stage, local
 
 KAIR = ((".conv1x1.", ".c5."), (".conv4.", ".c4."), *((f".conv{number}.0.", f".c{number}.") for number in (1, 2, 3)))  # there, here
@@ -85,8 +85,9 @@ class CCA(nn.Module):
         super().__init__()
         self.conv_du = channel_attention(64, 4)
 
-    def forward(self, strips: Iterable[Tensor]) -> Tensor:
-        return contrast(self.conv_du, strips)
+    @property
+    def summary(self) -> Statistics:
+        return contrast(self.conv_du)
 
 
 class IMDB(Distillation):
@@ -132,10 +133,10 @@ class IMDN(Network):
     def stages(self) -> list[Stage]:
         """Between stages: [image, distilled] and then [image, sum of c so far, block input, distilled]."""
         inner = [
-            Stage(partial(self._advance, number), 4 + self.reach * (number == 0), self.blocks[number + 1].cca)
+            Stage(partial(self._advance, number), 4 + self.reach * (number == 0), self.blocks[number + 1].cca.summary)
             for number in range(5)
         ]
-        return [Stage(self._enter, 4 + self.reach, self.blocks[0].cca), *inner, Stage(self._leave, 2)]
+        return [Stage(self._enter, 4 + self.reach, self.blocks[0].cca.summary), *inner, Stage(self._leave, 2)]
 
     def _enter(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
         (source,) = state

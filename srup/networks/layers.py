@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -96,7 +97,26 @@ def channel_attention(channels: int, squeezed: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, squeezed, 1), nn.ReLU(), nn.Conv2d(squeezed, channels, 1), nn.Sigmoid())
 
 
-def contrast(attention: Callable[[Tensor], Tensor], strips: Iterable[Tensor]) -> Tensor:
+@dataclass(frozen=True)
+class Statistics:
+    """A summary of each channel's mean and deviation over the whole map: what `weigh` makes of the two, N×C×1×1 each."""
+
+    weigh: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, strips: Iterable[Tensor]) -> Tensor:
+        return self.weigh(*mean_and_deviation(strips))
+
+
+@dataclass(frozen=True)
+class WholeMap:
+    """A summary that looks at the map in one piece, which is for narrow maps."""
+
+    look: Callable[[Tensor], Tensor]
+
+    def __call__(self, strips: Iterable[Tensor]) -> Tensor:
+        return self.look(torch.cat(list(strips), 2))
+
+
+def contrast(attention: Callable[[Tensor], Tensor]) -> Statistics:
     """Contrast-aware channel attention: factors from the sum of deviation and mean over the whole map."""
-    mean, deviation = mean_and_deviation(strips)
-    return attention(deviation + mean)
+    return Statistics(lambda mean, deviation: attention(deviation + mean))

@@ -7,7 +7,6 @@ running sum), and the first convolution's features are added. The versions diffe
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
 from functools import partial
 from typing import cast
 
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
-from srup.networks.layers import channel_attention, contrast, conv3, mean_and_deviation, share, upsampler
+from srup.networks.layers import Statistics, channel_attention, contrast, conv3, share, upsampler
 from srup.networks.rdn import DenseLayer
 from srup.networks.stages import Stage
 
@@ -32,9 +31,9 @@ class RDCAB(nn.Module):
         self.conv_du = channel_attention(576, 36)
         self.lff = nn.Conv2d(576, 64, 1)
 
-    def weigh(self, strips: Iterable[Tensor]) -> Tensor:
-        factors: Tensor = self.conv_du(mean_and_deviation(strips)[0])
-        return factors
+    @property
+    def weigh(self) -> Statistics:
+        return Statistics(lambda mean, _: self.conv_du(mean))
 
 
 class SplitBlock(nn.Module):
@@ -56,8 +55,9 @@ class SplitBlock(nn.Module):
         fused: Tensor = self.lff(torch.cat(kept, 1))
         return fused
 
-    def weigh(self, strips: Iterable[Tensor]) -> Tensor:
-        return contrast(self.conv_du, strips)
+    @property
+    def weigh(self) -> Statistics:
+        return contrast(self.conv_du)
 
 
 class FeatureDistillation(nn.Module):
@@ -84,8 +84,9 @@ class FeatureDistillation(nn.Module):
         fused: Tensor = self.lff(torch.cat([*kept, self.layer8(dense)], 1))
         return fused
 
-    def weigh(self, strips: Iterable[Tensor]) -> Tensor:
-        return contrast(self.conv_du, strips)
+    @property
+    def weigh(self) -> Statistics:
+        return contrast(self.conv_du)
 
 
 class Recursion(nn.Module):

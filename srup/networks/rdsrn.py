@@ -7,7 +7,7 @@ bicubic image is added. What is here is the forward that fits the published chec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import cast
 
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
-from srup.networks.layers import channel_attention, contrast, conv3, share, upsampler
+from srup.networks.layers import Statistics, channel_attention, contrast, conv3, share, upsampler
 from srup.networks.rdcab import Recursion, Scale
 from srup.networks.stages import Stage
 
@@ -66,8 +66,9 @@ class Block(nn.Module):
         further = self.get_submodule(f"res_scale_{number}")(self.get_submodule(f"idle_layer{number}")(rest))
         return torch.cat([kept, further + self.get_submodule(f"x_scale_{number}")(rest)], 1)
 
-    def weigh(self, strips: Iterable[Tensor]) -> Tensor:
-        return contrast(self.conv_du, strips)
+    @property
+    def weigh(self) -> Statistics:
+        return contrast(self.conv_du)
 
 
 class RDSRN(Network):

@@ -7,7 +7,6 @@ spatial attention (ESA), which pools the map on a grid of 6 px and stretches the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from typing import cast
 
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
-from srup.networks.layers import conv3, share
+from srup.networks.layers import WholeMap, conv3, share
 from srup.networks.stages import Stage
 
 
@@ -32,9 +31,12 @@ class ESA(nn.Module):
         self.conv3_ = conv3(narrow, narrow)
         self.conv4 = nn.Conv2d(narrow, channels, 1)
 
-    def coarse(self, strips: Iterable[Tensor]) -> Tensor:
+    @property
+    def summary(self) -> WholeMap:
+        return WholeMap(self.coarse)
+
+    def coarse(self, narrow: Tensor) -> Tensor:
         """What the attention sees of the whole narrow map, stretched to its size."""
-        narrow = torch.cat(list(strips), 2)
         x = F.max_pool2d(self.conv2(narrow), 7, stride=3)
         x = self.conv3_(F.relu(self.conv3(F.relu(self.conv_max(x)))))
         return F.interpolate(x, narrow.shape[-2:], mode="bilinear", align_corners=False)
@@ -86,8 +88,8 @@ class RFDN(Network):
 
     def stages(self) -> list[Stage]:
         """Between stages: [image, sum of c so far (from the second on), fused map, narrow map]."""
-        inner = [Stage(partial(self._advance, number), 4, self.blocks[number + 1].esa.coarse) for number in range(3)]
-        return [Stage(self._enter, 5, self.blocks[0].esa.coarse), *inner, Stage(self._leave, 2)]
+        inner = [Stage(partial(self._advance, number), 4, self.blocks[number + 1].esa.summary) for number in range(3)]
+        return [Stage(self._enter, 5, self.blocks[0].esa.summary), *inner, Stage(self._leave, 2)]
 
     def _enter(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
         return [state[0], *self.blocks[0].distil(self._features(state[0]))]
