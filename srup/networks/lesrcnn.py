@@ -12,7 +12,7 @@ import copy
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srup.networks.layers import conv3, mean_shift, upsampler
+from srup.networks.layers import conv1, conv3, in_full, mean_shift, upsampler
 from srup.networks.stages import Network, Stage, local
 
 SCALES = (2, 3, 4)  # of LESRCNN-M
@@ -49,7 +49,7 @@ class LESRCNN(Network):
         self.sub_mean, self.add_mean = Shift(-1), Shift(1)
         self.conv1 = nn.Sequential(conv3(3, 64, bias=False))
         for number in range(2, 18):
-            layer = nn.Conv2d(64, 64, 1, bias=False) if number % 2 else conv3(64, 64, bias=False)
+            layer = conv1(64, 64, bias=False) if number % 2 else conv3(64, 64, bias=False)
             self.add_module(f"conv{number}", nn.Sequential(layer))
         for number in range(1, 5):
             self.add_module(f"conv17_{number}", nn.Sequential(conv3(64, 64, bias=False)))
@@ -66,21 +66,20 @@ class LESRCNN(Network):
         return local(self._enlarge, {2: 13, 3: 12, 4: 12}[self.scale])
 
     def _enlarge(self, image: Tensor) -> Tensor:
-        first = F.relu(self.conv1(self.sub_mean(image)))
+        first = F.relu_(self.conv1(self.sub_mean(image)))
         last = self._enhance(first)
         upsample = self._upsampler()
-        x = F.relu(upsample(last) + upsample(first))
+        x = F.relu_(upsample(last).add_(upsample(first)))
         for number in range(1, 5):
             x = F.relu_(self.get_submodule(f"conv17_{number}")(x))
-        refined: Tensor = self.add_mean(self.conv18(x))
-        return refined
+        return in_full(nn.Sequential(self.conv18, self.add_mean), x)
 
     def _enhance(self, first: Tensor) -> Tensor:
         """Layers 2 to 17: at each 1×1 a residual sum and a ReLU."""
         x = first
         for number in range(2, 18, 2):
             inside = F.relu_(self.get_submodule(f"conv{number}")(x))
-            x = F.relu_(x + self.get_submodule(f"conv{number + 1}")(inside))
+            x = F.relu_(self.get_submodule(f"conv{number + 1}")(inside).add_(x))
         return x
 
 
