@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srup.networks.layers import Shortcut, channel_attention, contrast, conv1, conv3, in_full, share, weighed
+from srup.networks.layers import Shortcut, channel_attention, contrast, conv1, in_full, share, weighed
 from srup.networks.stages import Network, Stage, local
 
 KAIR = ((".conv1x1.", ".c5."), (".conv4.", ".c4."), *((f".conv{number}.0.", f".c{number}.") for number in (1, 2, 3)))  # there, here
@@ -37,7 +37,7 @@ def adapt(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 Activation = Callable[[Tensor], Tensor]
 
-leaky: Activation = partial(F.leaky_relu, negative_slope=0.05, inplace=True)  # only ever on a convolution's fresh result
+leaky: Activation = partial(F.leaky_relu_, negative_slope=0.05)  # in place, as all here: only on a convolution's fresh result
 
 
 class Distillation(nn.Module):
@@ -147,7 +147,7 @@ class IMDN(Network):
 
     def _leave(self, state: list[Tensor], factors: Tensor | None) -> list[Tensor]:
         total, _ = self._fuse(5, state, factors)
-        details = self.LR_conv(self.c[1](total)).add_(self._features(state[0]))
+        details = in_full(self._features, state[0]) + self.LR_conv(self.c[1](total))
         return [in_full(self.upsampler, details)]
 
     def _fuse(self, number: int, state: list[Tensor], factors: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -170,7 +170,7 @@ class IMDN_AS(IMDN):
 
     def _stem(self) -> nn.Module:
         first, second = nn.Conv2d(3, 64, 3, stride=2, padding=1), nn.Conv2d(64, 64, 3, stride=2, padding=1)
-        return nn.Sequential(first, nn.LeakyReLU(0.05), second)
+        return nn.Sequential(first, nn.LeakyReLU(0.05, inplace=True), second)
 
     @property
     def shuffle(self) -> int:
@@ -195,7 +195,12 @@ class IMDN_RTC(Network):
         self.model = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), body, nn.Conv2d(12, 12, 3, padding=1), nn.PixelShuffle(2))
 
     def stages(self) -> list[Stage]:
-        return local(lambda image: in_full(self.model[2:], self.model[:2](image)), 1 + 5 * 4 + 1)
+        return local(self._restore, 1 + 5 * 4 + 1)
+
+    def _restore(self, image: Tensor) -> Tensor:
+        first, body, *last = self.model
+        features = in_full(first, image)
+        return in_full(nn.Sequential(*last), features + cast(Shortcut, body).sub(features))
 
 
 class IMDN_RTE(Network):
@@ -209,9 +214,9 @@ class IMDN_RTE(Network):
     def __init__(self) -> None:
         super().__init__()
         second = nn.Conv2d(20, 20, 3, stride=2, padding=1, bias=False)
-        self.fea_conv = nn.Sequential(nn.Conv2d(3, 20, 3, padding=1), nn.ReLU(), second)
+        self.fea_conv = nn.Sequential(nn.Conv2d(3, 20, 3, padding=1), nn.ReLU(inplace=True), second)
         for number in range(1, 7):
-            block = Distillation((20, 15, 15, 15, 10, 5), (20, 20, 20, 15, 10, 5), F.relu, bias=False)
+            block = Distillation((20, 15, 15, 15, 10, 5), (20, 20, 20, 15, 10, 5), F.relu_, bias=False)
             self.add_module(f"block{number}", block)
         self.LR_conv = conv1(20, 20, bias=False)
         self.upsampler = nn.Sequential(nn.Conv2d(20, 48, 3, padding=1), nn.PixelShuffle(4))
@@ -224,7 +229,7 @@ class IMDN_RTE(Network):
         x = features
         for number in range(1, 7):
             x = self.get_submodule(f"block{number}")(x)
-        return in_full(self.upsampler, self.LR_conv(x).add_(features)) / 255
+        return in_full(self.upsampler, self.LR_conv(x) + features) / 255
 
 
 class IMDN_Plus(Network):
@@ -235,7 +240,7 @@ class IMDN_Plus(Network):
     def __init__(self) -> None:
         super().__init__()
         widths = (36, 30, 24, 18, 12, 6)
-        blocks = [Distillation(widths, widths, F.silu) for _ in range(8)]
+        blocks = [Distillation(widths, widths, partial(F.silu, inplace=True)) for _ in range(8)]
         self.FEM = nn.Sequential(
             nn.Conv2d(3, 36, 3, padding=1),
             Shortcut(nn.Sequential(*blocks, nn.Conv2d(36, 36, 3, padding=1))),
@@ -277,7 +282,7 @@ def _in_pairs(first: nn.Module, body: Shortcut, tail: nn.Module, reach: int) -> 
         return [state[0], pair(state[1])]
 
     def leave(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
-        return [in_full(tail, layers[8](state[1]).add_(first(state[0])))]
+        return [in_full(tail, in_full(first, state[0]) + layers[8](state[1]))]
 
     inner = [Stage(partial(advance, pair), 2 * reach) for pair in pairs[1:]]
     return [Stage(enter, 1 + 2 * reach), *inner, Stage(leave, 2)]

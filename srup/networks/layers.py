@@ -42,16 +42,23 @@ def conv1(before: int, after: int, *, bias: bool = True) -> nn.Conv2d:
     return nn.Conv2d(before, after, 1, dilation=2, bias=bias)
 
 
-def in_full(module: nn.Module, x: Tensor) -> Tensor:
-    """`module(x)` in float32 whatever autocast says: for the last convolution, whose result bfloat16 would cut to 8 bits."""
+def full(x: Tensor) -> Tensor:
+    """In no less than float32."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def in_full(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """`module(x)` in float32 whatever autocast says: for what carries colours to the last convolution, and that.
+
+    bfloat16 would cut them to 8 bits. Differences between colours it may hold: they are small.
+    """
     kind = x.device.type
     with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
-        result: Tensor = module(x.to(torch.promote_types(x.dtype, torch.float32)))
-    return result
+        return module(full(x))
 
 
 def weighed(conv: nn.Conv2d, x: Tensor, factors: Tensor) -> Tensor:
-    """A 1×1 convolution of `x * factors`, N×C×1×1; for one image the factors go into the kernel, which spares a pass over the map."""
+    """A 1×1 convolution of `x * factors`, N×C×1×1. One image's factors go into the kernel, which spares a pass over the map."""
     if len(x) > 1:
         result: Tensor = conv(x * factors.to(x.dtype))
         return result
@@ -110,7 +117,7 @@ def mean_and_deviation(strips: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """
     count, mean, squares = 0, torch.zeros(()), torch.zeros(())
     for part in itertools.chain.from_iterable(map(_parts, strips)):
-        part = part.to(torch.promote_types(part.dtype, torch.float32))
+        part = full(part)
         size = part.shape[2] * part.shape[3]
         own = part.mean((2, 3), keepdim=True)
         spread = (part - own).square_().sum((2, 3), keepdim=True)
@@ -125,7 +132,7 @@ def _parts(strip: Tensor) -> Sequence[Tensor]:
     """Rows of a strip, so many at a time that the four passes over them find them in the cache."""
     if strip.device.type != "cpu":
         return [strip]
-    return strip.split(max(1, PART // math.prod(strip[:, :, 0].shape)), 2)
+    return torch.split(strip, max(1, PART // math.prod(strip[:, :, 0].shape)), 2)
 
 
 def channel_attention(channels: int, squeezed: int) -> nn.Sequential:

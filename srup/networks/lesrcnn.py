@@ -8,6 +8,7 @@ upsampler applied to the last and the first of them (RB); four 3×3 convolutions
 from __future__ import annotations
 
 import copy
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,9 +36,17 @@ class Upsampler(nn.Module):
         super().__init__()
         self.body = upsampler(scale, 64)
 
-    def forward(self, x: Tensor) -> Tensor:
-        enlarged: Tensor = self.body(x)
-        return enlarged
+    def both(self, one: Tensor, other: Tensor) -> Tensor:
+        """The sum of two maps enlarged. Nothing in between bends, so their sum is enlarged at once, its biases counting twice."""
+        x = one + other
+        for layer in self.body:
+            x = layer(x) if isinstance(layer, nn.PixelShuffle) else _doubly_biased(cast(nn.Conv2d, layer), x)
+        return x
+
+
+def _doubly_biased(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    assert conv.bias is not None
+    return F.conv2d(x, conv.weight, 2 * conv.bias, padding=conv.padding)
 
 
 class LESRCNN(Network):
@@ -59,17 +68,15 @@ class LESRCNN(Network):
     def _upsamplers(self) -> dict[str, nn.Module]:
         return {"up": Upsampler(self.scale)}
 
-    def _upsampler(self) -> nn.Module:
-        return self.upsample["up"]
+    def _upsampler(self) -> Upsampler:
+        return cast(Upsampler, self.upsample["up"])
 
     def stages(self) -> list[Stage]:
         return local(self._enlarge, {2: 13, 3: 12, 4: 12}[self.scale])
 
     def _enlarge(self, image: Tensor) -> Tensor:
         first = F.relu_(self.conv1(self.sub_mean(image)))
-        last = self._enhance(first)
-        upsample = self._upsampler()
-        x = F.relu_(upsample(last).add_(upsample(first)))
+        x = F.relu_(self._upsampler().both(self._enhance(first), first))
         for number in range(1, 5):
             x = F.relu_(self.get_submodule(f"conv17_{number}")(x))
         return in_full(nn.Sequential(self.conv18, self.add_mean), x)
@@ -89,8 +96,8 @@ class LESRCNN_M(LESRCNN):
     def _upsamplers(self) -> dict[str, nn.Module]:
         return {f"up{scale}": Upsampler(scale) for scale in SCALES}
 
-    def _upsampler(self) -> nn.Module:
-        return self.upsample[f"up{self.scale}"]
+    def _upsampler(self) -> Upsampler:
+        return cast(Upsampler, self.upsample[f"up{self.scale}"])
 
     def at(self, scale: int) -> LESRCNN_M:
         bound = copy.copy(self)

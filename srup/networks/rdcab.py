@@ -61,7 +61,8 @@ class SplitBlock(nn.Module):
         for number in range(1, 9):
             made = F.relu_(self.get_submodule(f"layer{number}")(x))
             kept.append(made[:, :16])
-            x = torch.cat([x, made[:, 16:]], 1)
+            if number < 8:
+                x = torch.cat([x, made[:, 16:]], 1)
         fused: Tensor = self.lff(torch.cat(kept, 1))
         return fused
 

@@ -42,7 +42,7 @@ class Block(nn.Module):
         for number, inputs in ((1, 64), (2, 128), (5, 64), (6, 128)):
             self.add_module(f"layer{number}", nn.Sequential(conv3(inputs, 64)))
             wider = WIDER[number]
-            self.add_module(f"idle_layer{number}", nn.Sequential(conv3(KEPT, wider), nn.ReLU(), conv3(wider, KEPT)))
+            self.add_module(f"idle_layer{number}", nn.Sequential(conv3(KEPT, wider), nn.ReLU(inplace=True), conv3(wider, KEPT)))
             self.add_module(f"res_scale_{number}", Scale())
             self.add_module(f"x_scale_{number}", Scale())
         self.CONCAT_FF_1, self.CONCAT_FF_2 = conv1(128, 64), conv1(192, 64)
@@ -63,7 +63,7 @@ class Block(nn.Module):
         x = F.relu_(self.get_submodule(f"layer{number}")(inputs)) + identity
         kept, rest = x[:, :KEPT], x[:, KEPT:]
         further = self.get_submodule(f"res_scale_{number}")(self.get_submodule(f"idle_layer{number}")(rest))
-        return torch.cat([kept, further + self.get_submodule(f"x_scale_{number}")(rest)], 1)
+        return torch.cat([kept, further.add_(self.get_submodule(f"x_scale_{number}")(rest))], 1)
 
     def weigh(self, strips: Iterable[Tensor]) -> Tensor:
         return contrast(self.conv_du, strips)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srup.networks.layers import conv1, conv3, in_full, share
+from srup.networks.layers import conv1, conv3, full, in_full, share
 from srup.networks.stages import Network, Stage
 
 
@@ -33,7 +33,7 @@ class ESA(nn.Module):
 
     def coarse(self, strips: Iterable[Tensor]) -> Tensor:
         """What the attention sees of the whole narrow map, stretched to its size."""
-        narrow = torch.cat(list(strips), 2)
+        narrow = torch.cat([full(strip) for strip in strips], 2)
         x = F.max_pool2d(self.conv2(narrow), 7, stride=3)
         x = self.conv3_(F.relu(self.conv3(F.relu(self.conv_max(x)))))
         return F.interpolate(x, narrow.shape[-2:], mode="bilinear", align_corners=False)
@@ -98,7 +98,7 @@ class RFDN(Network):
 
     def _leave(self, state: list[Tensor], coarse: Tensor | None) -> list[Tensor]:
         total, _ = self._fuse(3, state, coarse)
-        details = self.LR_conv(self.c[1](total)).add_(self._features(state[0]))
+        details = in_full(self._features, state[0]) + self.LR_conv(self.c[1](total))
         return [in_full(self.upsampler, details) / 255]
 
     def _features(self, image: Tensor) -> Tensor:
