@@ -121,7 +121,7 @@ def _on(stage: Stage, device: torch.device, kind: torch.dtype) -> Stage:
     def summary(strips: Iterable[NDArray[Any]]) -> NDArray[Any]:
         assert stage.summary is not None
         with _computing(device, torch.float32):
-            return _array(stage.summary(_tensor(strip, device).float() for strip in strips))
+            return _array(stage.summary(_tensor(strip, device) for strip in strips))
 
     return replace(stage, run=run, summary=summary if stage.summary else None)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 
+import torch
 from torch import Tensor, nn
 
 from srup.networks.base import Network
-from srup.networks.layers import conv3, in_steps, mean_shift, upsampler
+from srup.networks.layers import conv3, in_full, in_steps, mean_shift, upsampler
 from srup.networks.stages import Stage
 
 SCALES = (2, 3, 4)  # of MDSR
@@ -27,7 +28,7 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         inside: Tensor = self.body(x)
-        return x + inside * self.factor if self.factor != 1 else inside.add_(x)
+        return torch.add(x, inside, alpha=self.factor) if self.factor != 1 else inside.add_(x)
 
 
 class EDSR(Network):
@@ -49,8 +50,8 @@ class EDSR(Network):
             return [state[0], self._features(state[0])]
 
         def leave(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
-            details = last(state[1]) + self._features(state[0])
-            return [self.add_mean(self.tail(details)) / 255]
+            details = last(state[1]).add_(self._features(state[0]))
+            return [in_full(nn.Sequential(self.tail[1], self.add_mean), self.tail[0](details)) / 255]
 
         return [Stage(enter, 1), *in_steps(blocks, 2, GROUP), Stage(leave, 3)]
 
@@ -88,7 +89,7 @@ class MDSR(Network):
             return [prepared, prepared]
 
         def leave(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
-            enlarged = upsample(last(state[1]) + state[0])
-            return [self.add_mean(self.tail(enlarged)) / 255]
+            enlarged = upsample(last(state[1]).add_(state[0]))
+            return [in_full(nn.Sequential(self.tail, self.add_mean), enlarged) / 255]
 
         return [Stage(enter, 1 + 4 * 2), *in_steps(blocks, 2, GROUP), Stage(leave, 3)]

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
-from srup.networks.layers import Shortcut, Statistics, channel_attention, contrast, share
+from srup.networks.layers import Shortcut, Statistics, channel_attention, contrast, conv1, in_full, share, weighed
 from srup.networks.stages import Stage, local
 
 KAIR = ((".conv1x1.", ".c5."), (".conv4.", ".c4."), *((f".conv{number}.0.", f".c{number}.") for number in (1, 2, 3)))  # there, here
@@ -38,7 +38,7 @@ def adapt(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 Activation = Callable[[Tensor], Tensor]
 
-leaky: Activation = partial(F.leaky_relu, negative_slope=0.05, inplace=True)  # only ever on a convolution's fresh result
+leaky: Activation = partial(F.leaky_relu_, negative_slope=0.05)  # in place, as all here: only on a convolution's fresh result
 
 
 class Distillation(nn.Module):
@@ -57,7 +57,7 @@ class Distillation(nn.Module):
             self.add_module(name, nn.Conv2d(before, after, 3, padding=1, bias=bias))
         self.bare = "c4" if len(inputs) == 4 else ""
         self.last = f"c{len(inputs) + 1}"
-        self.add_module(self.last, nn.Conv2d(sum(self.kept), inputs[0], 1, bias=bias))
+        self.add_module(self.last, conv1(sum(self.kept), inputs[0], bias=bias))
 
     def distil(self, x: Tensor) -> Tensor:
         """All that the steps keep, concatenated."""
@@ -70,12 +70,13 @@ class Distillation(nn.Module):
             x = x[:, kept:]
         return torch.cat(parts, 1)
 
-    def fuse(self, distilled: Tensor) -> Tensor:
-        fused: Tensor = self.get_submodule(self.last)(distilled)
-        return fused
+    @property
+    def fuse(self) -> nn.Conv2d:
+        return cast(nn.Conv2d, self.get_submodule(self.last))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fuse(self.distil(x)) + x
+        fused: Tensor = self.fuse(self.distil(x))
+        return fused.add_(x)
 
 
 class CCA(nn.Module):
@@ -109,7 +110,7 @@ class IMDN(Network):
         self.fea_conv = self._stem()
         for number in range(1, 7):
             self.add_module(f"IMDB{number}", IMDB())
-        self.c = nn.Sequential(nn.Conv2d(6 * 64, 64, 1), nn.LeakyReLU(0.05))
+        self.c = nn.Sequential(conv1(6 * 64, 64), nn.LeakyReLU(0.05, inplace=True))
         self.LR_conv = nn.Conv2d(64, 64, 3, padding=1)
         self.upsampler = nn.Sequential(nn.Conv2d(64, 3 * self.shuffle**2, 3, padding=1), nn.PixelShuffle(self.shuffle))
 
@@ -148,15 +149,15 @@ class IMDN(Network):
 
     def _leave(self, state: list[Tensor], factors: Tensor | None) -> list[Tensor]:
         total, _ = self._fuse(5, state, factors)
-        details = self.LR_conv(self.c[1](total)) + self._features(state[0])
-        return [self.upsampler(details)]
+        details = in_full(self._features, state[0]) + self.LR_conv(self.c[1](total))
+        return [in_full(self.upsampler, details)]
 
     def _fuse(self, number: int, state: list[Tensor], factors: Tensor | None) -> tuple[Tensor, Tensor]:
         """The output of a block from its distilled map, and the sum of `c` with this block's share in it."""
         assert factors is not None
         source, *carried, distilled = state
         total, x = carried or (None, self._features(source))
-        x = self.blocks[number].fuse(distilled * factors) + x
+        x = weighed(self.blocks[number].fuse, distilled, factors).add_(x)
         return share(cast(nn.Conv2d, self.c[0]), number, x, total), x
 
 
@@ -171,7 +172,7 @@ class IMDN_AS(IMDN):
 
     def _stem(self) -> nn.Module:
         first, second = nn.Conv2d(3, 64, 3, stride=2, padding=1), nn.Conv2d(64, 64, 3, stride=2, padding=1)
-        return nn.Sequential(first, nn.LeakyReLU(0.05), second)
+        return nn.Sequential(first, nn.LeakyReLU(0.05, inplace=True), second)
 
     @property
     def shuffle(self) -> int:
@@ -192,11 +193,16 @@ class IMDN_RTC(Network):
     def __init__(self) -> None:
         super().__init__()
         blocks = [Distillation((12, 9, 9, 9), (12, 12, 12, 3), leaky) for _ in range(5)]
-        body = Shortcut(nn.Sequential(*blocks, nn.Conv2d(12, 12, 1)))
+        body = Shortcut(nn.Sequential(*blocks, conv1(12, 12)))
         self.model = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), body, nn.Conv2d(12, 12, 3, padding=1), nn.PixelShuffle(2))
 
     def stages(self) -> list[Stage]:
-        return local(self.model, 1 + 5 * 4 + 1)
+        return local(self._restore, 1 + 5 * 4 + 1)
+
+    def _restore(self, image: Tensor) -> Tensor:
+        first, body, *last = self.model
+        features = in_full(first, image)
+        return in_full(nn.Sequential(*last), features + cast(Shortcut, body).sub(features))
 
 
 class IMDN_RTE(Network):
@@ -210,11 +216,11 @@ class IMDN_RTE(Network):
     def __init__(self) -> None:
         super().__init__()
         second = nn.Conv2d(20, 20, 3, stride=2, padding=1, bias=False)
-        self.fea_conv = nn.Sequential(nn.Conv2d(3, 20, 3, padding=1), nn.ReLU(), second)
+        self.fea_conv = nn.Sequential(nn.Conv2d(3, 20, 3, padding=1), nn.ReLU(inplace=True), second)
         for number in range(1, 7):
-            block = Distillation((20, 15, 15, 15, 10, 5), (20, 20, 20, 15, 10, 5), F.relu, bias=False)
+            block = Distillation((20, 15, 15, 15, 10, 5), (20, 20, 20, 15, 10, 5), F.relu_, bias=False)
             self.add_module(f"block{number}", block)
-        self.LR_conv = nn.Conv2d(20, 20, 1, bias=False)
+        self.LR_conv = conv1(20, 20, bias=False)
         self.upsampler = nn.Sequential(nn.Conv2d(20, 48, 3, padding=1), nn.PixelShuffle(4))
 
     def stages(self) -> list[Stage]:
@@ -225,8 +231,7 @@ class IMDN_RTE(Network):
         x = features
         for number in range(1, 7):
             x = self.get_submodule(f"block{number}")(x)
-        restored: Tensor = self.upsampler(self.LR_conv(x) + features)
-        return restored / 255
+        return in_full(self.upsampler, self.LR_conv(x) + features) / 255
 
 
 class IMDN_Plus(Network):
@@ -237,7 +242,7 @@ class IMDN_Plus(Network):
     def __init__(self) -> None:
         super().__init__()
         widths = (36, 30, 24, 18, 12, 6)
-        blocks = [Distillation(widths, widths, F.silu) for _ in range(8)]
+        blocks = [Distillation(widths, widths, partial(F.silu, inplace=True)) for _ in range(8)]
         self.FEM = nn.Sequential(
             nn.Conv2d(3, 36, 3, padding=1),
             Shortcut(nn.Sequential(*blocks, nn.Conv2d(36, 36, 3, padding=1))),
@@ -279,7 +284,7 @@ def _in_pairs(first: nn.Module, body: Shortcut, tail: nn.Module, reach: int) -> 
         return [state[0], pair(state[1])]
 
     def leave(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
-        return [tail(first(state[0]) + layers[8](state[1]))]
+        return [in_full(tail, in_full(first, state[0]) + layers[8](state[1]))]
 
     inner = [Stage(partial(advance, pair), 2 * reach) for pair in pairs[1:]]
     return [Stage(enter, 1 + 2 * reach), *inner, Stage(leave, 2)]

@@ -8,12 +8,13 @@ upsampler applied to the last and the first of them (RB); four 3×3 convolutions
 from __future__ import annotations
 
 import copy
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
-from srup.networks.layers import conv3, mean_shift, upsampler
+from srup.networks.layers import conv1, conv3, in_full, mean_shift, upsampler
 from srup.networks.stages import Stage, local
 
 SCALES = (2, 3, 4)  # of LESRCNN-M
@@ -36,9 +37,17 @@ class Upsampler(nn.Module):
         super().__init__()
         self.body = upsampler(scale, 64)
 
-    def forward(self, x: Tensor) -> Tensor:
-        enlarged: Tensor = self.body(x)
-        return enlarged
+    def both(self, one: Tensor, other: Tensor) -> Tensor:
+        """The sum of two maps enlarged. Nothing in between bends, so their sum is enlarged at once, its biases counting twice."""
+        x = one + other
+        for layer in self.body:
+            x = layer(x) if isinstance(layer, nn.PixelShuffle) else _doubly_biased(cast(nn.Conv2d, layer), x)
+        return x
+
+
+def _doubly_biased(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    assert conv.bias is not None
+    return F.conv2d(x, conv.weight, 2 * conv.bias, padding=conv.padding)
 
 
 class LESRCNN(Network):
@@ -50,7 +59,7 @@ class LESRCNN(Network):
         self.sub_mean, self.add_mean = Shift(-1), Shift(1)
         self.conv1 = nn.Sequential(conv3(3, 64, bias=False))
         for number in range(2, 18):
-            layer = nn.Conv2d(64, 64, 1, bias=False) if number % 2 else conv3(64, 64, bias=False)
+            layer = conv1(64, 64, bias=False) if number % 2 else conv3(64, 64, bias=False)
             self.add_module(f"conv{number}", nn.Sequential(layer))
         for number in range(1, 5):
             self.add_module(f"conv17_{number}", nn.Sequential(conv3(64, 64, bias=False)))
@@ -60,28 +69,25 @@ class LESRCNN(Network):
     def _upsamplers(self) -> dict[str, nn.Module]:
         return {"up": Upsampler(self.scale)}
 
-    def _upsampler(self) -> nn.Module:
-        return self.upsample["up"]
+    def _upsampler(self) -> Upsampler:
+        return cast(Upsampler, self.upsample["up"])
 
     def stages(self) -> list[Stage]:
         return local(self._enlarge, {2: 13, 3: 12, 4: 12}[self.scale])
 
     def _enlarge(self, image: Tensor) -> Tensor:
-        first = F.relu(self.conv1(self.sub_mean(image)))
-        last = self._enhance(first)
-        upsample = self._upsampler()
-        x = F.relu(upsample(last) + upsample(first))
+        first = F.relu_(self.conv1(self.sub_mean(image)))
+        x = F.relu_(self._upsampler().both(self._enhance(first), first))
         for number in range(1, 5):
             x = F.relu_(self.get_submodule(f"conv17_{number}")(x))
-        refined: Tensor = self.add_mean(self.conv18(x))
-        return refined
+        return in_full(nn.Sequential(self.conv18, self.add_mean), x)
 
     def _enhance(self, first: Tensor) -> Tensor:
         """Layers 2 to 17: at each 1×1 a residual sum and a ReLU."""
         x = first
         for number in range(2, 18, 2):
             inside = F.relu_(self.get_submodule(f"conv{number}")(x))
-            x = F.relu_(x + self.get_submodule(f"conv{number + 1}")(inside))
+            x = F.relu_(self.get_submodule(f"conv{number + 1}")(inside).add_(x))
         return x
 
 
@@ -91,8 +97,8 @@ class LESRCNN_M(LESRCNN):
     def _upsamplers(self) -> dict[str, nn.Module]:
         return {f"up{scale}": Upsampler(scale) for scale in SCALES}
 
-    def _upsampler(self) -> nn.Module:
-        return self.upsample[f"up{self.scale}"]
+    def _upsampler(self) -> Upsampler:
+        return cast(Upsampler, self.upsample[f"up{self.scale}"])
 
     def at(self, scale: int) -> LESRCNN_M:
         bound = copy.copy(self)

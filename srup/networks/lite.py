@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
+from srup.networks.layers import in_full
 from srup.networks.stages import Stage, local
 
 SCALES = (2, 3, 4)
@@ -51,5 +52,5 @@ class Lite(Network):
 
     def _enlarge(self, image: Tensor) -> Tensor:
         features = self.heads[str(self.scale)](image)
-        details = self.tails[str(self.scale)](self.body(features) + features)
+        details = in_full(self.tails[str(self.scale)], self.body(features).add_(features))
         return F.pixel_shuffle(details + image.repeat_interleave(self.scale**2, dim=1), self.scale)

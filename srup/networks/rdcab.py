@@ -15,7 +15,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
-from srup.networks.layers import Statistics, channel_attention, contrast, conv3, share, upsampler
+from srup.networks.layers import (
+    Statistics,
+    channel_attention,
+    contrast,
+    conv1,
+    conv3,
+    in_full,
+    share,
+    upsampler,
+    weighed,
+)
 from srup.networks.rdn import DenseLayer
 from srup.networks.stages import Stage
 
@@ -29,7 +39,7 @@ class RDCAB(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(*(DenseLayer(64 * (number + 1)) for number in range(8)))
         self.conv_du = channel_attention(576, 36)
-        self.lff = nn.Conv2d(576, 64, 1)
+        self.lff = conv1(576, 64)
 
     @property
     def weigh(self) -> Statistics:
@@ -43,7 +53,7 @@ class SplitBlock(nn.Module):
         super().__init__()
         for number in range(8):
             self.add_module(f"layer{number + 1}", nn.Sequential(conv3(64 + 48 * number, 64)))
-        self.lff = nn.Conv2d(8 * 16, 64, 1)
+        self.lff = conv1(8 * 16, 64)
         self.conv_du = channel_attention(64, 4)
 
     def distil(self, x: Tensor) -> Tensor:
@@ -51,7 +61,8 @@ class SplitBlock(nn.Module):
         for number in range(1, 9):
             made = F.relu_(self.get_submodule(f"layer{number}")(x))
             kept.append(made[:, :16])
-            x = torch.cat([x, made[:, 16:]], 1)
+            if number < 8:
+                x = torch.cat([x, made[:, 16:]], 1)
         fused: Tensor = self.lff(torch.cat(kept, 1))
         return fused
 
@@ -70,15 +81,15 @@ class FeatureDistillation(nn.Module):
         super().__init__()
         for number in range(1, 8):
             self.add_module(f"layer{number}", conv3(64 * number, 64))
-            self.add_module(f"layer{number}_sub", nn.Conv2d(64, 32, 1))
+            self.add_module(f"layer{number}_sub", conv1(64, 32))
         self.layer8 = conv3(64 * 8, 32)
-        self.lff = nn.Conv2d(8 * 32, 64, 1)
+        self.lff = conv1(8 * 32, 64)
         self.conv_du = channel_attention(64, 4)
 
     def distil(self, x: Tensor) -> Tensor:
         dense, latest, kept = x, x, []
         for number in range(1, 8):
-            made = F.relu_(self.get_submodule(f"layer{number}")(dense) + latest)
+            made = F.relu_(self.get_submodule(f"layer{number}")(dense).add_(latest))
             kept.append(self.get_submodule(f"layer{number}_sub")(x if number == 1 else made))
             dense, latest = torch.cat([dense, made], 1), made
         fused: Tensor = self.lff(torch.cat([*kept, self.layer8(dense)], 1))
@@ -109,7 +120,7 @@ class RDCABNet(Network):
         super().__init__()
         self.sfe1, self.sfe2 = conv3(3, 64), conv3(64, 64)
         self.recursive_SR = nn.ModuleList([Recursion("rdcabs", RDCAB())])
-        self.gff = nn.Sequential(nn.Conv2d(64 * U, 64, 1), conv3(64, 64))
+        self.gff = nn.Sequential(conv1(64 * U, 64), conv3(64, 64))
         self.upscale = nn.Sequential(conv3(64, 64 * 16), nn.PixelShuffle(4))
         self.output = conv3(64, 3)
 
@@ -130,12 +141,12 @@ class RDCABNet(Network):
 
     def _leave(self, state: list[Tensor], factors: Tensor | None) -> list[Tensor]:
         total, _ = self._fuse(U - 1, state, factors)
-        return [self.output(self.upscale(self.gff[1](total) + self.sfe1(state[0])))]
+        return [in_full(self.output, self.upscale(self.gff[1](total).add_(self.sfe1(state[0]))))]
 
     def _fuse(self, number: int, state: list[Tensor], factors: Tensor | None) -> tuple[Tensor, Tensor]:
         assert factors is not None
         image, *carried, dense = state
-        x = self.block.lff(dense * factors) + dense[:, :64] + self.sfe2(self.sfe1(image))
+        x = weighed(self.block.lff, dense, factors).add_(dense[:, :64]).add_(self.sfe2(self.sfe1(image)))
         return share(cast(nn.Conv2d, self.gff[0]), number, x, carried[0] if carried else None), x
 
 
@@ -147,7 +158,7 @@ class Scale(nn.Module):
         self.scale = nn.Parameter(torch.ones(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.scale
+        return x * self.scale.to(x.dtype)
 
 
 class Recursive(Network):
@@ -163,7 +174,7 @@ class Recursive(Network):
         super().__init__()
         self.sfe1, self.sfe2 = conv3(3, 64), conv3(64, 64)
         self.recursive_SR = nn.ModuleList([Recursion("rdbs", block)])
-        self.gff = nn.Sequential(nn.Conv2d(64 * U, 64, 1), conv3(64, 64))
+        self.gff = nn.Sequential(conv1(64 * U, 64), conv3(64, 64))
 
     @property
     def block(self) -> SplitBlock | FeatureDistillation:
@@ -183,14 +194,14 @@ class Recursive(Network):
     def _leave(self, state: list[Tensor], factors: Tensor | None) -> list[Tensor]:
         image = state[0]
         total, _ = self._fuse(U - 1, state, factors)
-        details = self._enlarge(self.gff[1](total) + self.sfe1(image))
+        details = self._enlarge(self.gff[1](total).add_(self.sfe1(image)))
         return [details + F.interpolate(image, scale_factor=4, mode="bicubic")]
 
     def _fuse(self, number: int, state: list[Tensor], factors: Tensor | None) -> tuple[Tensor, Tensor]:
         assert factors is not None
         image, *carried, fused = state
         total, x = carried or (None, self.sfe2(self.sfe1(image)))
-        x = fused * factors + x
+        x = torch.addcmul(x, fused, factors.to(x.dtype))
         return share(cast(nn.Conv2d, self.gff[0]), number, x, total), x
 
     @abstractmethod
@@ -207,7 +218,7 @@ class RDCABSplit(Recursive):
         self.upscale1_scale = Scale()
 
     def _enlarge(self, features: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.upscale1_scale(self.upscale1(features)), 4)
+        return F.pixel_shuffle(in_full(nn.Sequential(self.upscale1, self.upscale1_scale), features), 4)
 
 
 class RDCABFdirb(Recursive):
@@ -218,7 +229,7 @@ class RDCABFdirb(Recursive):
     def __init__(self) -> None:
         super().__init__(FeatureDistillation())
         self.upscale = upsampler(4, 64)
-        self.middle_pointwise = nn.Conv2d(64, 32, 1)
+        self.middle_pointwise = conv1(64, 32)
         for number in range(1, 5):
             self.add_module(f"convIRB_{number}", nn.Sequential(conv3(32, 32, bias=False)))
         self.convIRB = nn.Sequential(conv3(32, 3, bias=False))
@@ -227,5 +238,4 @@ class RDCABFdirb(Recursive):
         x = self.middle_pointwise(self.upscale(features))
         for number in range(1, 5):
             x = F.relu_(self.get_submodule(f"convIRB_{number}")(x))
-        details: Tensor = self.convIRB(x)
-        return details
+        return in_full(self.convIRB, x)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
-from srup.networks.layers import conv3, share, upsampler
+from srup.networks.layers import conv1, conv3, in_full, share, upsampler
 from srup.networks.stages import Stage
 
 D, C, G = 16, 8, 64
@@ -57,18 +57,18 @@ class DenseLayer(nn.Module):
         self.conv = conv3(before, G)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([x, F.relu(self.conv(x))], 1)
+        return torch.cat([x, F.relu_(self.conv(x))], 1)
 
 
 class RDB(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(*(DenseLayer(G * (number + 1)) for number in range(C)))
-        self.lff = nn.Conv2d(G * (C + 1), G, 1)
+        self.lff = conv1(G * (C + 1), G)
 
     def forward(self, x: Tensor) -> Tensor:
         fused: Tensor = self.lff(self.layers(x))
-        return fused + x
+        return fused.add_(x)
 
 
 class RDN(Network):
@@ -79,7 +79,7 @@ class RDN(Network):
         self.scale = scale
         self.sfe1, self.sfe2 = conv3(3, G), conv3(G, G)
         self.rdbs = nn.ModuleList(RDB() for _ in range(D))
-        self.gff = nn.Sequential(nn.Conv2d(G * D, G, 1), conv3(G, G))
+        self.gff = nn.Sequential(conv1(G * D, G), conv3(G, G))
         self.upscale = upsampler(scale, G)
         self.output = conv3(G, 3)
 
@@ -99,4 +99,4 @@ class RDN(Network):
 
     def _leave(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
         image, total, _x = state
-        return [self.output(self.upscale(self.gff[1](total) + self.sfe1(image)))]
+        return [in_full(self.output, self.upscale(self.gff[1](total).add_(self.sfe1(image))))]

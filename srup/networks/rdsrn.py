@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
-from srup.networks.layers import Statistics, channel_attention, contrast, conv3, share, upsampler
+from srup.networks.layers import Statistics, channel_attention, contrast, conv1, conv3, in_full, share, upsampler
 from srup.networks.rdcab import Recursion, Scale
 from srup.networks.stages import Stage
 
@@ -43,10 +43,10 @@ class Block(nn.Module):
         for number, inputs in ((1, 64), (2, 128), (5, 64), (6, 128)):
             self.add_module(f"layer{number}", nn.Sequential(conv3(inputs, 64)))
             wider = WIDER[number]
-            self.add_module(f"idle_layer{number}", nn.Sequential(conv3(KEPT, wider), nn.ReLU(), conv3(wider, KEPT)))
+            self.add_module(f"idle_layer{number}", nn.Sequential(conv3(KEPT, wider), nn.ReLU(inplace=True), conv3(wider, KEPT)))
             self.add_module(f"res_scale_{number}", Scale())
             self.add_module(f"x_scale_{number}", Scale())
-        self.CONCAT_FF_1, self.CONCAT_FF_2 = nn.Conv2d(128, 64, 1), nn.Conv2d(192, 64, 1)
+        self.CONCAT_FF_1, self.CONCAT_FF_2 = conv1(128, 64), conv1(192, 64)
         self.conv_du = channel_attention(64, 4)
 
     def fuse(self, x: Tensor, first: Tensor) -> Tensor:
@@ -54,17 +54,17 @@ class Block(nn.Module):
         c1 = self._layer(1, x, x)
         c2 = self._layer(2, torch.cat([x, c1], 1), c1)
         u = torch.cat([x, c2], 1)
-        cs = self.CONCAT_FF_1(u) + first
+        cs = self.CONCAT_FF_1(u).add_(first)
         c3 = self._layer(5, cs, cs)
         c4 = self._layer(6, torch.cat([cs, c3], 1), c3)
-        fused: Tensor = self.CONCAT_FF_2(torch.cat([u, c4], 1)) + first
-        return fused
+        fused: Tensor = self.CONCAT_FF_2(torch.cat([u, c4], 1))
+        return fused.add_(first)
 
     def _layer(self, number: int, inputs: Tensor, identity: Tensor) -> Tensor:
         x = F.relu_(self.get_submodule(f"layer{number}")(inputs)) + identity
         kept, rest = x[:, :KEPT], x[:, KEPT:]
         further = self.get_submodule(f"res_scale_{number}")(self.get_submodule(f"idle_layer{number}")(rest))
-        return torch.cat([kept, further + self.get_submodule(f"x_scale_{number}")(rest)], 1)
+        return torch.cat([kept, further.add_(self.get_submodule(f"x_scale_{number}")(rest))], 1)
 
     @property
     def weigh(self) -> Statistics:
@@ -79,7 +79,7 @@ class RDSRN(Network):
         self.scale = scale
         self.sfe1, self.sfe2 = conv3(3, 64), conv3(64, 64)
         self.rbs = nn.ModuleList([Recursion("rdbs", Block())])
-        self.gff, self.gff_2 = nn.Conv2d(64 * U, 64, 1), conv3(64, KEPT)
+        self.gff, self.gff_2 = conv1(64 * U, 64), conv3(64, KEPT)
         self.upscale = upsampler(scale, KEPT)
         for number in range(1, 5):
             self.add_module(f"conv17_{number}", nn.Sequential(conv3(KEPT, KEPT, bias=False)))
@@ -112,11 +112,11 @@ class RDSRN(Network):
         x = enlarged
         for number in range(1, 5):
             x = F.relu_(self.get_submodule(f"conv17_{number}")(x))
-        return [self.conv18(x + enlarged) + F.interpolate(image, scale_factor=self.scale, mode="bicubic")]
+        return [in_full(self.conv18, x + enlarged) + F.interpolate(image, scale_factor=self.scale, mode="bicubic")]
 
     def _fuse(self, number: int, state: list[Tensor], factors: Tensor | None) -> tuple[Tensor, Tensor]:
         assert factors is not None
         image, *carried, fused = state
         total, x = carried or (None, self._first(image))
-        x = fused * factors + x
+        x = torch.addcmul(x, fused, factors.to(x.dtype))
         return share(self.gff, number, x, total), x

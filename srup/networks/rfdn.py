@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
-from srup.networks.layers import WholeMap, conv3, share
+from srup.networks.layers import WholeMap, conv1, conv3, in_full, share
 from srup.networks.stages import Stage
 
 
@@ -23,13 +23,13 @@ class ESA(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         narrow = channels // 4
-        self.conv1 = nn.Conv2d(channels, narrow, 1)
-        self.conv_f = nn.Conv2d(narrow, narrow, 1)
+        self.conv1 = conv1(channels, narrow)
+        self.conv_f = conv1(narrow, narrow)
         self.conv_max = conv3(narrow, narrow)
         self.conv2 = nn.Conv2d(narrow, narrow, 3, stride=2)
         self.conv3 = conv3(narrow, narrow)
         self.conv3_ = conv3(narrow, narrow)
-        self.conv4 = nn.Conv2d(narrow, channels, 1)
+        self.conv4 = conv1(narrow, channels)
 
     @property
     def summary(self) -> WholeMap:
@@ -42,7 +42,8 @@ class ESA(nn.Module):
         return F.interpolate(x, narrow.shape[-2:], mode="bilinear", align_corners=False)
 
     def weigh(self, x: Tensor, narrow: Tensor, coarse: Tensor) -> Tensor:
-        return x * torch.sigmoid(self.conv4(coarse + self.conv_f(narrow)))
+        factors: Tensor = self.conv4(self.conv_f(narrow).add_(coarse))
+        return x * factors.sigmoid_()
 
 
 class RFDB(nn.Module):
@@ -50,10 +51,10 @@ class RFDB(nn.Module):
         super().__init__()
         half = channels // 2
         for number in range(1, 4):
-            self.add_module(f"c{number}_d", nn.Conv2d(channels, half, 1))
+            self.add_module(f"c{number}_d", conv1(channels, half))
             self.add_module(f"c{number}_r", conv3(channels, channels))
         self.c4 = conv3(channels, half)
-        self.c5 = nn.Conv2d(4 * half, channels, 1)
+        self.c5 = conv1(4 * half, channels)
         self.esa = ESA(channels)
 
     def distil(self, x: Tensor) -> list[Tensor]:
@@ -61,7 +62,7 @@ class RFDB(nn.Module):
         parts = []
         for number in range(1, 4):
             parts.append(F.leaky_relu_(self.get_submodule(f"c{number}_d")(x), 0.05))
-            x = F.leaky_relu_(self.get_submodule(f"c{number}_r")(x) + x, 0.05)
+            x = F.leaky_relu_(self.get_submodule(f"c{number}_r")(x).add_(x), 0.05)
         parts.append(F.leaky_relu_(self.c4(x), 0.05))
         fused = self.c5(torch.cat(parts, 1))
         return [fused, self.esa.conv1(fused)]
@@ -78,7 +79,7 @@ class RFDN(Network):
         self.fea_conv = conv3(3, channels)
         for number in range(1, 5):
             self.add_module(f"B{number}", RFDB(channels))
-        self.c = nn.Sequential(nn.Conv2d(4 * channels, channels, 1), nn.LeakyReLU(0.05))
+        self.c = nn.Sequential(conv1(4 * channels, channels), nn.LeakyReLU(0.05, inplace=True))
         self.LR_conv = conv3(channels, channels)
         self.upsampler = nn.Sequential(conv3(channels, 3 * scale**2), nn.PixelShuffle(scale))
 
@@ -100,8 +101,8 @@ class RFDN(Network):
 
     def _leave(self, state: list[Tensor], coarse: Tensor | None) -> list[Tensor]:
         total, _ = self._fuse(3, state, coarse)
-        details = self.LR_conv(self.c[1](total)) + self._features(state[0])
-        return [self.upsampler(details) / 255]
+        details = in_full(self._features, state[0]) + self.LR_conv(self.c[1](total))
+        return [in_full(self.upsampler, details) / 255]
 
     def _features(self, image: Tensor) -> Tensor:
         features: Tensor = self.fea_conv(image * 255)
