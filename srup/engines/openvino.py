@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 
 import srup
 from srup import memory, registry
+from srup import weights as store
 from srup.engines import Ends, Program
 from srup.errors import EngineUnavailable, OutOfMemory
 from srup.files import hashed
 from srup.networks.stages import Stage
 from srup.registry import Model
-from srup.weights import cache
 
 # OpenVINO reports every import and conversion to its makers unless this package is missing; to import it takes a third of the time
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -61,13 +61,11 @@ def program(model: Model, weights: Path, *, device: str = "auto", precision: str
     """The network of a row with its weights, exported if need be. Raises EngineUnavailable, WeightsMismatch."""
     if device not in ("auto", "cpu"):
         raise EngineUnavailable(f"device {device!r} cannot be used with OpenVINO here; take -d cpu, or --engine pytorch")
-    core = ov.Core()
-    has_half = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if precision == "fp16" or (precision == "bf16" and not has_half):
+    if precision == "fp16" or (precision == "bf16" and not has_bfloat16()):
         raise EngineUnavailable(f"this processor does not compute in {precision}; take --precision auto or fp32")
     folder, facts = exported(model, weights)
     if precision == "auto":
-        precision = "bf16" if has_half and facts["takes_half"] else "fp32"
+        precision = "bf16" if has_bfloat16() and facts["takes_half"] else "fp32"
     workers = threads()
     return Program(
         name=facts["name"],
@@ -78,11 +76,21 @@ def program(model: Model, weights: Path, *, device: str = "auto", precision: str
         multiple=facts["multiple"],
         smallest=facts["smallest"],
         largest=facts["largest"],
-        stages=_Stages(core, folder, facts["stages"], precision, workers),
+        stages=_Stages(_core(), folder, facts["stages"], precision, workers),
         workers=workers,
         pool=_pool,
         free=memory.available,
     )
+
+
+@cache
+def _core() -> Any:
+    return ov.Core()
+
+
+def has_bfloat16() -> bool:
+    """Whether OpenVINO computes in bfloat16 on this processor."""
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def threads() -> int:
@@ -95,7 +103,7 @@ def threads() -> int:
 
 def exported(model: Model, weights: Path) -> tuple[Path, dict[str, Any]]:
     """The folder of a network's files and what its manifest says, exported if it is not there or damaged."""
-    folder = cache() / "openvino" / f"{model.name}-x{model.scale}-{_key(model, weights)}"
+    folder = store.cache() / "openvino" / f"{model.name}-x{model.scale}-{_key(model, weights)}"
     facts = _read(folder)
     if facts is None:
         with _writable(folder), FileLock(folder.with_name(f"{folder.name}.lock")):
@@ -323,12 +331,15 @@ def mean_and_deviation(strips: Iterable[Array], workers: int = 1) -> list[Array]
 
 
 def _moments(rows: Array) -> tuple[int, Array, Array]:
-    """Of N×H×W×C: how many pixels, their mean, and the sum of the squares of their distances from it, N×C×1×1."""
-    values = widened(rows).reshape(len(rows), -1, rows.shape[-1])
-    mean = values.mean(1, dtype=np.float32)
-    apart = values - mean[:, None]
-    spread = np.einsum("npc,npc->nc", apart, apart)
-    return values.shape[1], mean[:, :, None, None], spread[:, :, None, None]
+    """Of N×H×W×C: how many pixels, their mean, and the sum of the squares of their distances from it, N×C×1×1.
+
+    Row by row and then over the rows, so that no sum in float32 grows long.
+    """
+    values = widened(rows)
+    mean = values.mean(2).mean(1)
+    apart = values - mean[:, None, None]
+    spread = np.einsum("nhwc,nhwc->nhc", apart, apart).sum(1)
+    return values.shape[1] * values.shape[2], mean[:, :, None, None], spread[:, :, None, None]
 
 
 _thread = threading.local()

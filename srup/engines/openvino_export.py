@@ -39,6 +39,7 @@ def export(network: Network, folder: Path) -> None:
     rows = []
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", TracerWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit, which OpenVINO uses
         for number, stage in enumerate(stages):
             last = number == len(stages) - 1
             following, row = _export_stage(stage, state, context, folder / f"stage{number}.xml", last=last)
