@@ -21,8 +21,11 @@ from srup.registry import Model
 from srup.tiling import Pool
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-ENGINES = {"pytorch": "srup.engines.pytorch:program"}  # name → module:function
-LIBRARIES = {"pytorch": "torch"}  # name → what it needs
+ENGINES = {  # name → module:function
+    "pytorch": "srup.engines.pytorch:program",
+    "openvino": "srup.engines.openvino:program",
+}
+LIBRARIES = {"pytorch": "torch", "openvino": "openvino"}  # name → what it needs
 ON_PROCESSOR = ("auto", "cpu")  # devices for which there is a choice
 ADVICE = "nothing was written; take another network with -m, or another device with -d cpu"
 
