@@ -260,7 +260,9 @@ class Upscalers:
         from srup.engines.pytorch import program_of
 
         own, route = self.how, self.route(scale)
-        programs = tuple(program_of(registry.build(row), device=own.device, precision=own.precision) for row in route)
+        programs = tuple(
+            program_of(registry.build(row), device=own.device, precision=own.precision, largest=row.largest) for row in route
+        )
         return Upscaler(route, programs, scale, own.tile, own.tiling, own.precision, own.self_ensemble)
 
 

@@ -20,6 +20,7 @@ def test_rows_say_what_the_network_costs(model: Model) -> None:
     parameters, multi_adds = costs.cost(network)
     assert model.parameters == parameters
     assert model.multi_adds == round(multi_adds, 1)
+    assert model.largest == costs.largest_map(network)
 
 
 def again(_: str, *channels: int, times: int, scale: int = 4) -> float:

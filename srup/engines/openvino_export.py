@@ -19,7 +19,6 @@ from openvino.frontend.pytorch import ConversionExtension
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
-from srup import costs
 from srup.files import hashed
 from srup.networks.base import Network
 from srup.networks.layers import Statistics, WholeMap, mean_and_deviation
@@ -51,7 +50,6 @@ def export(network: Network, folder: Path) -> None:
         "scale": network.scale,
         "multiple": network.multiple,
         "smallest": network.smallest,
-        "largest": costs.largest_map(network),
         "takes_half": network.takes_half,
         "stages": rows,
         "files": {path.name: hashed(path) for path in sorted(folder.iterdir())},

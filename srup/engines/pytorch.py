@@ -32,11 +32,12 @@ OVERLAPPED = 2  # windows at a time on CUDA: one is copied while the other is co
 
 def program(model: Model, weights: Path, *, device: str = "auto", precision: str = "auto") -> Program:
     """The network of a row, its weights loaded. Raises EngineUnavailable, WeightsMismatch."""
-    return program_of(registry.load_weights(registry.build(model), weights), device=device, precision=precision)
+    network = registry.load_weights(registry.build(model), weights)
+    return program_of(network, device=device, precision=precision, largest=model.largest)
 
 
-def program_of(network: Network, *, device: str = "auto", precision: str = "auto") -> Program:
-    """A network made ready on a device. Raises EngineUnavailable."""
+def program_of(network: Network, *, device: str = "auto", precision: str = "auto", largest: float | None = None) -> Program:
+    """A network made ready on a device; `largest` as in Program, counted if it is not known. Raises EngineUnavailable."""
     where = pick_device(device)
     network = network.to(where).eval()
     chosen = pick_precision(network, where) if precision == "auto" else precision
@@ -53,7 +54,7 @@ def program_of(network: Network, *, device: str = "auto", precision: str = "auto
         scale=network.scale,
         multiple=network.multiple,
         smallest=network.smallest,
-        largest=costs.largest_map(network),
+        largest=largest or costs.largest_map(network),
         stages=stages,
         workers=workers,
         pool=partial(_pool, where),
