@@ -34,8 +34,8 @@ class Model:
     `scale` 0 means any: the image is enlarged bicubically to its target and the network restores it there.
     `network` is "file:Class" under `srup.networks`, built with `options`. Without `urls` the weights travel in the package.
     `parameters` and `multi_adds` (in units of 1e9, for a 1280×720 output) are what `costs.cost` counts, `largest` is what
-    `costs.largest_map` does; tests compare them, so that nobody waits for the counting. What was never `released` needs a checkpoint of one's own. `published` is
-    data set → (PSNR, SSIM), as `paper` prints them.
+    `costs.largest_map` does; tests compare them, so that nobody waits for the counting. What was never `released` needs a
+    checkpoint of one's own. `published` is data set → (PSNR, SSIM), as `paper` prints them.
     """
 
     name: str
@@ -183,8 +183,8 @@ MODELS = (
           _edsr("edsr_x4-4f62e9ef.pt"), {"scale": 4, **FULL},
           _scores(32.46, .8968, 28.80, .7876, 27.71, .7420, 26.64, .8033)),
     *(Model("mdsr-baseline", scale, "edsr:MDSR", "mdsr_baseline.pt",
-            "sha256:a00cab12f80c2a7cf0a15c3b9fcae3cfe9273121e8942692303e5010d1dca5ef", 3_227_227, multi_adds, largest, UNKNOWN, EDSR,
-            _edsr("mdsr_baseline-a00cab12.pt"), {"scale": scale})
+            "sha256:a00cab12f80c2a7cf0a15c3b9fcae3cfe9273121e8942692303e5010d1dca5ef", 3_227_227, multi_adds, largest, UNKNOWN,
+            EDSR, _edsr("mdsr_baseline-a00cab12.pt"), {"scale": scale})
       for scale, multi_adds, largest in ((2, 410.6, 256), (3, 202.4, 576), (4, 137.8, 1024))),
     *(Model("mdsr", scale, "edsr:MDSR", "mdsr.pt", "sha256:4a78bedf", 7_954_011, multi_adds, largest, UNKNOWN, EDSR,
             _edsr("mdsr-4a78bedf.pt"), {"scale": scale, "blocks": 80}, published)
@@ -202,8 +202,10 @@ MODELS = (
           "git:1ebbf358ed77ef3ed140e19ee64b6b202eba4a5b", 1_659_524, 715.4, 1024, UNKNOWN, RDCAB,
           _github("HEEJOWOO/RDCAB-RecursiveSRNet-FD-IR", "8e9ee921b3a6da3a675b7f3a0963caacc1fbb516", "weights/x4.pth"),
           published=_psnr(32.28, 28.66, 27.64, 26.19)),
-    Model("rfdn", 2, "rfdn:RFDN", "rfdn_x2.pth", "", 417_212, 91.6, 100, "MIT", RFDN, options={"scale": 2}, released=False, note=NEVER),
-    Model("rfdn", 3, "rfdn:RFDN", "rfdn_x3.pth", "", 423_977, 41.4, 100, "MIT", RFDN, options={"scale": 3}, released=False, note=NEVER),
+    Model("rfdn", 2, "rfdn:RFDN", "rfdn_x2.pth", "", 417_212, 91.6, 100, "MIT", RFDN,
+          options={"scale": 2}, released=False, note=NEVER),
+    Model("rfdn", 3, "rfdn:RFDN", "rfdn_x3.pth", "", 423_977, 41.4, 100, "MIT", RFDN,
+          options={"scale": 3}, released=False, note=NEVER),
     Model("rfdn", 4, "rfdn:RFDN", "rfdn_aim_x4.pth",
           "sha256:11af8ec8ebd68689e90ef1e29044f9804c72d3bd9f7573820b7b26035782760c", 433_448, 23.8, 100, "MIT", RFDN,
           _github("njulj/RFDN", "7cf4e25b6633e81fd7e26891aeee2baca4f8f927", "trained_model/RFDN_AIM.pth"), {"scale": 4},
