@@ -182,7 +182,7 @@ class IMDN_AS(IMDN):
         return source
 
     def stages(self) -> list[Stage]:
-        return [Stage(lambda state, _: [self.fea_conv(state[0])], 3, stride=4), *super().stages()]
+        return [Stage(lambda state, _: [in_full(self.fea_conv, state[0])], 3, stride=4), *super().stages()]
 
 
 class IMDN_RTC(Network):

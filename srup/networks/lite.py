@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
-from srup.networks.layers import in_full
 from srup.networks.stages import Stage, local
 
 SCALES = (2, 3, 4)
@@ -52,5 +51,6 @@ class Lite(Network):
 
     def _enlarge(self, image: Tensor) -> Tensor:
         features = self.heads[str(self.scale)](image)
-        details = in_full(self.tails[str(self.scale)], self.body(features).add_(features))
-        return F.pixel_shuffle(details + image.repeat_interleave(self.scale**2, dim=1), self.scale)
+        details = self.tails[str(self.scale)](self.body(features).add_(features))
+        repeated = F.interpolate(image, scale_factor=self.scale, mode="nearest")
+        return repeated.add_(F.pixel_shuffle(details, self.scale))

@@ -195,7 +195,7 @@ class Recursive(Network):
         image = state[0]
         total, _ = self._fuse(U - 1, state, factors)
         details = self._enlarge(self.gff[1](total).add_(self.sfe1(image)))
-        return [details + F.interpolate(image, scale_factor=4, mode="bicubic")]
+        return [F.interpolate(image, scale_factor=4, mode="bicubic").add_(details)]
 
     def _fuse(self, number: int, state: list[Tensor], factors: Tensor | None) -> tuple[Tensor, Tensor]:
         assert factors is not None
@@ -218,7 +218,7 @@ class RDCABSplit(Recursive):
         self.upscale1_scale = Scale()
 
     def _enlarge(self, features: Tensor) -> Tensor:
-        return F.pixel_shuffle(in_full(nn.Sequential(self.upscale1, self.upscale1_scale), features), 4)
+        return F.pixel_shuffle(self.upscale1_scale(self.upscale1(features)), 4)
 
 
 class RDCABFdirb(Recursive):
@@ -238,4 +238,5 @@ class RDCABFdirb(Recursive):
         x = self.middle_pointwise(self.upscale(features))
         for number in range(1, 5):
             x = F.relu_(self.get_submodule(f"convIRB_{number}")(x))
-        return in_full(self.convIRB, x)
+        details: Tensor = self.convIRB(x)
+        return details

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
-from srup.networks.layers import Statistics, channel_attention, contrast, conv1, conv3, in_full, share, upsampler
+from srup.networks.layers import Statistics, channel_attention, contrast, conv1, conv3, share, upsampler
 from srup.networks.rdcab import Recursion, Scale
 from srup.networks.stages import Stage
 
@@ -112,7 +112,7 @@ class RDSRN(Network):
         x = enlarged
         for number in range(1, 5):
             x = F.relu_(self.get_submodule(f"conv17_{number}")(x))
-        return [in_full(self.conv18, x + enlarged) + F.interpolate(image, scale_factor=self.scale, mode="bicubic")]
+        return [F.interpolate(image, scale_factor=self.scale, mode="bicubic").add_(self.conv18(x + enlarged))]
 
     def _fuse(self, number: int, state: list[Tensor], factors: Tensor | None) -> tuple[Tensor, Tensor]:
         assert factors is not None

@@ -82,6 +82,30 @@ def reach(stage: Stage, state: list[Tensor], context: Tensor | None, before: lis
     return furthest
 
 
+@every_network
+def test_a_batch_is_its_images_one_by_one(model: Model, noise: Noise) -> None:
+    """What is cheaper for one image alone, factors inside a kernel, say, comes to the same."""
+    network = random_network(model)
+    images = torch.cat([noise(20, 24), noise(20, 24).flip(3)])
+    with torch.no_grad():
+        together, alone = network(images), torch.cat([network(image[None]) for image in images])
+    assert torch.linalg.norm(together - alone) / torch.linalg.norm(alone) < 3e-6
+
+
+@every_network
+def test_bfloat16_inside_leaves_float32_outside(model: Model, noise: Noise) -> None:
+    """Results, and what attention pools, are not cut to the 8 bits of bfloat16."""
+    state, context = [noise(32, 32)], None
+    for stage in random_network(model).stages():
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            state = stage.run(state, context)
+        with torch.no_grad():
+            context = stage.summary([state[-1]]) if stage.summary else None
+        assert context is None or context.dtype == torch.float32
+    assert state[-1].dtype == torch.float32
+    assert (state[-1] != state[-1].bfloat16()).any()
+
+
 REFERENCES = {
     "imdn_x2": ("imdn", 2),
     "imdn_x3": ("imdn", 3),
