@@ -1,36 +1,44 @@
-"""Which engine is the faster one here: measured once for each network, and written down in the cache."""
+"""Which engine is the faster one here: measured once for each network, and written down in the cache.
+
+What is measured is what waiting for one photograph is made of: a new process imports the engine, makes the network ready, and
+enlarges an image. An engine that computes a little faster but takes seconds to start, or to prepare itself for every size of
+window, is not the faster one.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
 
 from srup import processor
-from srup.engines import Ends, Program, libraries
+from srup.engines import Ends, libraries, program
+from srup.errors import WriteError
 from srup.files import replacing
 from srup.networks.stages import fitted
-from srup.registry import Model
+from srup.registry import Model, find
 from srup.tiling import tiled
 from srup.weights import cache
 
 log = logging.getLogger(__name__)
 
-SIDE, ROUNDS = 192, 3  # of what is measured, in pixels
-HEAD_START = 1.1  # PyTorch takes seconds to import: it must be faster by so much
+LARGE, SMALL = 515, 64  # pixels: the width of the image, and of the one before it that has everything exported and read once
+WINDOW = 192  # pixels a side: as in most photographs, not all windows are of one size
+WORK = 2e11  # multiply-adds of the image at most, about: some seconds of a core
 
 
-def choose(model: Model, precision: str, make: Callable[[str], Program]) -> str:
-    """The name of the faster engine of those that are installed; `make` makes the program of an engine.
+def choose(model: Model, weights: Path, precision: str) -> str:
+    """The name of the faster engine of those that are installed; with a GPU it is PyTorch.
 
-    A network that is met the first time on this processor, with these versions, is measured. Raises what `make` does.
+    A network that is met the first time on this processor, with these versions, is measured.
     """
     there = libraries()
     file = cache() / "engines.json"
@@ -38,33 +46,39 @@ def choose(model: Model, precision: str, make: Callable[[str], Program]) -> str:
     key = f"{model.name} ×{model.scale}, {precision}, {processor.name()}, {versions}"
     seconds = _read(file).get(key)
     if seconds is None:
-        seconds = _measured({name: make(name) for name in there})
+        log.info("%s ×%d is met the first time: %s are measured", model.name, model.scale, " and ".join(there))
+        seconds = {name: found for name in there if (found := _measured(model, weights, name, precision)) is not None}
         _write(file, key, seconds)
-    return best(seconds)
+        log.info("%s", ", ".join(f"{name} {found:.2f} s" for name, found in seconds.items()))
+    return min(seconds, key=lambda name: seconds[name], default="pytorch")
 
 
-def best(seconds: dict[str, float]) -> str:
-    """The engine to take."""
-    return min(seconds, key=lambda name: seconds[name] * (HEAD_START if name == "pytorch" else 1))
+def _measured(model: Model, weights: Path, engine: str, precision: str) -> float | None:
+    """Seconds in a process of its own; None if the engine cannot run the network, which it may say itself when it is asked for."""
+    per_pixel = model.multi_adds * 1e9 * max(model.scale, 1) ** 2 / (1280 * 720)
+    side = max(SMALL, min(LARGE, int(math.sqrt(WORK / per_pixel))))
+    for pixels in (SMALL, side):
+        words = [model.name, str(model.scale), str(weights), engine, precision, str(pixels)]
+        done = subprocess.run([sys.executable, "-m", __name__, *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            return None
+    return float(done.stdout)
 
 
-def _measured(programs: dict[str, Program]) -> dict[str, float]:
-    """The least of a few rounds, in seconds, the engines taking turns; of a GPU nothing needs to be measured."""
-    faster = {name: 0.0 for name, program in programs.items() if program.device != "cpu"}
-    if faster:
-        return faster
-    image = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8).transpose(0, 3, 1, 2)
-    rounds = [{name: _timed(program, image) for name, program in programs.items()} for _ in range(ROUNDS + 1)]
-    found = {name: min(each[name] for each in rounds[1:]) for name in programs}
-    log.info("%s: %s", next(iter(programs.values())).name, ", ".join(f"{name} {time:.2f} s" for name, time in found.items()))
-    return found
-
-
-def _timed(program: Program, image: NDArray[np.uint8]) -> float:
+def _first_image(name: str, scale: str, weights: str, engine: str, precision: str, side: str) -> None:
+    """Prints how many seconds it takes from here to an image enlarged; none of a GPU."""
     started = perf_counter()
-    stages = program.stages(Ends(before=255), False)
-    fitted(program, image, lambda padded: tiled(stages, padded, SIDE // 2, workers=program.workers, pool=program.pool))
-    return perf_counter() - started
+    made = program(find(name)[int(scale)], Path(weights), engine=engine, precision=precision)
+    if made.device != "cpu":
+        print(0.0)
+        return
+    import numpy as np
+
+    shape = (1, int(side) * 2 // 3, int(side), 3)
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8).transpose(0, 3, 1, 2)
+    stages = made.stages(Ends(before=255), False)
+    fitted(made, image, lambda padded: tiled(stages, padded, WINDOW, workers=made.workers, pool=made.pool))
+    print(perf_counter() - started)
 
 
 def _read(file: Path) -> dict[str, dict[str, float]]:
@@ -81,5 +95,16 @@ def _write(file: Path, key: str, seconds: dict[str, float]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{file}.lock"), replacing(file) as temporary:
             temporary.write_text(json.dumps({**_read(file), key: seconds}, indent=1, ensure_ascii=False))
-    except OSError as error:
-        log.info("%s cannot be written (%s)", file, error.strerror or error)
+    except (OSError, WriteError) as error:
+        log.info("%s is not written: %s", file, error)
+
+
+def _main(words: Sequence[str]) -> None:
+    from srup import memory
+
+    memory.keep_freed()
+    _first_image(*words)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])
