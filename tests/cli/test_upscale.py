@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import http.server
+import importlib.util
 import io
 import os
 import signal
@@ -290,3 +291,17 @@ def test_weights_come_from_the_mirror_and_are_verified(
         assert run(["upscale", str(photo), "-m", "imdn-rte", "-s", "2", "-y"]) == 3
         server.shutdown()
     assert "not what was published" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs openvino; pip install 'srup[openvino]'")
+def test_through_openvino_pytorch_is_never_imported(photo: Path, tmp_path: Path) -> None:
+    arguments = ["upscale", str(photo), "--engine", "openvino", "-o", str(tmp_path / "large.png"), "-y"]
+    assert run(arguments) == 0  # exports the network
+    code = f"import sys; from srup.cli import run; sys.exit(run({arguments!r}) or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_decides_the_result_is_said(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["upscale", str(photo), "-d", "cpu", "--precision", "fp32", "-o", str(tmp_path / "large.png"), "-v"]
+    assert run(arguments) == 0
+    assert "pytorch, cpu, fp32" in capsys.readouterr().err
