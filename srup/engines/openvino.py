@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 Array = NDArray[Any]
 
 TO_NHWC = (0, 2, 3, 1)
-FORMAT = 1  # of what is exported
+FORMAT = 3  # of what is exported
 BAND = 64  # rows of an enlarged window that go through `Ends.leave` at a time: they stay in the processor's cache
 PART = 1 << 18  # values of a map whose statistics are taken at a time, likewise
 SHAPES = 4  # sizes of window that a stage is kept compiled for

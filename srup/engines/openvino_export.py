@@ -1,7 +1,7 @@
 """A network written as files that OpenVINO computes: done once, by PyTorch, so that later runs need none.
 
 Each stage becomes a model of any height and width. What is done to it besides: transposes are put where OpenVINO can drop them, and
-the last map is kept from being rounded to bfloat16.
+the last convolution is kept out of bfloat16.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openvino as ov
 import torch
 from openvino import opset13 as ops
@@ -26,7 +27,6 @@ from srup.networks.stages import Stage, Summary
 
 SIDE = 48  # pixels of the image that the graph is traced with
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
-MOVES = {"DepthToSpace", "Transpose", "Reshape", "Convert"}  # operations that only move values
 
 
 def export(network: Network, folder: Path) -> None:
@@ -153,8 +153,9 @@ def _channels_last(model: ov.Model, *, last: bool) -> ov.Model:
             n, c, h, w = old.get_partial_shape()
             parameters.append(ops.parameter(ov.PartialShape([n, h, w, c]), ov.Type.f32))
             _replace(old, parameters[-1])
-    ends = [result.input_value(0) for result in model.get_results()]
-    return ov.Model([_in_full(end) if last else end for end in ends], parameters, "stage")
+    if last:
+        _in_full(model)
+    return ov.Model([result.input_value(0) for result in model.get_results()], parameters, "stage")
 
 
 def _replace(old: Any, new: Any) -> None:
@@ -174,17 +175,31 @@ def _replace(old: Any, new: Any) -> None:
             target.replace_source_output(ops.transpose(new, TO_NCHW).output(0))
 
 
-def _in_full(end: Any) -> Any:
-    """The last value, its convolution followed by a leaky ReLU that changes nothing.
+def _in_full(model: ov.Model) -> None:
+    """The convolutions that end a model, and those over the image's colours, in float32 whatever the others are computed in.
 
-    A convolution computed in bfloat16 also rounds what it gives to 8 bits, unless an operation in float32 became part of it.
+    OpenVINO computes every convolution in the precision that it is told, and what follows the last in float32. It does not count
+    transposed convolutions, of which one with its kernel turned round is a convolution, and no slower.
     """
-    value, reader = end, None
-    while value.get_node().get_type_name() in MOVES:
-        reader = value.get_node().input(0)
-        value = reader.get_source_output()
-    same = ops.prelu(value, ops.constant([1.0], ov.Type.f32)).output(0)
-    if reader is None:
-        return same
-    reader.replace_source_output(same)
-    return end
+    last = _ending(model.get_results()[0])
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Convolution" and (node in last or node.input(0).get_partial_shape()[1] == ov.Dimension(3)):
+            _turn(node)
+
+
+def _ending(node: Any) -> list[Any]:
+    """The convolutions that nothing but other operations follows."""
+    if node.get_type_name() == "Convolution":
+        return [node]
+    return [found for value in node.input_values() for found in _ending(value.get_node())]
+
+
+def _turn(node: Any) -> None:
+    """Puts a transposed convolution in place of a plain one."""
+    kernel, kept = node.input_value(1).get_node(), node.get_attributes()
+    if kernel.get_type_name() == "Constant" and kept["strides"] == [1, 1]:
+        turned = np.ascontiguousarray(kernel.get_data().swapaxes(0, 1)[:, :, ::-1, ::-1])
+        same = {key: kept[key] for key in ("strides", "pads_begin", "pads_end", "dilations")}
+        new = ops.convolution_backprop_data(node.input_value(0), ops.constant(turned), **same)
+        for reader in node.output(0).get_target_inputs():
+            reader.replace_source_output(new.output(0))
