@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,14 @@ def flags() -> frozenset[str]:
 def name() -> str:
     """The processor's, as far as the system tells."""
     return _fields().get("model name") or platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """How many of its cores to use: what OMP_NUM_THREADS says, as in PyTorch, or all that this process may run on."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def has_bfloat16() -> bool:

@@ -16,7 +16,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
@@ -24,6 +24,8 @@ from srup.canvas import Canvas, canvas
 from srup.errors import OutOfMemory
 from srup.networks.stages import Stage
 
+T = TypeVar("T")
+R = TypeVar("R")
 Array = NDArray[Any]
 Progress = Callable[[float, float], None]
 Pool = Callable[[int], AbstractContextManager[Executor]]
@@ -124,22 +126,25 @@ def tiled(
     return state[-1].array
 
 
-Spread = Callable[[Callable[[Window], "list[_Piece]"], "list[Window]"], "Iterator[list[_Piece]]"]
+class Spread(Protocol):
+    """A `map`."""
+
+    def __call__(self, run: Callable[[T], R], items: list[T], /) -> Iterator[R]: ...
 
 
 @contextmanager
 def _spread(workers: int, pool: Pool) -> Iterator[Spread]:
-    """A `map` over windows, in their order, at most `workers` at a time; with one worker the plain one."""
+    """A `map`, in order, at most `workers` at a time; with one worker the plain one."""
     if workers == 1:
         yield map
         return
     with pool(workers) as threads:
 
-        def spread(run: Callable[[Window], list[_Piece]], todo: list[Window]) -> Iterator[list[_Piece]]:
-            ahead: deque[Future[list[_Piece]]] = deque()
+        def spread(run: Callable[[T], R], items: list[T], /) -> Iterator[R]:
+            ahead: deque[Future[R]] = deque()
             try:
-                for window in todo:
-                    ahead.append(threads.submit(run, window))
+                for item in items:
+                    ahead.append(threads.submit(run, item))
                     if len(ahead) > workers:
                         yield ahead.popleft().result()
                 while ahead:
@@ -188,8 +193,8 @@ def _advance(
         while len(held) > wait:
             _place(held.popleft(), following)
         progress(done, len(todo))
-    while held:
-        _place(held.popleft(), following)
+    for _ in spread(lambda pieces: _place(pieces, following), list(held)):
+        pass
     return following
 
 

@@ -43,7 +43,7 @@ def choose(model: Model, weights: Path, precision: str) -> str:
     there = libraries()
     file = cache() / "engines.json"
     versions = ", ".join(f"{library} {version(library)}" for library in there.values())
-    key = f"{model.name} ×{model.scale}, {precision}, {processor.name()}, {versions}"
+    key = f"{model.name} ×{model.scale}, {precision}, {processor.name()} with {processor.cores()} cores, {versions}"
     seconds = _read(file).get(key)
     if seconds is None:
         log.info("%s ×%d is met the first time: %s are measured", model.name, model.scale, " and ".join(there))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 import srup
-from srup import memory, registry
+from srup import memory, processor, registry
 from srup import weights as store
 from srup.engines import Ends, Program
 from srup.errors import EngineUnavailable, OutOfMemory
@@ -66,7 +65,7 @@ def program(model: Model, weights: Path, *, device: str = "auto", precision: str
     folder, facts = exported(model, weights)
     if precision == "auto":
         precision = "bf16" if has_bfloat16() and facts["takes_half"] else "fp32"
-    workers = threads()
+    workers = processor.cores()
     return Program(
         name=facts["name"],
         engine="openvino",
@@ -91,14 +90,6 @@ def _core() -> Any:
 def has_bfloat16() -> bool:
     """Whether OpenVINO computes in bfloat16 on this processor."""
     return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
-def threads() -> int:
-    """How many cores to use: what OMP_NUM_THREADS says, as in PyTorch, or all that this process may run on."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def exported(model: Model, weights: Path) -> tuple[Path, dict[str, Any]]:
