@@ -104,6 +104,8 @@ class IMDN(Network):
     that its 1×1 convolution concatenates. The first features are made anew from the image where they are needed, which is cheaper.
     """
 
+    takes_half = True
+
     def __init__(self, scale: int) -> None:
         super().__init__()
         self.scale = scale
@@ -188,6 +190,7 @@ class IMDN_AS(IMDN):
 class IMDN_RTC(Network):
     """×2 with 20 K parameters and 12 channels: five blocks without attention, a 1×1 convolution, and a skip around them."""
 
+    takes_half = True
     scale = 2
 
     def __init__(self) -> None:
@@ -211,6 +214,7 @@ class IMDN_RTE(Network):
     An odd side comes out 2 px too long and is cropped, as its authors did: padding the image instead would score otherwise.
     """
 
+    takes_half = True
     scale = 2
 
     def __init__(self) -> None:
@@ -237,6 +241,7 @@ class IMDN_RTE(Network):
 class IMDN_Plus(Network):
     """×4 with 36 channels: eight blocks of six steps with SiLU, without attention."""
 
+    takes_half = True
     scale = 4
 
     def __init__(self) -> None:

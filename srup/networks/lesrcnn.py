@@ -52,6 +52,7 @@ def _doubly_biased(conv: nn.Conv2d, x: Tensor) -> Tensor:
 
 class LESRCNN(Network):
     loss = "l2"
+    takes_half = True
 
     def __init__(self, scale: int) -> None:
         super().__init__()
@@ -93,6 +94,8 @@ class LESRCNN(Network):
 
 class LESRCNN_M(LESRCNN):
     """One network for three scales: an upsampler for each."""
+
+    takes_half = False  # there are no weights to measure it with
 
     def _upsamplers(self) -> dict[str, nn.Module]:
         return {f"up{scale}": Upsampler(scale) for scale in SCALES}

@@ -33,6 +33,8 @@ class Pair(nn.Module):
 
 
 class Lite(Network):
+    takes_half = True
+
     def __init__(self, scale: int, channels: int = 48, pairs: int = 6) -> None:
         super().__init__()
         self.scale = scale

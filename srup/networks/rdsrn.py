@@ -74,6 +74,8 @@ class Block(nn.Module):
 class RDSRN(Network):
     """×2, ×3, ×4. Between stages: [image, sum of gff so far, block input (both from the second on), fused map]."""
 
+    takes_half = True
+
     def __init__(self, scale: int) -> None:
         super().__init__()
         self.scale = scale

@@ -71,6 +71,7 @@ class RFDB(nn.Module):
 class RFDN(Network):
     """×2, ×3, ×4; colours in 0–255. The fusion `c` over the four blocks is a running sum."""
 
+    takes_half = True
     smallest = 15  # below, the grid of the attention has no cell
 
     def __init__(self, scale: int, channels: int = 50) -> None:
