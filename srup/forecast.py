@@ -71,7 +71,8 @@ def forecast(
     turns = 8 if upscaler.self_ensemble else 1
     area = sum(image.pixels.shape[0] * image.pixels.shape[1] for image in pages.images)
     result = sum(_result_bytes(image, target) for image in pages.images)
-    encoder = max(pixels) * (8 if first.pixels.shape[2] == 3 else 2)  # Pillow's copy, and the bytes it is made of
+    copies = 2 if target.crops else 1  # of what is cut out, Pillow makes bytes first
+    encoder = copies * max(pixels) * (4 if first.pixels.shape[2] == 3 else 1)  # Pillow's own copy
     return Forecast(
         memory=before + result + max(workspace + resident + held, encoder),
         disk=int(sum(pixels) * density) + parked,
