@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from srup import memory, weights
+from srup import memory, processor, weights
 from srup.batch import Maker, Queue, Result, Settings
 from srup.errors import EngineUnavailable
 from srup.files import replacing
@@ -170,9 +170,7 @@ class Worker:
 
     def __init__(self, settings: Settings, cores: int, checkpoint: bytes | None) -> None:
         memory.keep_freed()
-        import torch
-
-        torch.set_num_threads(cores)
+        processor.limit(cores)
         own = replace(settings, weights=str(_local(checkpoint, Path(settings.weights).suffix))) if settings.weights else settings
         self.stopped = threading.Event()
         self.maker = Maker(own, self.stopped)

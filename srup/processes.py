@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection, wait
 
-from srup import memory
+from srup import memory, processor
 from srup.batch import Maker, Queue, Result, Settings
 from srup.jobs import Job
 
@@ -102,9 +101,7 @@ def _serve(settings: Settings, threads: int, workers: int, connection: Connectio
     """A worker: jobs in, results out, until None or the end of the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent says what is to be done
     memory.keep_freed()
-    import torch
-
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    processor.limit(max(1, processor.cores() // workers))
     stopped, sending = threading.Event(), threading.Lock()
     make = Maker(settings, stopped)
 

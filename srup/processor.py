@@ -39,6 +39,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def limit(cores: int) -> None:
+    """Makes this process, and those it starts, use so many cores; before an engine is imported, which reads it then."""
+    os.environ["OMP_NUM_THREADS"] = str(cores)
+
+
 def has_bfloat16() -> bool:
     """Whether it multiplies bfloat16 by itself, twice as fast as float32."""
     return bool(flags() & BFLOAT16)

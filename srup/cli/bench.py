@@ -16,7 +16,6 @@ from srup.bench import Plan, Speed
 from srup.cli import console, options
 from srup.engines import ENGINES, PRECISIONS, libraries
 from srup.errors import OutOfMemory, SrupError, UsageError
-from srup.files import check_free
 from srup.how import How
 from srup.processor import has_bfloat16
 from srup.report import Report, Row, Value
@@ -55,10 +54,7 @@ PRESSURE = (
 @click.option(
     "--precision", type=click.Choice(["all", *PRECISIONS[1:]]), default="all", show_default=True, help="Of the arithmetic."
 )
-@options.report_file
-@options.report_format
-@options.overwrite
-@options.as_json
+@options.shown
 @options.verbose
 def command(
     models: tuple[str, ...],
@@ -69,10 +65,7 @@ def command(
     device: str,
     engine: str,
     precision: str,
-    output: Path | None,
-    format_: str | None,
-    overwrite: bool,
-    as_json: bool,
+    shown: console.Shown,
     verbose: bool,
 ) -> int:
     """Measure this machine: networks in every precision and engine it has.
@@ -85,8 +78,6 @@ def command(
     srup bench -m imdn --pressure
     """
     console.start_logging(verbose)
-    if output:
-        check_free(output, overwrite=overwrite)
     measure = _pressed if pressure else _measured
     chosen = [_row(name, scale) for name in models or _light(scale)]
     rows: list[Row] = []
@@ -96,7 +87,7 @@ def command(
     title = f"{'Pressure test' if pressure else 'Speed'}, ×{scale}"
     note = PRESSURE if pressure else SPEED.format(runs=runs)
     report = Report(title, rows, [note], FORMATS, heading="network")
-    console.show(report, output=output, format_=format_, as_json=as_json)
+    shown.show(report)
     return 1 if any(row.error for row in rows) else 0
 
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -25,6 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from srup import report as reports
+from srup.files import check_free
 from srup.report import Report
 
 out = Console(soft_wrap=True, highlight=False)
@@ -125,6 +127,23 @@ def overall(images: int, megapixels: float, *, shown: bool) -> Iterator[Callable
 
     with bar:
         yield update
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a report is wanted: printed in a format or as JSON, and written to a file. Raises WriteError where it cannot be."""
+
+    output: Path | None
+    format_: str | None
+    overwrite: bool
+    as_json: bool
+
+    def __post_init__(self) -> None:
+        if self.output:  # better known before the work than after it
+            check_free(self.output, overwrite=self.overwrite)
+
+    def show(self, report: Report) -> None:
+        show(report, output=self.output, format_=self.format_, as_json=self.as_json)
 
 
 def show(report: Report, *, output: Path | None = None, format_: str | None = None, as_json: bool = False) -> None:

@@ -14,7 +14,7 @@ from srup.apart import apart
 from srup.cli import console, options
 from srup.errors import SrupError, UsageError
 from srup.evaluate import BICUBIC, STATED, Case, Job, Summary
-from srup.files import check_free, writing
+from srup.files import writing
 from srup.how import How
 from srup.report import Report, Row
 from srup.report.plot import Point, bubbles
@@ -48,10 +48,7 @@ MEASURED = "s/image: the mean. MB: the most memory that a process of the network
 @click.option("--each", is_flag=True, help="A row for each image too.")
 @options.weights
 @options.how("fp32")
-@options.report_file
-@options.report_format
-@options.overwrite
-@options.as_json
+@options.shown
 @options.verbose
 def command(
     hr: Path,
@@ -66,10 +63,7 @@ def command(
     each: bool,
     weights: str | None,
     how: How,
-    output: Path | None,
-    format_: str | None,
-    overwrite: bool,
-    as_json: bool,
+    shown: console.Shown,
     verbose: bool,
 ) -> int:
     """Score networks on a folder of HR images, bicubic first.
@@ -82,8 +76,6 @@ def command(
     srup evaluate Set14/HR -m imdn --lr Set14/LR_x4
     """
     console.start_logging(verbose)
-    if output:
-        check_free(output, overwrite=overwrite)
     plan = Job(BICUBIC, scale, protocol, border, edges, save, None, how)
     jobs = _jobs(plan, models, weights, given_lr=lr is not None)
     todo, alone = evaluate.cases(hr, lr)
@@ -106,7 +98,7 @@ def command(
         heading="network",
         figures=_figures(summaries),
     )
-    console.show(report, output=output, format_=format_, as_json=as_json)
+    shown.show(report)
     return 1 if any(row.error for row in report.rows) else 0
 
 

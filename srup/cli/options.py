@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from srup import report
+from srup.cli.console import Shown
 from srup.engines import ENGINES, PRECISIONS
 from srup.how import How
 from srup.images import FORMATS
@@ -125,7 +126,7 @@ def _file(_: click.Context, __: click.Parameter, value: Path | None) -> Path | N
     return value
 
 
-report_file = click.option(
+_report_file = click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -133,4 +134,5 @@ report_file = click.option(
     metavar="FILE",
     help=f"Write a report: {', '.join(f'.{name}' for name in report.FORMATS)}.",
 )
-report_format = click.option("-f", "--format", "format_", type=click.Choice(list(report.FORMATS)), help="Print in this format.")
+_report_format = click.option("-f", "--format", "format_", type=click.Choice(list(report.FORMATS)), help="Print in this format.")
+shown = _gathering("shown", Shown, (_report_file, _report_format, overwrite, as_json))  # what becomes of a report

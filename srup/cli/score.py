@@ -9,7 +9,6 @@ import click
 
 from srup.cli import console, options
 from srup.errors import ImageError, UsageError
-from srup.files import check_free
 from srup.pairs import Pairs, pair, scale_in
 from srup.report import Report, Row
 from srup.scores import PROTOCOLS, colours, consistency, mean, score_files, stated
@@ -24,10 +23,7 @@ FORMATS = {"PSNR": ".2f", "SSIM": ".4f", "consistency": ".1f"}
 @click.option("-s", "--scale", type=click.IntRange(1), help="Pixels left out at each border.  [default: by --lr, or names (_x4)]")
 @click.option("--border", type=click.IntRange(0), help="The same, where it is not the scale.")
 @click.option("--lr", type=click.Path(path_type=Path), help="What SR was made of: tells the scale, and is held to SR shrunk again.")
-@options.report_file
-@options.report_format
-@options.overwrite
-@options.as_json
+@options.shown
 def command(
     sr: Path,
     hr: Path,
@@ -35,10 +31,7 @@ def command(
     scale: int | None,
     border: int | None,
     lr: Path | None,
-    output: Path | None,
-    format_: str | None,
-    overwrite: bool,
-    as_json: bool,
+    shown: console.Shown,
 ) -> int:
     """PSNR and SSIM of SR, a file or a folder, against HR.
 
@@ -49,8 +42,6 @@ def command(
     srup score results/ Set5/HR -s 4 -o scores.html
     """
     console.start_logging(False)
-    if output:
-        check_free(output, overwrite=overwrite)
     paired = pair(sr, hr)
     small = {large: low for low, large in pair(lr, hr).both} if lr else {}
     shaved = border if border is not None else scale or _scale(paired, small)
@@ -66,7 +57,7 @@ def command(
     if lr:
         notes.append("Consistency: PSNR in dB between LR and SR shrunk to its size (bicubic imresize, colours).")
     report = Report(f"{sr} against {hr}", [*rows, *_mean(rows)], notes, FORMATS, heading="image")
-    console.show(report, output=output, format_=format_, as_json=as_json)
+    shown.show(report)
     return 1 if any(row.error for row in rows) else 0
 
 

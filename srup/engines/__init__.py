@@ -123,4 +123,4 @@ def program(model: Model, weights: Path, *, engine: str = "auto", device: str = 
         return made("pytorch")
     from srup.engines.choice import choose
 
-    return made(choose(model, weights, precision))
+    return made(choose(model, weights, device, precision))

@@ -35,7 +35,7 @@ WINDOW = 192  # pixels a side: as in most photographs, not all windows are of on
 WORK = 2e11  # multiply-adds of the image at most, about: some seconds of a core
 
 
-def choose(model: Model, weights: Path, precision: str) -> str:
+def choose(model: Model, weights: Path, device: str, precision: str) -> str:
     """The name of the faster engine of those that are installed; with a GPU it is PyTorch.
 
     A network that is met the first time on this processor, with these versions, is measured.
@@ -43,32 +43,32 @@ def choose(model: Model, weights: Path, precision: str) -> str:
     there = libraries()
     file = cache() / "engines.json"
     versions = ", ".join(f"{library} {version(library)}" for library in there.values())
-    key = f"{model.name} ×{model.scale}, {precision}, {processor.name()} with {processor.cores()} cores, {versions}"
+    key = f"{model.name} ×{model.scale}, {device}, {precision}, {processor.name()} with {processor.cores()} cores, {versions}"
     seconds = _read(file).get(key)
     if seconds is None:
         log.info("%s ×%d is met the first time: %s are measured", model.name, model.scale, " and ".join(there))
-        seconds = {name: found for name in there if (found := _measured(model, weights, name, precision)) is not None}
+        seconds = {name: found for name in there if (found := _measured(model, weights, name, device, precision)) is not None}
         _write(file, key, seconds)
         log.info("%s", ", ".join(f"{name} {found:.2f} s" for name, found in seconds.items()))
     return min(seconds, key=lambda name: seconds[name], default="pytorch")
 
 
-def _measured(model: Model, weights: Path, engine: str, precision: str) -> float | None:
+def _measured(model: Model, weights: Path, engine: str, device: str, precision: str) -> float | None:
     """Seconds in a process of its own; None if the engine cannot run the network, which it may say itself when it is asked for."""
     per_pixel = model.multi_adds * 1e9 * max(model.scale, 1) ** 2 / (1280 * 720)
     side = max(SMALL, min(LARGE, int(math.sqrt(WORK / per_pixel))))
     for pixels in (SMALL, side):
-        words = [model.name, str(model.scale), str(weights), engine, precision, str(pixels)]
+        words = [model.name, str(model.scale), str(weights), engine, device, precision, str(pixels)]
         done = subprocess.run([sys.executable, "-m", __name__, *words], capture_output=True, text=True, check=False)
         if done.returncode:
             return None
     return float(done.stdout)
 
 
-def _first_image(name: str, scale: str, weights: str, engine: str, precision: str, side: str) -> None:
+def _first_image(name: str, scale: str, weights: str, engine: str, device: str, precision: str, side: str) -> None:
     """Prints how many seconds it takes from here to an image enlarged; none of a GPU."""
     started = perf_counter()
-    made = program(find(name)[int(scale)], Path(weights), engine=engine, precision=precision)
+    made = program(find(name)[int(scale)], Path(weights), engine=engine, device=device, precision=precision)
     if made.device != "cpu":
         print(0.0)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -24,6 +25,8 @@ from srup.networks.stages import Map, Stage
 from srup.processor import has_bfloat16
 from srup.registry import Model
 
+log = logging.getLogger(__name__)
+
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 HALF_SINCE = (7, 0)  # CUDA's compute capability with matrix units for float16
 NO_MEMORY = ("memory", "could not create a primitive")  # what torch and, in it, oneDNN say
@@ -41,6 +44,9 @@ def program_of(network: Network, *, device: str = "auto", precision: str = "auto
     where = pick_device(device)
     network = network.to(where).eval()
     chosen = pick_precision(network, where) if precision == "auto" else precision
+
+    if where.type == "cpu" and not (chosen == "fp32" or (chosen == "bf16" and has_bfloat16())):
+        log.warning("this processor has no %s and imitates it, many times slower; take --precision fp32", chosen)
 
     def stages(ends: Ends, full: bool = False) -> list[Stage]:
         return stages_on(network.stages(), device=where, precision="fp32" if full else chosen, ends=ends)

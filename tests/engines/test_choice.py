@@ -22,16 +22,16 @@ def weights(tmp_path: Path) -> Path:
 def test_what_was_measured_once_is_known(weights: Path, cache: Path) -> None:
     cache.mkdir()
     (cache / "engines.json").write_text('{"half": ')  # a damaged note is written anew
-    chosen = choose(RTC, weights, "fp32")
+    chosen = choose(RTC, weights, "cpu", "fp32")
     ((key, seconds),) = json.loads((cache / "engines.json").read_text()).items()
-    assert key.startswith("imdn-rtc ×2, fp32, ")
+    assert key.startswith("imdn-rtc ×2, cpu, fp32, ")
     assert seconds.keys() == libraries().keys()
     assert seconds[chosen] == min(seconds.values()) > 0
 
     slower = max(seconds, key=lambda name: seconds[name])
     (cache / "engines.json").write_text(json.dumps({key: {slower: 1.0, chosen: 2.0 if slower != chosen else 1.0}}))
-    assert choose(RTC, weights, "fp32") == slower, "measured again"
+    assert choose(RTC, weights, "cpu", "fp32") == slower, "measured again"
 
 
 def test_an_engine_that_cannot_run_it_is_not_taken(tmp_path: Path) -> None:
-    assert choose(RTC, tmp_path / "nothing.pth", "fp32") == "pytorch"  # which then says why
+    assert choose(RTC, tmp_path / "nothing.pth", "cpu", "fp32") == "pytorch"  # which then says why

@@ -80,6 +80,14 @@ def test_precision_is_what_was_asked_for() -> None:
         srup.load("lite", precision="fp8")
 
 
+def test_a_precision_that_is_imitated_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", "srup"):
+        srup.load("lite", engine="pytorch", device="cpu", precision="fp32")
+        assert not caplog.records
+        srup.load("lite", engine="pytorch", device="cpu", precision="fp16")
+    assert "no fp16" in caplog.text
+
+
 def test_auto_takes_what_the_processor_is_fast_at() -> None:
     expected = "bf16" if processor.has_bfloat16() else "fp32"
     assert srup.load("lite", engine="pytorch", device="cpu").programs[0].precision == expected
