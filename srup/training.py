@@ -33,15 +33,18 @@ from srup.networks.branches import branch, merged
 from srup.resize import imresize
 
 LOSSES = {"l1": F.l1_loss, "l2": F.mse_loss}
+BETAS = (0.9, 0.99)  # of Adam: its averages of the gradient and of its square
 SCHEDULES = ("cosine", "step", "constant")
 
 
 @dataclass(frozen=True)
-class Plan:
+class Hyperparameters:
     """What determines a run, besides the data and the first weights; a resumed run must have the same.
 
-    `patch` is the side of an LR patch; `rate` the first learning rate; `decay` that of the running average of the weights,
-    which is what gets validated and saved. `distil` is the teacher's share of the loss. `wider` > 0 trains with branches
+    Each step draws one of `scales`; a scale listed twice is drawn twice as often. `patch` is the side of an LR patch.
+    `rate` is the highest learning rate, reached after `warm_up` steps, `last_rate` the lowest that a cosine ends at. The
+    last `finish` (a share of the steps) are trained with L2. `decay` is that of the running average of the weights, which
+    is validated and saved. `distil` is the teacher's share of the loss. `wider` > 0 trains with branches
     (networks.branches); `clip` > 0 bounds the norm of the gradient, which keeps high rates from running away.
     """
 
@@ -50,8 +53,11 @@ class Plan:
     batch: int = 16
     patch: int = 48
     rate: float = 1e-3
+    last_rate: float = 1e-5
+    warm_up: int = 0
     schedule: str = "cosine"
     loss: str = "l1"
+    finish: float = 0.0
     decay: float = 0.999
     precision: str = "fp32"
     distil: float = 0.0
@@ -75,7 +81,7 @@ class Step:
 def train(
     network: Network,
     pairs: patches.Pairs,
-    plan: Plan,
+    hyper: Hyperparameters,
     *,
     out: Path,
     device: str = "cpu",
@@ -87,35 +93,44 @@ def train(
     """Trains, and yields each step. `out` receives the best averaged weights (the last, without validation) as a state dict.
 
     Every `every` steps the averaged weights are validated and the whole state is saved beside `out`; a run that finds such a state
-    of the same plan goes on from it. Raises TrainingError.
+    of the same hyperparameters goes on from it. Raises TrainingError.
     """
-    torch.manual_seed(plan.seed)
-    run = _Run(network.to(device, memory_format=torch.channels_last), plan)  # type: ignore[call-overload]
+    torch.manual_seed(hyper.seed)
+    run = _Run(network.to(device, memory_format=torch.channels_last), hyper)  # type: ignore[call-overload]
     first = run.restore(state_path(out), device)
-    draw = partial(patches.batch, pairs, size=plan.batch, patch=plan.patch)
+    draw = partial(patches.batch, pairs, size=hyper.batch, patch=hyper.patch)
     with ThreadPoolExecutor(1) as ahead:
-        following = ahead.submit(draw, scale=_scale(plan, first + 1), seed=(plan.seed, first + 1))
-        for number in range(first + 1, plan.steps + 1):
+        following = ahead.submit(draw, scale=_scale(hyper, first + 1), seed=(hyper.seed, first + 1))
+        for number in range(first + 1, hyper.steps + 1):
             started = time.perf_counter()
             lr, hr = (_tensor(array, device) for array in following.result())
-            if number < plan.steps:
-                following = ahead.submit(draw, scale=_scale(plan, number + 1), seed=(plan.seed, number + 1))
-            scale = _scale(plan, number)
+            if number < hyper.steps:
+                following = ahead.submit(draw, scale=_scale(hyper, number + 1), seed=(hyper.seed, number + 1))
+            scale = _scale(hyper, number)
             loss = run.step(number, scale, lr, hr, (teachers or {}).get(scale))
-            step = Step(number, scale, loss, rate(plan, number), time.perf_counter() - started)
-            if number % every == 0 or number == plan.steps:
+            step = Step(number, scale, loss, rate(hyper, number), time.perf_counter() - started)
+            if number % every == 0 or number == hyper.steps:
                 step = dataclasses.replace(step, psnr=run.save(number, out, validation, half=half))
             yield step
 
 
-def rate(plan: Plan, step: int) -> float:
-    """The learning rate of a step: constant, halved at each quarter of the run, or a cosine down to a hundredth."""
-    done = (step - 1) / plan.steps
-    if plan.schedule == "step":
-        return plan.rate * 0.5 ** math.floor(done * 4)
-    if plan.schedule == "cosine":
-        return plan.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
-    return plan.rate
+def rate(hyper: Hyperparameters, step: int) -> float:
+    """The learning rate of a step: linear up to the end of the warm-up, and from there by the schedule.
+
+    The schedules: constant, halved at each quarter of the run, or a cosine from `rate` to `last_rate`.
+    """
+    done = (step - 1) / hyper.steps
+    rise = min(1.0, step / hyper.warm_up) if hyper.warm_up else 1.0
+    if hyper.schedule == "step":
+        return rise * hyper.rate * 0.5 ** math.floor(done * 4)
+    if hyper.schedule == "cosine":
+        return rise * (hyper.last_rate + (hyper.rate - hyper.last_rate) * (1 + math.cos(math.pi * done)) / 2)
+    return rise * hyper.rate
+
+
+def loss_name(hyper: Hyperparameters, step: int) -> str:
+    """The loss of a step: L2 in the share `finish` of the run, `loss` before."""
+    return "l2" if step > hyper.steps * (1 - hyper.finish) else hyper.loss
 
 
 def state_path(out: Path) -> Path:
@@ -123,8 +138,8 @@ def state_path(out: Path) -> Path:
     return out.with_name(f"{out.stem}.state.pt")
 
 
-def _scale(plan: Plan, step: int) -> int:
-    return plan.scales[int(np.random.default_rng((plan.seed, step, 1)).integers(len(plan.scales)))]
+def _scale(hyper: Hyperparameters, step: int) -> int:
+    return hyper.scales[int(np.random.default_rng((hyper.seed, step, 1)).integers(len(hyper.scales)))]
 
 
 def _tensor(pixels: NDArray[Any], device: str) -> Tensor:
@@ -135,33 +150,33 @@ def _tensor(pixels: NDArray[Any], device: str) -> Tensor:
 class _Run:
     """What changes while training: the weights, their running average, the optimiser, the best figure so far.
 
-    `plain` is the network as it is used; `network` the one trained, with branches if the plan wants them.
+    `plain` is the network as it is used; `network` the one trained, with branches if the hyperparameters say so.
     """
 
-    def __init__(self, plain: Network, plan: Plan) -> None:
-        self.plain, self.plan, self.best = plain.eval(), plan, -math.inf
+    def __init__(self, plain: Network, hyper: Hyperparameters) -> None:
+        self.plain, self.hyper, self.best = plain.eval(), hyper, -math.inf
         self.names = list(plain.state_dict())
         self.average = {name: tensor.detach().clone() for name, tensor in plain.state_dict().items()}
         self.network = copy.deepcopy(plain).train()
-        if plan.wider:
-            branch(self.network, plan.wider)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=plan.rate)
+        if hyper.wider:
+            branch(self.network, hyper.wider)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=hyper.rate, betas=BETAS)
 
     def step(self, number: int, scale: int, lr: Tensor, hr: Tensor, teacher: Network | None) -> float:
         for group in self.optimiser.param_groups:
-            group["lr"] = rate(self.plan, number)
-        criterion = LOSSES[self.plan.loss]
-        with torch.autocast(lr.device.type, torch.bfloat16, enabled=self.plan.precision == "bf16"):
+            group["lr"] = rate(self.hyper, number)
+        criterion = LOSSES[loss_name(self.hyper, number)]
+        with torch.autocast(lr.device.type, torch.bfloat16, enabled=self.hyper.precision == "bf16"):
             sr = self.network.at(scale)(lr).float()
             loss = criterion(sr, hr)
             if teacher is not None:
                 with torch.no_grad():
                     taught = teacher(lr).float()
-                loss = (1 - self.plan.distil) * loss + self.plan.distil * criterion(sr, taught)
+                loss = (1 - self.hyper.distil) * loss + self.hyper.distil * criterion(sr, taught)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        if self.plan.clip:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
+        if self.hyper.clip:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.hyper.clip)
         self.optimiser.step()
         self._follow(number)
         if not math.isfinite(value := loss.item()):
@@ -170,7 +185,7 @@ class _Run:
 
     def _follow(self, number: int) -> None:
         """The average follows the weights, faster in the first steps, when they are far from anything worth averaging."""
-        decay = min(self.plan.decay, (1 + number) / (10 + number))
+        decay = min(self.hyper.decay, (1 + number) / (10 + number))
         for name, tensor in merged(self.network, self.names).items():
             self.average[name].lerp_(tensor, 1 - decay)
 
@@ -183,7 +198,7 @@ class _Run:
             with replacing(out) as temporary:
                 torch.save({name: tensor.cpu().contiguous() for name, tensor in weights.items()}, temporary)
         state = {
-            "plan": dataclasses.asdict(self.plan),
+            "hyperparameters": dataclasses.asdict(self.hyper),
             "step": number,
             "network": self.network.state_dict(),
             "average": self.average,
@@ -196,16 +211,17 @@ class _Run:
 
     def _validate(self, validation: Validation) -> dict[int, float]:
         self.plain.load_state_dict(self.average)
-        return {scale: validation.psnr(self.plain.at(scale)) for scale in self.plan.scales}
+        return {scale: validation.psnr(self.plain.at(scale)) for scale in dict.fromkeys(self.hyper.scales)}
 
     def restore(self, path: Path, device: str) -> int:
         """The number of steps done by the state in `path`, which becomes this one's; 0 without one."""
         if not path.exists():
             return 0
         state = torch.load(path, map_location=device, weights_only=True)
-        plan = Plan(**state["plan"])
-        if plan != self.plan:
-            changed = [f.name for f in dataclasses.fields(Plan) if getattr(plan, f.name) != getattr(self.plan, f.name)]
+        hyper = Hyperparameters(**state["hyperparameters"])
+        if hyper != self.hyper:
+            names = [field.name for field in dataclasses.fields(Hyperparameters)]
+            changed = [name for name in names if getattr(hyper, name) != getattr(self.hyper, name)]
             raise TrainingError(f"{path} is of a run with other {', '.join(changed)}; give the same to go on, or -y to begin anew")
         self.network.load_state_dict(state["network"])
         self.average = state["average"]

@@ -14,10 +14,10 @@ from srup.errors import TrainingError
 from srup.networks.branches import branch, merged
 from srup.networks.lite import Lite
 from srup.resize import imresize
-from srup.training import Plan
+from srup.training import Hyperparameters
 from tests.data.draw import draw
 
-PLAN = Plan(scales=(2, 3), steps=9, batch=2, patch=12, wider=2, clip=1.0)
+PLAN = Hyperparameters(scales=(2, 3), steps=9, batch=2, patch=12, wider=2, clip=1.0)
 
 
 @pytest.fixture
@@ -40,7 +40,9 @@ def fresh() -> Lite:
         return Lite(2, channels=8, pairs=2)
 
 
-def run(pairs: patches.Pairs, out: Path, plan: Plan = PLAN, steps: int | None = None, **options: object) -> list[training.Step]:
+def run(
+    pairs: patches.Pairs, out: Path, plan: Hyperparameters = PLAN, steps: int | None = None, **options: object
+) -> list[training.Step]:
     return list(itertools.islice(training.train(fresh(), pairs, plan, out=out, every=3, **options), steps))  # type: ignore[arg-type]
 
 
@@ -120,12 +122,12 @@ def test_resumed_is_undisturbed(pairs: patches.Pairs, tmp_path: Path, killed_aft
 def test_another_plan_does_not_go_on(pairs: patches.Pairs, tmp_path: Path) -> None:
     run(pairs, tmp_path / "a.pt", steps=3)
     with pytest.raises(TrainingError, match="other batch, rate"):
-        run(pairs, tmp_path / "a.pt", Plan(scales=(2, 3), steps=9, batch=3, patch=12, wider=2, clip=1.0, rate=2e-3))
+        run(pairs, tmp_path / "a.pt", Hyperparameters(scales=(2, 3), steps=9, batch=3, patch=12, wider=2, clip=1.0, rate=2e-3))
 
 
 def test_it_learns(pairs: patches.Pairs, tmp_path: Path, pictures: Path) -> None:
     validation = training.Validation(sorted(pictures.iterdir()), (2,))
-    plan = Plan(scales=(2,), steps=240, batch=4, patch=16, rate=3e-3, decay=0.9)
+    plan = Hyperparameters(scales=(2,), steps=240, batch=4, patch=16, rate=3e-3, decay=0.9)
     steps = run(pairs, tmp_path / "a.pt", plan, validation=validation)
     measured = [step.psnr[2] for step in steps if step.psnr]
     assert measured[-1] > measured[0] + 2
@@ -137,13 +139,13 @@ def test_it_learns(pairs: patches.Pairs, tmp_path: Path, pictures: Path) -> None
 
 def test_a_teacher_is_imitated(pairs: patches.Pairs, tmp_path: Path) -> None:
     """With the teacher's share at 1 the loss is the distance to the teacher: none, for one that is the pupil itself."""
-    plan = Plan(scales=(2,), steps=1, batch=2, patch=12, distil=1.0)
+    plan = Hyperparameters(scales=(2,), steps=1, batch=2, patch=12, distil=1.0)
     assert run(pairs, tmp_path / "a.pt", plan, teachers={2: fresh()})[0].loss == 0
 
 
 def test_a_loss_that_runs_away_is_an_error(pairs: patches.Pairs, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="smaller --rate"):
-        run(pairs, tmp_path / "a.pt", Plan(scales=(2,), steps=40, batch=2, patch=12, rate=1e12, loss="l2"))
+        run(pairs, tmp_path / "a.pt", Hyperparameters(scales=(2,), steps=40, batch=2, patch=12, rate=1e12, loss="l2"))
 
 
 def test_branches_begin_as_nothing_and_merge() -> None:
@@ -161,7 +163,7 @@ def test_branches_begin_as_nothing_and_merge() -> None:
 
 
 def test_schedules() -> None:
-    plans = {name: Plan(scales=(2,), steps=100, schedule=name) for name in training.SCHEDULES}
+    plans = {name: Hyperparameters(scales=(2,), steps=100, schedule=name) for name in training.SCHEDULES}
     rates = {name: [training.rate(plan, step) for step in range(1, 101)] for name, plan in plans.items()}
     assert all(values[0] == 1e-3 and values == sorted(values, reverse=True) for values in rates.values())
     assert rates["step"][-1] == 1e-3 / 8
@@ -169,10 +171,28 @@ def test_schedules() -> None:
     assert math.isclose(rates["cosine"][50], 0.505e-3, rel_tol=1e-3)
 
 
+def test_a_rate_warms_up_and_ends_at_the_last() -> None:
+    plan = Hyperparameters(scales=(2,), steps=1000, rate=1e-3, last_rate=1e-6, warm_up=100)
+    assert training.rate(plan, 1) == pytest.approx(1e-5, rel=0.01)
+    assert training.rate(plan, 50) == pytest.approx(0.5e-3, rel=0.02)
+    assert training.rate(plan, 1000) == pytest.approx(1e-6, rel=0.01)
+
+
+def test_the_end_is_trained_with_l2() -> None:
+    plan = Hyperparameters(scales=(2,), steps=100, finish=0.15)
+    assert [training.loss_name(plan, step) for step in (1, 85, 86, 100)] == ["l1", "l1", "l2", "l2"]
+
+
+def test_a_scale_given_twice_is_drawn_twice_as_often(pairs: patches.Pairs, tmp_path: Path) -> None:
+    plan = Hyperparameters(scales=(2, 3, 3), steps=120, batch=1, patch=8)
+    drawn = [step.scale for step in run(pairs, tmp_path / "a.pt", plan)]
+    assert 65 <= drawn.count(3) <= 95
+
+
 def test_every_network_of_a_fixed_scale_can_be_trained(pairs: patches.Pairs, tmp_path: Path) -> None:
     for model in registry.MODELS:
         if model.scale in (2, 3):
             network = registry.build(model)
-            plan = Plan(scales=(model.scale,), steps=2, batch=1, patch=12, rate=1e-4)
+            plan = Hyperparameters(scales=(model.scale,), steps=2, batch=1, patch=12, rate=1e-4)
             losses = [step.loss for step in training.train(network, pairs, plan, out=tmp_path / f"{model.name}{model.scale}.pt")]
             assert len(losses) == 2

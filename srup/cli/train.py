@@ -15,7 +15,7 @@ from srup.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
     from srup.networks.base import Network
-    from srup.training import Plan, Step, Validation
+    from srup.training import Hyperparameters, Step, Validation
 
 
 @click.command("train")
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     "-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The weights, as a state dict."
 )
 @click.option(
-    "-s", "--scale", "scales", type=int, multiple=True, help="Repeat for a network of several scales.  [default: all it has]"
+    "-s",
+    "--scale",
+    "scales",
+    type=int,
+    multiple=True,
+    help="Repeat for a network of several scales; one that is given twice is drawn twice as often.  [default: all it has]",
 )
 @click.option(
     "--from", "start", metavar="FILE|published", help="Begin with these weights; those of another scale give what they share."
@@ -33,9 +38,14 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(1), default=100_000, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Patches a step.")
 @click.option("--patch", type=click.IntRange(8), default=48, show_default=True, help="Side of an LR patch in pixels.")
-@click.option("--rate", type=float, default=1e-3, show_default=True, help="First learning rate of Adam.")
+@click.option("--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate of Adam.")
+@click.option("--last-rate", type=float, default=1e-5, show_default=True, help="Learning rate at the end of a cosine.")
+@click.option("--warm-up", type=click.IntRange(0), default=0, help="Steps in which the learning rate rises from 0 to --rate.")
 @click.option("--schedule", type=click.Choice(["cosine", "step", "constant"]), default="cosine", show_default=True)
 @click.option("--loss", type=click.Choice(["l1", "l2"]), help="[default: the network's own]")
+@click.option(
+    "--finish", type=click.FloatRange(0, 1), default=0.0, help="Share of the steps, at the end, that are trained with L2."
+)
 @click.option(
     "--decay", type=click.FloatRange(0, 1), default=0.999, show_default=True, help="Of the running average of the weights."
 )
@@ -62,8 +72,11 @@ def command(
     batch: int,
     patch: int,
     rate: float,
+    last_rate: float,
+    warm_up: int,
     schedule: str,
     loss: str | None,
+    finish: float,
     decay: float,
     wider: int,
     clip: float,
@@ -96,14 +109,17 @@ def command(
 
     where = pick_device(device).type
     rows = _rows(network, scales)
-    plan = training.Plan(
-        scales=tuple(rows),
+    plan = training.Hyperparameters(
+        scales=tuple(sorted(scales or rows)),
         steps=steps,
         batch=batch,
         patch=patch,
         rate=rate,
+        last_rate=last_rate,
+        warm_up=warm_up,
         schedule=schedule,
         loss=loss or _build(network, min(rows)).loss,
+        finish=finish,
         decay=decay,
         precision=_precision(precision, where),
         distil=distil if teacher else 0.0,
@@ -113,9 +129,9 @@ def command(
     )
     log = output.with_name(f"{output.stem}.log.jsonl")
     _clear_or_keep(output, log, training.state_path(output), overwrite)
-    validation = training.Validation(patches.find_images([validate]), plan.scales) if validate else None
+    validation = training.Validation(patches.find_images([validate]), rows) if validate else None
     with console.progress("shrinking the images") as progress:
-        pairs = patches.prepare(data, plan.scales, cache=weights.cache() / "training", progress=progress)
+        pairs = patches.prepare(data, rows, cache=weights.cache() / "training", progress=progress)
     made = _start(network, min(rows), start, seed)
     _introduce(network, plan, len(pairs), made, validation)
     run = training.train(
@@ -124,7 +140,7 @@ def command(
         plan,
         out=output,
         device=where,
-        teachers=_teachers(teacher, plan.scales, where),
+        teachers=_teachers(teacher, rows, where),
         validation=validation,
         every=every,
         half=half,
@@ -184,7 +200,7 @@ def _precision(asked: str, device: str) -> str:
     return "bf16" if fast else "fp32"
 
 
-def _teachers(name: str | None, scales: tuple[int, ...], device: str) -> dict[int, Network]:
+def _teachers(name: str | None, scales: list[int], device: str) -> dict[int, Network]:
     from srup import registry
 
     if name is None:
@@ -208,18 +224,18 @@ def _clear_or_keep(output: Path, log: Path, state: Path, overwrite: bool) -> Non
         raise TrainingError(f"{output} exists and is no run to go on with; -y replaces it, -o names another")
 
 
-def _introduce(network: str, plan: Plan, images: int, made: Network, validation: Validation | None) -> None:
+def _introduce(network: str, plan: Hyperparameters, images: int, made: Network, validation: Validation | None) -> None:
     parameters = sum(tensor.numel() for tensor in made.parameters())
-    scales = " ".join(f"×{scale}" for scale in plan.scales)
+    scales = " ".join(f"×{scale}" for scale in dict.fromkeys(plan.scales))
     console.err.print(f"{network} {scales}: {parameters:,} parameters, {images} images, {plan.steps:,} steps, {plan.precision}")
     if validation:
         made.eval()
-        for scale in plan.scales:
+        for scale in dict.fromkeys(plan.scales):
             before, bicubic = validation.psnr(made.at(scale)), validation.bicubic(scale)
             console.err.print(f"×{scale}: bicubic {bicubic:.3f} dB, these first weights {before:.3f} dB")
 
 
-def _follow(run: Iterable[Step], plan: Plan, log: Path, as_json: bool) -> None:
+def _follow(run: Iterable[Step], plan: Hyperparameters, log: Path, as_json: bool) -> None:
     """Writes the log and shows progress; the loss is the mean since the line before."""
     started, first, losses = time.monotonic(), 0, []
     with console.progress("training") as progress, log.open("a+") as lines:
