@@ -16,14 +16,14 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from srup.errors import SrupError
     from srup.images import Image, Pages, read_image, read_pages, write_image, write_pages
-    from srup.upscaler import Upscaler, load
+    from srup.inference.upscaler import Upscaler, load
 
 _PUBLIC = {  # imported when first asked for: most of these bring torch, which takes seconds
     "Image": "srup.images",
     "Pages": "srup.images",
     "SrupError": "srup.errors",
-    "Upscaler": "srup.upscaler",
-    "load": "srup.upscaler",
+    "Upscaler": "srup.inference.upscaler",
+    "load": "srup.inference.upscaler",
     "read_image": "srup.images",
     "read_pages": "srup.images",
     "write_image": "srup.images",

@@ -17,16 +17,58 @@ SrupError
 ├── OutOfMemory           too little memory or disk for this image        exit 1
 └── TrainingError         training cannot begin or go on                  exit 1
 
-A message is one line: what, where, and what to do next.
+A message is one line: what, where, and what to do next. What to do next often concerns an option, which is called one thing
+in Python and another on the command line, and which not every command has. So a hint names the option in braces, and whoever
+shows the error says how it is spelled:
+
+    raise ReadError(f"cannot read {path}: it has more than 500 megapixels", "{max_pixels} raises this limit")
+    raise OutOfMemory("the memory is full", "take smaller windows with {tile=128}")
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
+OPTION = re.compile(r"\{(\w+)(?:=([^{}]*))?\}")  # {name} or {name=value} in a hint
+
+Spelling = Callable[
+    [str, str | None], str | None
+]  # (name of an option, value) → how it is written, None if there is none
+
+
+def keyword(name: str, value: str | None) -> str:
+    """How an option is written in Python."""
+    return name if value is None else f"{name}={value}"
+
 
 class SrupError(Exception):
-    """What srup raises for anything that can go wrong in the world; the message is for people."""
+    """What srup raises for anything that can go wrong in the world; the message is for people.
+
+    `hints` say what to do next. An option in one is written `{name}` or `{name=value}`.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, *hints: str) -> None:
+        super().__init__(message, *hints)
+        self.message, self.hints = message, hints
+
+    def __str__(self) -> str:
+        return self.told(keyword)
+
+    def told(self, spelling: Spelling) -> str:
+        """The message with those hints whose options `spelling` can write."""
+        hints = [told for hint in self.hints if (told := spelled(hint, spelling)) is not None]
+        return "; ".join([self.message, *([", ".join(hints)] if hints else [])])
+
+
+def spelled(hint: str, spelling: Spelling) -> str | None:
+    """A hint with its options written by `spelling`; None if one of them cannot be."""
+    for name, value in OPTION.findall(hint):
+        if spelling(name, value or None) is None:
+            return None
+    return OPTION.sub(lambda match: spelling(match[1], match[2]) or "", hint)
 
 
 class UsageError(SrupError):

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import platformdirs
+
 from srup.errors import WriteError
 
 CHUNK = 1 << 20  # bytes
+
+
+def cache() -> Path:
+    """The folder of everything srup keeps for later: SRUP_CACHE, or the platform's own place for caches."""
+    return Path(os.environ.get("SRUP_CACHE") or platformdirs.user_cache_path("srup"))
 
 
 @contextmanager

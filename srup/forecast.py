@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from srup import memory, registry
-from srup.engines import Ends
+from srup import memory
 from srup.images import Encoding, Image, Pages, Pixels, write_pages
+from srup.inference.engines import Conversion
+from srup.inference.target import Target
+from srup.inference.tiling import LEAST, MEMORY, Window, windows, windows_until_safe
+from srup.inference.upscaler import Upscaler, window_size
+from srup.models import registry
+from srup.models.registry import Model
 from srup.networks.stages import Stage
-from srup.registry import Model
 from srup.resize import imresize
-from srup.sizes import Target
-from srup.tiling import LEAST, MEMORY, Window, lag, windows
-from srup.upscaler import Upscaler, window_size
 
 ENOUGH = 1.0  # seconds that a probe takes
 FIRST = 96  # pixels a side of the first probe
@@ -44,11 +45,24 @@ class Forecast:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 def forecast(
-    upscaler: Upscaler, pages: Pages, target: Target, *, path: Path, encoding: Encoding, decoding: float, trained: bool = True
+    upscaler: Upscaler,
+    pages: Pages,
+    target: Target,
+    *,
+    path: Path,
+    encoding: Encoding,
+    decoding: float,
+    trained: bool = True,
 ) -> Forecast:
     """What enlarging `pages` and writing them as `path` will take here and now; reading them took `decoding` seconds.
 
@@ -58,15 +72,19 @@ def forecast(
     first = max(pages.images, key=lambda image: image.pixels.size)
     rate, workspace, per_pixel = _computed(upscaler, first, target)
     enlarge = partial(upscaler.colours, progress=None) if trained else _bicubic
-    encoding_rate, density = _encoded(enlarge, ENOUGH / rate if trained else math.inf, first, target, path, encoding)
+    encoding_rate, density = _encoded(
+        enlarge, ENOUGH / rate if trained else math.inf, first, target, path, encoding
+    )
     pixels = [math.prod(target.enlarged(image.size)) for image in pages.images]
     program, window = upscaler.programs[-1], window_size(upscaler.programs[-1], upscaler.tile)
-    stages = program.stages(Ends(), False)
+    stages = program.stages(Conversion(), False)
     height, width = (length * upscaler.native // program.scale for length in first.pixels.shape[:2])
     sides = (min(window or max(height, width), length) for length in (height, width))
     reach = max((stage.margin for stage in stages), default=0)
     at_a_time = program.workers if window and max(height, width) > window else 1
-    workspace += int(at_a_time * per_pixel * math.prod(max(one + 2 * reach, LEAST) for one in sides))
+    workspace += int(
+        at_a_time * per_pixel * math.prod(max(one + 2 * reach, LEAST) for one in sides)
+    )
     resident, parked, held = _canvases(upscaler, first, target, window)
     turns = 8 if upscaler.self_ensemble else 1
     area = sum(image.pixels.shape[0] * image.pixels.shape[1] for image in pages.images)
@@ -76,7 +94,9 @@ def forecast(
     return Forecast(
         memory=before + result + max(workspace + resident + held, encoder),
         disk=int(sum(pixels) * density) + parked,
-        seconds=decoding + turns * area * rate * _overlap(stages, height, width, window) + sum(pixels) * encoding_rate,
+        seconds=decoding
+        + turns * area * rate * _overlap(stages, height, width, window)
+        + sum(pixels) * encoding_rate,
     )
 
 
@@ -114,7 +134,10 @@ def _sampled(image: Image, side: int) -> Pixels:
     """Pieces from all over the image, laid together."""
     piece = max(side // GRID, 1)
     places = [np.linspace(0, length - piece, GRID).astype(int) for length in image.pixels.shape[:2]]
-    rows = [np.hstack([image.pixels[top : top + piece, left : left + piece] for left in places[1]]) for top in places[0]]
+    rows = [
+        np.hstack([image.pixels[top : top + piece, left : left + piece] for left in places[1]])
+        for top in places[0]
+    ]
     return np.vstack(rows)
 
 
@@ -145,7 +168,9 @@ def _encoded(
         started = time.perf_counter()
         write_pages(Pages((part,)), written, encoding=encoding)
         seconds = time.perf_counter() - started
-        carried = sum(len(block) for block in (image.icc, image.exif, image.xmp, image.iptc) if block)
+        carried = sum(
+            len(block) for block in (image.icc, image.exif, image.xmp, image.iptc) if block
+        )
         return seconds / math.prod(size), max(written.stat().st_size - carried, 0) / math.prod(size)
 
 
@@ -159,29 +184,50 @@ def _overlap(stages: Sequence[Stage], height: int, width: int, window: int | Non
     bounds = Window(0, 0, height, width)
     factors = []
     for stage in stages:
-        around = [part.grown(stage.margin, bounds) for part in windows(height, width, window, stage.stride)]
+        around = [
+            part.grown(stage.margin, bounds)
+            for part in windows(height, width, window, stage.stride)
+        ]
         factors.append(sum(one.height * one.width for one in around) / (height * width))
     return sum(factors) / len(factors)
 
 
-def _canvases(upscaler: Upscaler, image: Image, target: Target, window: int | None) -> tuple[int, int, int]:
+def _canvases(
+    upscaler: Upscaler, image: Image, target: Target, window: int | None
+) -> tuple[int, int, int]:
     """Bytes of maps between the stages in memory, on disk, and of results held back before they are placed."""
     width, height = image.size
     last = upscaler.programs[-1]
     before = (upscaler.native // last.scale) if upscaler.native else target.factor(image.size)
     pixels = width * height * before**2
-    sizes, piece, reused = _maps(upscaler.models[-1], FLOAT if upscaler.in_full(image.pixels) else HALF)
-    exact = not upscaler.native or target.enlarged(image.size) == (width * upscaler.native, height * upscaler.native)
+    sizes, piece, reused = _maps(
+        upscaler.models[-1], FLOAT if upscaler.in_full(image.pixels) else HALF
+    )
+    exact = not upscaler.native or target.enlarged(image.size) == (
+        width * upscaler.native,
+        height * upscaler.native,
+    )
     if not exact:
         sizes.append(image.pixels.shape[2] * last.scale**2 * FLOAT)
-        sizes.append(image.pixels.shape[2] * last.scale * FLOAT * target.enlarged(image.size)[1] / (height * before))  # upright
+        sizes.append(
+            image.pixels.shape[2]
+            * last.scale
+            * FLOAT
+            * target.enlarged(image.size)[1]
+            / (height * before)
+        )  # upright
     budget, resident, parked = min(memory.available() // 4, MEMORY), 0, 0
     for size in sorted(int(size * pixels) for size in sizes):
         fits = resident + size <= budget
         resident, parked = (resident + size, parked) if fits else (resident, parked + size)
     todo = windows(round(height * before), round(width * before), window)
-    margin = max((stage.margin for stage in last.stages(Ends(), False)), default=0)
-    held = min(lag(todo, max(margin, LEAST)), len(todo)) * (todo[0].height * todo[0].width) if reused else 0
+    margin = max((stage.margin for stage in last.stages(Conversion(), False)), default=0)
+    held = (
+        min(windows_until_safe(todo, max(margin, LEAST)), len(todo))
+        * (todo[0].height * todo[0].width)
+        if reused
+        else 0
+    )
     return resident, parked, int(held * piece)
 
 
@@ -190,13 +236,13 @@ def _maps(model: Model, item: int) -> tuple[list[float], float, bool]:
     with torch.device("meta"):
         network = registry.build(model)
     state: Sequence[torch.Tensor] = [torch.empty(1, 3, META, META, device="meta")]
-    ours: list[torch.Tensor] = []
+    reusable: list[torch.Tensor] = []
     context, worst, piece, reused = None, list[float](), 0.0, False
     for stage in network.stages()[:-1]:
         following = stage.run(list(state), context)
         new = [tensor for tensor in following if not any(tensor is old for old in state)]
-        free = [old for old in ours if not any(old is tensor for tensor in following)]
-        taken = ours.copy()
+        free = [old for old in reusable if not any(old is tensor for tensor in following)]
+        taken = reusable.copy()
         for tensor in new:
             fitting = next((old for old in free if old.shape == tensor.shape), None)
             if fitting is None:
@@ -205,7 +251,11 @@ def _maps(model: Model, item: int) -> tuple[list[float], float, bool]:
                 free, reused = [old for old in free if old is not fitting], True
         worst = max(worst, [_bytes(tensor, item) for tensor in taken], key=sum)
         piece = max(piece, sum(_bytes(tensor, item) for tensor in new))
-        ours = [tensor for tensor in following if not any(tensor is old for old in state) or any(tensor is own for own in ours)]
+        reusable = [
+            tensor
+            for tensor in following
+            if not any(tensor is old for old in state) or any(tensor is own for own in reusable)
+        ]
         context = stage.summary([following[-1]]) if stage.summary else None
         state = following
     return worst, piece, reused

@@ -20,14 +20,18 @@ def available() -> int:
 
 def peak() -> int:
     """Bytes: the most memory that this process has held at once."""
-    own = _kilobytes("/proc/self/status", "VmHWM")  # getrusage's figure begins with that of the process it was started by
+    own = _kilobytes(
+        "/proc/self/status", "VmHWM"
+    )  # getrusage's figure begins with that of the process it was started by
     if own is not None:
         return own
     try:
         import resource
     except ImportError:  # Windows
         return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def resident() -> int:
@@ -71,6 +75,8 @@ def keep_freed() -> None:
     if not hasattr(libc, "gnu_get_libc_version"):
         return
     m_trim_threshold, m_mmap_max, m_arena_max = -1, -4, -8  # from malloc.h
-    libc.mallopt(m_arena_max, 1)  # or threads that read and write would each keep a heap of their own
+    libc.mallopt(
+        m_arena_max, 1
+    )  # or threads that read and write would each keep a heap of their own
     libc.mallopt(m_mmap_max, 0)
     libc.mallopt(m_trim_threshold, 2**31 - 1)

@@ -19,7 +19,11 @@ BAND, PART = 32, 4096  # rows and columns that are multiplied at once, as float6
 
 
 def imresize(
-    image: NDArray[Any], *, scale: float | None = None, size: tuple[int, int] | None = None, edges: Edges = "mirror"
+    image: NDArray[Any],
+    *,
+    scale: float | None = None,
+    size: tuple[int, int] | None = None,
+    edges: Edges = "mirror",
 ) -> NDArray[Any]:
     """The image (H×W or H×W×C, uint8, uint16 or float) at `scale`, or at `size` = (width, height); its dtype stays.
 
@@ -50,7 +54,9 @@ def _along(image: NDArray[Any], axis: int, length: int, scale: float, edges: Edg
     return result
 
 
-def _planes(image: NDArray[Any], result: NDArray[Any], axis: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+def _planes(
+    image: NDArray[Any], result: NDArray[Any], axis: int
+) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Views of image and result, two-dimensional, whose first axis is the one resized."""
     if axis == 0:
         yield image.reshape(image.shape[0], -1), result.reshape(result.shape[0], -1)
@@ -83,11 +89,15 @@ def _bands(before: int, after: int, scale: float, edges: Edges) -> Iterator[Band
         used = indices[start : start + step]
         low, high = int(used.min()), int(used.max()) + 1
         matrix = np.zeros((len(used), high - low))
-        np.add.at(matrix, (np.arange(len(used))[:, None], used - low), weights[start : start + step])  # mirrored taps meet
+        np.add.at(
+            matrix, (np.arange(len(used))[:, None], used - low), weights[start : start + step]
+        )  # mirrored taps meet
         yield Band(slice(start, start + len(used)), slice(low, high), matrix)
 
 
-def _taps(before: int, after: int, scale: float, edges: Edges) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+def _taps(
+    before: int, after: int, scale: float, edges: Edges
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """For each output position its weights and input indices, both after×taps."""
     widening = min(scale, 1.0)
     width = 4.0 / widening

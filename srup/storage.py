@@ -14,7 +14,14 @@ from typing import Any
 from srup.errors import EngineUnavailable, ReadError, WriteError
 from srup.files import writing
 
-STAMPS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "created")  # what file systems call it, the surest first
+STAMPS = (
+    "ETag",
+    "etag",
+    "mtime",
+    "LastModified",
+    "last_modified",
+    "created",
+)  # what file systems call it, the surest first
 
 
 @dataclass(frozen=True)
@@ -46,13 +53,19 @@ def entry(place: str) -> Entry | None:
     if is_url(place):
         system, path = _system(place)
         with _reaching(place):
-            return _remote(system, system.info(path), place, Path(path).name) if system.exists(path) else None
+            return (
+                _remote(system, system.info(path), place, Path(path).name)
+                if system.exists(path)
+                else None
+            )
     try:
         return _local(Path(place), Path(place).name)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ReadError(f"cannot read {place}: {error.strerror}; check its name and permissions") from error
+        raise ReadError(
+            f"cannot read {place}: {error.strerror}; check its name and permissions"
+        ) from error
 
 
 def listing(folder: str, *, recursive: bool = False) -> Iterator[Entry]:
@@ -60,7 +73,9 @@ def listing(folder: str, *, recursive: bool = False) -> Iterator[Entry]:
 
     A folder is itself an entry where it is not gone into.
     """
-    yield from _listing_remote(folder, recursive) if is_url(folder) else _listing_local(folder, recursive)
+    yield from (
+        _listing_remote(folder, recursive) if is_url(folder) else _listing_local(folder, recursive)
+    )
 
 
 def _listing_local(folder: str, recursive: bool) -> Iterator[Entry]:
@@ -76,24 +91,34 @@ def _listing_local(folder: str, recursive: bool) -> Iterator[Entry]:
             if not name.startswith("."):
                 path = Path(parent, name)
                 below = os.path.relpath(path, folder)
-                yield _local(path, below) if path.exists() else Entry(str(path), below)  # a broken link
+                yield (
+                    _local(path, below) if path.exists() else Entry(str(path), below)
+                )  # a broken link
         if not recursive:
             return
 
 
 def _unreadable(error: OSError) -> None:
-    raise ReadError(f"cannot read {error.filename}: {error.strerror}; check its owner and mode") from error
+    raise ReadError(
+        f"cannot read {error.filename}: {error.strerror}; check its owner and mode"
+    ) from error
 
 
 def _local(path: Path, name: str) -> Entry:
     status = path.stat()
-    return Entry(str(path), name, status.st_size, str(status.st_mtime_ns), stat.S_ISDIR(status.st_mode))
+    return Entry(
+        str(path), name, status.st_size, str(status.st_mtime_ns), stat.S_ISDIR(status.st_mode)
+    )
 
 
 def _listing_remote(folder: str, recursive: bool) -> Iterator[Entry]:
     system, root = _system(folder)
     with _reaching(folder):
-        found = system.find(root, detail=True) if recursive else {info["name"]: info for info in system.ls(root, detail=True)}
+        found = (
+            system.find(root, detail=True)
+            if recursive
+            else {info["name"]: info for info in system.ls(root, detail=True)}
+        )
     for path, info in sorted(found.items()):
         name = os.path.relpath(path, root)
         if not any(part.startswith(".") for part in Path(name).parts):
@@ -142,7 +167,9 @@ def stored(place: str) -> Iterator[Path]:
             system.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
             system.put_file(str(local), path)
         except Exception as error:  # each file system has errors of its own
-            raise WriteError(f"cannot write {place}: {_said(error)}; check the address and the credentials") from error
+            raise WriteError(
+                f"cannot write {place}: {_said(error)}; check the address and the credentials"
+            ) from error
 
 
 @contextmanager
@@ -152,7 +179,9 @@ def _reaching(place: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ReadError(f"cannot read {place}: no such file; check the address") from error
     except Exception as error:  # each file system has errors of its own
-        raise ReadError(f"cannot read {place}: {_said(error)}; check the address and the credentials") from error
+        raise ReadError(
+            f"cannot read {place}: {_said(error)}; check the address and the credentials"
+        ) from error
 
 
 def _said(error: Exception) -> str:
@@ -167,7 +196,9 @@ def _system(place: str) -> tuple[Any, str]:
         system, path = url_to_fs(place)
     except ImportError as error:
         protocol = place.partition("://")[0]
-        raise EngineUnavailable(f"{place} needs the file system of {protocol}: pip install 'srup[remote]' ({error})") from error
+        raise EngineUnavailable(
+            f"{place} needs the file system of {protocol}: pip install 'srup[remote]' ({error})"
+        ) from error
     except ValueError as error:
         raise ReadError(f"cannot read {place}: {_said(error)}; check the address") from error
     return system, path

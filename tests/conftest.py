@@ -16,22 +16,24 @@ import numpy as np
 import pytest
 import torch
 
-from srup import registry
-from srup.engines.pytorch import stages_on
-from srup.evaluate import Job, Summary, cases, outcomes
+from srup.evaluation.benchmark import Evaluation, ModelResult, cases, outcomes
+from srup.evaluation.protocols import Score
+from srup.inference.engines.pytorch import stages_on
+from srup.inference.tiling import tiled
+from srup.models import registry
+from srup.models.registry import Model
 from srup.networks.base import Network
 from srup.networks.stages import Stage
-from srup.registry import Model
 from srup.resize import Edges
-from srup.scores import Score
-from srup.tiling import tiled
 from tests.data.draw import draw
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 MEAN_SHIFTS = ("sub_mean", "add_mean")
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # pytest -n auto: there are as many processes as cores already
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # pytest -n auto: there are as many processes as cores already
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # for what tests start
 
@@ -51,10 +53,20 @@ def _no_internet(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache; nothing of the user's environment."""
-    for name in ("SRUP_MIRROR", "SRUP_OFFLINE", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+    for name in (
+        "SRUP_MIRROR",
+        "SRUP_OFFLINE",
+        "http_proxy",
+        "https_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SRUP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("SRUP_ENGINE", "pytorch")  # to find the faster one takes seconds, with an empty cache each time
+    monkeypatch.setenv(
+        "SRUP_ENGINE", "pytorch"
+    )  # to find the faster one takes seconds, with an empty cache each time
     return tmp_path / "cache"
 
 
@@ -105,7 +117,9 @@ def known_weights(shapes: dict[str, list[int]]) -> dict[str, torch.Tensor]:
 
     def tensor(name: str, shape: list[int]) -> torch.Tensor:
         values = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
-        return torch.from_numpy(values * (0.1 if len(shape) == 1 else 1 / np.sqrt(np.prod(shape[1:])))).float()
+        return torch.from_numpy(
+            values * (0.1 if len(shape) == 1 else 1 / np.sqrt(np.prod(shape[1:])))
+        ).float()
 
     return {name: tensor(name, shape) for name, shape in shapes.items()}
 
@@ -113,12 +127,18 @@ def known_weights(shapes: dict[str, list[int]]) -> dict[str, torch.Tensor]:
 def random_network(model: Model) -> Network:
     """A network of the registry with the reference weights, which keep its signals alive; mean shifts stay what they are."""
     network = registry.build(model)
-    shapes = {name: list(tensor.shape) for name, tensor in network.state_dict().items() if not name.startswith(MEAN_SHIFTS)}
+    shapes = {
+        name: list(tensor.shape)
+        for name, tensor in network.state_dict().items()
+        if not name.startswith(MEAN_SHIFTS)
+    }
     network.load_state_dict(known_weights(shapes), strict=False)
     return network
 
 
-def in_windows(stages: Sequence[Stage], image: torch.Tensor, size: int | None = None, **how: Any) -> torch.Tensor:
+def in_windows(
+    stages: Sequence[Stage], image: torch.Tensor, size: int | None = None, **how: Any
+) -> torch.Tensor:
     """`tiled` for stages and an image of PyTorch."""
     return torch.from_numpy(tiled(stages_on(stages), image.numpy(), size, **how))
 
@@ -140,10 +160,10 @@ def json_lines(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def evaluated(job: Job, shared: Path, images: str) -> Score:
+def evaluated(evaluation: Evaluation, shared: Path, images: str) -> Score:
     """The mean scores of `srup evaluate` on a benchmark set: Set14's LR images were made with clamped edges."""
     folder = shared / "datasets" / images
-    hr = folder / "HR" if (folder / "HR").exists() else folder / f"HR_x{job.scale}"
+    hr = folder / "HR" if (folder / "HR").exists() else folder / f"HR_x{evaluation.scale}"
     todo, _ = cases(hr, None)
     edges: Edges = "clamp" if images == "Set14" else "mirror"
-    return Summary(job, list(outcomes(replace(job, edges=edges), todo))).score
+    return ModelResult(evaluation, list(outcomes(replace(evaluation, edges=edges), todo))).score

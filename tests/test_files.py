@@ -34,7 +34,10 @@ def test_what_the_system_refuses_is_said(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_said(tmp_path: Path) -> None:
-    with pytest.raises(WriteError, match="disk is full"), replacing(tmp_path / "a.txt") as temporary:
+    with (
+        pytest.raises(WriteError, match="disk is full"),
+        replacing(tmp_path / "a.txt") as temporary,
+    ):
         temporary.symlink_to("/dev/full")
         with temporary.open("w") as file:
             file.write("x")

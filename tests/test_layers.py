@@ -10,59 +10,66 @@ import pytest
 import srup
 
 ROOT = Path(srup.__file__).parent
-LAYERS = (  # lowest first; a folder stands for all its files
-    ("errors", "memory", "processor", "how"),
-    ("files", "apart"),
-    (
-        "networks.stages",
-        "networks.base",
-        "images",
-        "resize",
-        "metrics",
-        "weights",
-        "sizes",
-        "storage",
-        "canvas",
-        "curve",
-        "ensemble",
-    ),
-    ("networks", "costs", "jobs", "journal", "scores"),
-    ("pairs", "tiling", "registry"),
-    ("engines",),
-    ("upscaler", "patches"),
+LAYERS = (  # lowest first; a chapter stands for all its files that no other line names
+    ("errors", "memory", "processor", "progress"),
+    ("files", "isolate"),
+    ("storage", "resize", "images", "networks.stages"),
+    ("networks",),
+    ("evaluation.metrics",),
+    ("evaluation.consistency", "models"),
+    ("inference",),
     ("forecast",),
-    ("training", "batch", "report", "evaluate", "features", "bench"),
-    ("processes", "cluster", "compare"),
+    ("pipeline",),
+    ("report",),
+    ("evaluation", "training"),
+    ("batch",),
     ("cli",),
+    ("__main__",),
 )
-MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py") if path.name not in ("__main__.py",))
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in ROOT.rglob("*.py")
+    if path != ROOT / "__init__.py"
+)
 
 
-def layer(module: str) -> int:
-    """The layer of a module "networks.imdn" below srup."""
+def line(module: str) -> int:
+    """The number of the line that names a module "networks.imdn" below srup, or its chapter."""
     for level, names in enumerate(LAYERS):
         if module in names:
             return level
-    package = module.partition(".")[0]
-    return next(level for level, names in enumerate(LAYERS) if package in names)
+    chapter = module.partition(".")[0]
+    return next(level for level, names in enumerate(LAYERS) if chapter in names)
 
 
-def imports(path: Path) -> set[str]:
-    """The modules below srup that a file imports, anywhere in it."""
+def imports(module: str) -> set[str]:
+    """The modules below srup that a module imports anywhere in it; "" for the package itself."""
+    path = ROOT.joinpath(*module.split("."))
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" if node.module == "srup" else node.module for alias in node.names}
-    inside = {name.removeprefix("srup.") for name in found if name.startswith("srup.")}
-    return {name for name in inside if name != "__version__"}
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            within = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if _is_module(name) else node.module for name in within}
+    names = {name for name in found if name == "srup" or name.startswith("srup.")}
+    return {name.removeprefix("srup").removeprefix(".") for name in names}
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if str(path) != "__init__.py"], ids=str)
-def test_imports_point_down(path: Path) -> None:
-    module = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
-    own = layer(module)
-    package = module.partition(".")[0]
-    for other in imports(ROOT / path):
-        assert layer(other) < own or other.partition(".")[0] == package, f"{module} imports {other}, which is above it"
+def _is_module(name: str) -> bool:
+    path = ROOT.parent.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").exists()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str) -> None:
+    chapter = module.partition(".")[0]
+    for other in imports(module):
+        if (
+            not other
+        ):  # the package imports everything there is, so only its outermost files may want it
+            assert chapter in ("cli", "__main__"), f"{module} imports srup itself"
+            continue
+        same = other.partition(".")[0] == chapter and line(other) == line(module)
+        assert line(other) < line(module) or same, f"{module} imports {other}, which is above it"

@@ -22,7 +22,11 @@ def test_the_table_of_networks(capsys: pytest.CaptureFixture[str]) -> None:
 
 def examples() -> list[str]:
     return sorted(
-        {line.strip() for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in re.findall(r"^srup .*$", block, re.M)}
+        {
+            line.strip()
+            for block in re.findall(r"```sh\n(.*?)```", README, re.S)
+            for line in re.findall(r"^srup .*$", block, re.M)
+        }
     )
 
 

@@ -15,14 +15,22 @@ def dense(length: int, scale: float) -> np.ndarray:
 
     def kernel(x: float) -> float:
         x = abs(x)
-        return 1.5 * x**3 - 2.5 * x**2 + 1 if x <= 1 else -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x <= 2 else 0.0
+        return (
+            1.5 * x**3 - 2.5 * x**2 + 1
+            if x <= 1
+            else -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+            if x <= 2
+            else 0.0
+        )
 
     matrix = np.zeros((after, length))
     for row in range(after):
         centre = (row + 0.5) / scale - 0.5
         for tap in range(int(centre - 4 / widening) - 2, int(centre + 4 / widening) + 3):
             inside = tap % (2 * length)
-            matrix[row, min(inside, 2 * length - 1 - inside)] += widening * kernel(widening * (centre - tap))
+            matrix[row, min(inside, 2 * length - 1 - inside)] += widening * kernel(
+                widening * (centre - tap)
+            )
     return matrix / matrix.sum(1, keepdims=True)
 
 
@@ -39,7 +47,10 @@ def test_images_larger_than_a_part() -> None:
     wide = imresize(image, size=(image.shape[1], 18))
     assert np.allclose(wide, expected, rtol=0, atol=1e-12)
     assert np.allclose(
-        imresize(image.transpose(1, 0, 2), size=(18, image.shape[1])), expected.transpose(1, 0, 2), rtol=0, atol=1e-12
+        imresize(image.transpose(1, 0, 2), size=(18, image.shape[1])),
+        expected.transpose(1, 0, 2),
+        rtol=0,
+        atol=1e-12,
     )
 
 
@@ -57,7 +68,9 @@ def test_one_pixel() -> None:
     assert (imresize(np.full((1, 1, 3), 7, np.uint8), size=(5, 4)) == 7).all()
 
 
-@pytest.mark.parametrize(("name", "edges", "folder"), [("Set5", "mirror", "HR"), ("Set14", "clamp", "HR_x{}")])
+@pytest.mark.parametrize(
+    ("name", "edges", "folder"), [("Set5", "mirror", "HR"), ("Set14", "clamp", "HR_x{}")]
+)
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_matlab_to_the_bit(shared: Path, name: str, edges: str, folder: str, scale: int) -> None:
     for path in sorted((shared / "datasets" / name / f"LR_x{scale}").glob("*.png")):

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from srup import batch, jobs, storage
-from srup.batch import Maker, Settings
+from srup import storage
+from srup.batch import planning, running
+from srup.batch.journal import journal
+from srup.batch.running import Settings, Worker
 from srup.errors import ReadError, WriteError
-from srup.journal import journal
-from srup.sizes import Target
+from srup.inference.target import Target
 from tests.data.draw import draw
 
 fsspec = pytest.importorskip("fsspec", reason="needs the extra srup[remote]")
@@ -62,7 +63,10 @@ def test_what_was_stored_is_listed_and_fetched(place: str) -> None:
     for name, width in (("a.png", 20), ("sub/b.png", 24)):
         put(place, name, width)
     assert [each.name for each in storage.listing(place, recursive=True)] == ["a.png", "sub/b.png"]
-    assert [(each.name, each.folder) for each in storage.listing(place)] == [("a.png", False), ("sub", True)]
+    assert [(each.name, each.folder) for each in storage.listing(place)] == [
+        ("a.png", False),
+        ("sub", True),
+    ]
     assert storage.sizes(place).keys() == {"a.png", "sub/b.png"}
     with storage.fetched(storage.join(place, "a.png")) as local:
         assert local.read_bytes().startswith(b"\x89PNG")
@@ -104,15 +108,17 @@ def test_a_batch_from_and_to_it(place: str) -> None:
     for name, width in (("a.png", 20), ("sub/b.png", 24)):
         put(source, name, width)
     settings, stopped = Settings(out, Target(scale=2)), threading.Event()
-    planned = jobs.plan(jobs.find([source], recursive=True), out, extension=".png")
+    planned = planning.plan(planning.find([source], recursive=True), out, extension=".png")
     with journal(out) as lines:
-        todo, refused = batch.pending(planned, lines, settings)
+        todo, refused = running.pending(planned, lines, settings)
         assert len(todo) == 2
         assert not refused
-        batch.claim(todo, lines, settings)
-        for result in batch.in_threads(todo, Maker(settings, stopped), threads=2, stopped=stopped):
+        running.claim(todo, lines, settings)
+        for result in running.in_threads(
+            todo, Worker(settings, stopped), threads=2, stopped=stopped
+        ):
             assert result.status == "done", result.error
             lines.append([result.record()])
         lines.copy()
-        assert batch.pending(planned, lines, settings) == ([], [])
+        assert running.pending(planned, lines, settings) == ([], [])
     assert {"a.png", "sub/b.png"} <= storage.sizes(out).keys()

@@ -40,7 +40,9 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, "-V", "--version", message="srup %(version)s")
 def srup() -> None:
     """Enlarge images with super-resolution networks.
@@ -76,7 +78,10 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except MemoryError:
-        return _refused("the memory is full; take smaller windows with -t 128, or a smaller image", OutOfMemory.exit_code)
+        return _refused(
+            "the memory is full; take smaller windows with -t 128, or a smaller image",
+            OutOfMemory.exit_code,
+        )
     except (KeyboardInterrupt, click.Abort):
         return _refused("interrupted", INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has gone

@@ -10,19 +10,21 @@ from pathlib import Path
 
 import click
 
-from srup import bench, memory, registry
-from srup.apart import apart
-from srup.bench import Plan, Speed
+from srup import memory
 from srup.cli import console, options
-from srup.engines import ENGINES, PRECISIONS, libraries
 from srup.errors import OutOfMemory, SrupError, UsageError
-from srup.how import How
+from srup.evaluation import speed
+from srup.evaluation.speed import Speed, SpeedTest
+from srup.inference.engines import ENGINES, PRECISIONS, libraries
+from srup.inference.run_options import RunOptions
+from srup.isolate import run_isolated
+from srup.models import registry
 from srup.processor import has_bfloat16
 from srup.report import Report, Row, Value
 
 FILLED = 0.7  # of the free memory, under pressure: beyond, the system begins to stall, and others are killed
 LIGHT = 3e6  # parameters; what is larger is measured only when asked for
-FORMATS = {"LR MP/s": ".3f", "s": ".3f", "MB": ",.0f", "of ceiling": ".0%", "LR MP": ".3f"}
+SPEED_COLUMNS = {"LR MP/s": ".3f", "s": ".3f", "MB": ",.0f", "of ceiling": ".0%", "LR MP": ".3f"}
 SPEED = (
     "LR MP/s: megapixels of the input a second, from the median of {runs} runs, s: that. MB: the most memory that a "
     "process of its own took. Of ceiling: of the rate at which 3×3 convolutions with 64 channels run here alone."
@@ -35,7 +37,12 @@ PRESSURE = (
 
 @click.command("bench")
 @click.option(
-    "-m", "--model", "models", multiple=True, metavar="NAME", help="Repeat for several.  [default: all of up to 3 M parameters]"
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="Repeat for several.  [default: all of up to 3 M parameters]",
 )
 @click.option("-s", "--scale", type=click.IntRange(2, 4), default=4, show_default=True)
 @click.option(
@@ -47,12 +54,28 @@ PRESSURE = (
     show_default=True,
     help="Of the image, in pixels; repeat for several.",
 )
-@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="The median of so many.")
-@click.option("--pressure", is_flag=True, help="Enlarge larger and larger images in one piece, until memory runs out.")
-@options.device
-@click.option("--engine", type=click.Choice(["all", *ENGINES]), default="all", show_default=True, help="What computes.")
 @click.option(
-    "--precision", type=click.Choice(["all", *PRECISIONS[1:]]), default="all", show_default=True, help="Of the arithmetic."
+    "--runs", type=click.IntRange(1), default=5, show_default=True, help="The median of so many."
+)
+@click.option(
+    "--pressure",
+    is_flag=True,
+    help="Enlarge larger and larger images in one piece, until memory runs out.",
+)
+@options.device
+@click.option(
+    "--engine",
+    type=click.Choice(["all", *ENGINES]),
+    default="all",
+    show_default=True,
+    help="What computes.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["all", *PRECISIONS[1:]]),
+    default="all",
+    show_default=True,
+    help="Of the arithmetic.",
 )
 @options.shown
 @options.verbose
@@ -81,12 +104,15 @@ def command(
     measure = _pressed if pressure else _measured
     chosen = [_row(name, scale) for name in models or _light(scale)]
     rows: list[Row] = []
-    for row, how in itertools.product(chosen, _hows(device, engine, precision)):
+    for row, run_options in itertools.product(chosen, _run_options(device, engine, precision)):
         with tempfile.TemporaryDirectory(prefix="srup-") as folder:
-            rows += _guarded(measure, [Plan(row, scale, how, Path(folder), side, runs) for side in sides])
+            rows += _guarded(
+                measure,
+                [SpeedTest(row, scale, run_options, Path(folder), side, runs) for side in sides],
+            )
     title = f"{'Pressure test' if pressure else 'Speed'}, ×{scale}"
     note = PRESSURE if pressure else SPEED.format(runs=runs)
-    report = Report(title, rows, [note], FORMATS, heading="network")
+    report = Report(title, rows, [note], SPEED_COLUMNS, heading="network")
     shown.show(report)
     return 1 if any(row.error for row in rows) else 0
 
@@ -102,53 +128,69 @@ def _row(name: str, scale: int) -> registry.Model:
     rows = registry.find(name)
     row = rows.get(scale) or rows.get(0)
     if row is None:
-        raise UsageError(f"{name} has no ×{scale}; it has {', '.join(f'×{native}' for native in rows)}")
+        raise UsageError(
+            f"{name} has no ×{scale}; it has {', '.join(f'×{native}' for native in rows)}"
+        )
     return row
 
 
-def _hows(device: str, engine: str, precision: str) -> list[How]:
+def _run_options(device: str, engine: str, precision: str) -> list[RunOptions]:
     """Every engine and precision that "all" stands for here."""
-    from srup.engines.pytorch import pick_device
+    from srup.inference.engines.pytorch import pick_device
 
     where = pick_device(device).type
-    there = {"cpu": ("fp32", "bf16") if has_bfloat16() else ("fp32",), "cuda": ("fp32", "fp16", "bf16")}.get(
-        where, ("fp32", "fp16")
+    there = {
+        "cpu": ("fp32", "bf16") if has_bfloat16() else ("fp32",),
+        "cuda": ("fp32", "fp16", "bf16"),
+    }.get(where, ("fp32", "fp16"))
+    names = (
+        [name for name in libraries() if where == "cpu" or name == "pytorch"]
+        if engine == "all"
+        else [engine]
     )
-    names = [name for name in libraries() if where == "cpu" or name == "pytorch"] if engine == "all" else [engine]
     precisions = there if precision == "all" else (precision,)
-    return [How(device=device, engine=name, precision=each) for name, each in itertools.product(names, precisions)]
+    return [
+        RunOptions(device=device, engine=name, precision=each)
+        for name, each in itertools.product(names, precisions)
+    ]
 
 
-def _guarded(measure: Callable[[Plan], list[Row]], plans: list[Plan]) -> list[Row]:
+def _guarded(measure: Callable[[SpeedTest], list[Row]], tests: list[SpeedTest]) -> list[Row]:
     """What is measured of plans that share their network, or one row that says why it cannot be."""
-    plan = plans[0]
-    label = f"{plan.model.name}, {plan.how.engine}, {plan.how.precision}"
+    test = tests[0]
+    label = f"{test.model.name}, {test.run_options.engine}, {test.run_options.precision}"
     try:
         with console.progress(label):
-            for _ in apart(label, bench.prepare, plan):
+            for _ in run_isolated(label, speed.prepare, test):
                 pass
-            return [row for each in plans for row in measure(each)]
+            return [row for each in tests for row in measure(each)]
     except SrupError as error:
-        return [Row(plan.model.name, error=f"{label}: {error}")]
+        return [Row(test.model.name, error=f"{label}: {error}")]
 
 
-def _measured(plan: Plan) -> list[Row]:
-    (found,) = apart(plan.model.name, bench.speed, plan)
-    return [Row(plan.model.name, {**_stated(found), "s": found.seconds, "of ceiling": found.share})]
+def _measured(test: SpeedTest) -> list[Row]:
+    (found,) = run_isolated(test.model.name, speed.speed, test)
+    return [Row(test.model.name, {**_stated(found), "s": found.seconds, "of ceiling": found.share})]
 
 
-def _pressed(plan: Plan) -> list[Row]:
-    name, in_one = plan.model.name, replace(plan, how=replace(plan.how, tile="none"))
-    largest = _last(apart(name, bench.pressure, in_one, int(memory.available() * FILLED)))
+def _pressed(test: SpeedTest) -> list[Row]:
+    name, in_one = (
+        test.model.name,
+        replace(test, run_options=replace(test.run_options, tile="none")),
+    )
+    largest = _last(run_isolated(name, speed.pressure, in_one, int(memory.available() * FILLED)))
     side = round(largest.pixels**0.5)
-    (tiled,) = apart(name, bench.speed, replace(plan, side=side, runs=1))
+    (tiled,) = run_isolated(name, speed.speed, replace(test, side=side, runs=1))
     named = {f"{name}, one window": largest, f"{name}, in windows": tiled}
     return [Row(label, _stated(found)) for label, found in named.items()]
 
 
 def _last(speeds: Iterable[Speed]) -> Speed:
     """The last that came, be it that the process was killed at the next. Raises OutOfMemory if there is none."""
-    found, reason = None, OutOfMemory("not even the first image fits into the memory; take a smaller --side")
+    found, reason = (
+        None,
+        OutOfMemory("not even the first image fits into the memory; take a smaller --side"),
+    )
     try:
         for found in speeds:  # noqa: B007
             pass
@@ -160,6 +202,6 @@ def _last(speeds: Iterable[Speed]) -> Speed:
 
 
 def _stated(found: Speed) -> dict[str, Value]:
-    engine, device, precision = found.how.split(", ")
+    engine, device, precision = found.computed_by.split(", ")
     by = {"engine": engine, "device": device, "precision": precision}
     return {**by, "LR MP": found.pixels / 1e6, "LR MP/s": found.rate, "MB": found.peak / 1e6}

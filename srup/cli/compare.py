@@ -12,23 +12,46 @@ from pathlib import Path
 
 import click
 
-from srup import compare, registry, report
+from srup import report
 from srup.cli import console, options
 from srup.errors import ImageError, UsageError
+from srup.evaluation import compare
+from srup.evaluation.protocols import PROTOCOLS, stated
 from srup.files import check_free
-from srup.how import How
 from srup.images import Image
+from srup.inference.run_options import RunOptions
+from srup.models import routing
 from srup.report import Report, Row
-from srup.scores import PROTOCOLS, stated
 
 
 @click.command("compare")
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
-@click.option("-m", "--model", "models", multiple=True, metavar="NAME", help="Enlarge with this network; repeat for several.")
-@click.option("-s", "--scale", type=float, default=4, show_default=True, help="How many times larger.")
-@click.option("--reference", type=click.Path(path_type=Path, dir_okay=False), help="What the result should be, to score against.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="compare.html", show_default=True)
-@options.how()
+@click.argument(
+    "images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE..."
+)
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="Enlarge with this network; repeat for several.",
+)
+@click.option(
+    "-s", "--scale", type=float, default=4, show_default=True, help="How many times larger."
+)
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="What the result should be, to score against.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="compare.html",
+    show_default=True,
+)
+@options.run_options()
 @options.overwrite
 @options.as_json
 @options.verbose
@@ -38,7 +61,7 @@ def command(
     scale: float,
     reference: Path | None,
     output: Path,
-    how: How,
+    run_options: RunOptions,
     overwrite: bool,
     as_json: bool,
     verbose: bool,
@@ -55,14 +78,19 @@ def command(
     _check(images, models, scale, reference, output, overwrite)
     with tempfile.TemporaryDirectory(prefix="srup-") as folder:
         if models:
-            load = partial(_load, scale=scale, how=how)
+            load = partial(_load, scale=scale, run_options=run_options)
             networks = {name: load(name) for name in dict.fromkeys(models)}
-            rows = [_enlarged(path, networks, scale, Path(folder) / str(number), reference) for number, path in enumerate(images)]
+            rows = [
+                _enlarged(path, networks, scale, Path(folder) / str(number), reference)
+                for number, path in enumerate(images)
+            ]
         else:
             rows = [compare.given(images, reference)]
         title = ", ".join(row.name for row in rows) + (f" ×{scale:g}" if models else "")
-        notes = _notes(math.ceil(scale) if models else 0, scored=reference is not None, consistent=bool(models))
-        made = Report(title, rows, notes, compare.FORMATS, heading="version")
+        notes = _notes(
+            math.ceil(scale) if models else 0, scored=reference is not None, consistent=bool(models)
+        )
+        made = Report(title, rows, notes, compare.VERSION_COLUMNS, heading="version")
         report.write(made, output, limit=sys.maxsize)
         console.show(made, as_json=as_json)
     console.err.print(f"[dim]open {output} in a browser[/]")
@@ -70,28 +98,35 @@ def command(
 
 
 def _check(
-    images: tuple[Path, ...], models: tuple[str, ...], scale: float, reference: Path | None, output: Path, overwrite: bool
+    images: tuple[Path, ...],
+    models: tuple[str, ...],
+    scale: float,
+    reference: Path | None,
+    output: Path,
+    overwrite: bool,
 ) -> None:
     """Everything that can be known to be wrong before the work."""
     if report.check(output) != "html":
         raise UsageError(f"-o {output} must end in .html: what compare makes is a page")
     for name in models:
-        registry.route(name, scale)
+        routing.route(name, scale)
     if not models and len(images) + (reference is not None) < 2:
-        raise UsageError("one image alone cannot be compared; name networks with -m, or a second image")
+        raise UsageError(
+            "one image alone cannot be compared; name networks with -m, or a second image"
+        )
     if models and reference and len(images) > 1:
         raise UsageError("--reference is of one image; compare the images one by one")
     check_free(output, overwrite=overwrite)
 
 
-def _load(name: str, *, scale: float, how: How) -> Callable[[Image], Image]:
+def _load(name: str, *, scale: float, run_options: RunOptions) -> Callable[[Image], Image]:
     """The network, ready: what is only done once is not part of the first image's time."""
     import numpy as np
 
-    from srup.upscaler import load
+    from srup.inference.upscaler import load
 
     with console.download(f"{name} weights") as progress:
-        upscaler = load(name, scale=scale, progress=progress, **asdict(how))
+        upscaler = load(name, scale=scale, progress=progress, **asdict(run_options))
     upscaler(np.zeros((32, 32, 3), np.uint8))
 
     def enlarge(image: Image) -> Image:
@@ -101,7 +136,13 @@ def _load(name: str, *, scale: float, how: How) -> Callable[[Image], Image]:
     return enlarge
 
 
-def _enlarged(path: Path, networks: dict[str, Callable[[Image], Image]], scale: float, folder: Path, reference: Path | None) -> Row:
+def _enlarged(
+    path: Path,
+    networks: dict[str, Callable[[Image], Image]],
+    scale: float,
+    folder: Path,
+    reference: Path | None,
+) -> Row:
     folder.mkdir()
     try:
         return compare.enlarged(path, networks, scale, folder, reference)
@@ -112,5 +153,7 @@ def _enlarged(path: Path, networks: dict[str, Callable[[Image], Image]], scale: 
 def _notes(border: int, *, scored: bool, consistent: bool) -> list[str]:
     notes = [f"PSNR and SSIM: {stated(PROTOCOLS['paper'].what, border)}"] if scored else []
     if consistent:
-        notes.append("Consistency: PSNR in dB between the input and the result shrunk to its size (bicubic imresize).")
+        notes.append(
+            "Consistency: PSNR in dB between the input and the result shrunk to its size (bicubic imresize)."
+        )
     return notes

@@ -68,7 +68,7 @@ def progress(label: str) -> Iterator[Callable[[float, float], None]]:
 
 
 @contextmanager
-def download(label: str) -> Iterator[Callable[[int, int], None]]:
+def download(label: str) -> Iterator[Callable[[float, float], None]]:
     """A bar of bytes, shown from the first one on."""
     with _bar(label, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as update:
         yield update
@@ -77,17 +77,28 @@ def download(label: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def _bar(label: str, *columns: ProgressColumn) -> Iterator[Callable[[float, float], None]]:
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), *columns, console=err, transient=True, disable=not err.is_terminal
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *columns,
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
     )
     task = bar.add_task(_plain(label), total=None, visible=False)
     with bar:
-        yield lambda done, total: bar.update(task, completed=done, total=total or None, visible=True)
+        yield lambda done, total: bar.update(
+            task, completed=done, total=total or None, visible=True
+        )
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", no_wrap=column not in ("note", "licence"))
+        made.add_column(
+            column,
+            justify="right" if column in right else "left",
+            no_wrap=column not in ("note", "licence"),
+        )
     return made
 
 
@@ -101,17 +112,28 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )
 
 
 @contextmanager
-def overall(images: int, megapixels: float, *, shown: bool) -> Iterator[Callable[[str, float], None]]:
+def overall(
+    images: int, megapixels: float, *, shown: bool
+) -> Iterator[Callable[[str, float], None]]:
     """Progress over many images, told by (name, megapixels) of each that is done: a bar with speed and time left by megapixels;
     where standard error is no terminal, a line a minute.
     """
     started = said = time.monotonic()
     done, through = 0, 0.0
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )
     bar = Progress(*columns, console=err, transient=True, disable=not (shown and err.is_terminal))
     task = bar.add_task(f"0 of {images}", total=megapixels, speed="")
 
@@ -119,7 +141,12 @@ def overall(images: int, megapixels: float, *, shown: bool) -> Iterator[Callable
         nonlocal done, through, said
         done, through, now = done + 1, through + size, time.monotonic()
         speed = f"{through / max(now - started, 1e-9):.2f} megapixels/s"
-        bar.update(task, completed=through, description=f"{done} of {images}", speed=f"{speed}  {_plain(name)}")
+        bar.update(
+            task,
+            completed=through,
+            description=f"{done} of {images}",
+            speed=f"{speed}  {_plain(name)}",
+        )
         if shown and not err.is_terminal and now - said >= 60:
             said = now
             left = (megapixels - through) * (now - started) / max(through, 1e-9)
@@ -146,7 +173,9 @@ class Shown:
         show(report, output=self.output, format_=self.format_, as_json=self.as_json)
 
 
-def show(report: Report, *, output: Path | None = None, format_: str | None = None, as_json: bool = False) -> None:
+def show(
+    report: Report, *, output: Path | None = None, format_: str | None = None, as_json: bool = False
+) -> None:
     """Prints a report as a table, in a format, or as one line of JSON for each row; and writes it to a file if one is given."""
     if output:
         reports.write(report, output)
@@ -180,7 +209,11 @@ def _table(report: Report) -> Table:
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     made.add_column(report.heading, overflow="fold", min_width=12)
     for column in columns:
-        made.add_column(column.replace(" ", "\n"), justify="right" if report.numeric(column) else "left", no_wrap=True)
+        made.add_column(
+            column.replace(" ", "\n"),
+            justify="right" if report.numeric(column) else "left",
+            no_wrap=True,
+        )
     for row in report.lines:
         cells = report.cells(row)[: len(columns) + 1]
         made.add_row(*(Text(cell) for cell in cells), style="red" if row.error else "")

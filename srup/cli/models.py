@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from srup import registry, weights
 from srup.cli import console, options
 from srup.errors import UsageError, WeightsError
-from srup.registry import Model
+from srup.models import registry, weights
+from srup.models.registry import Model
 
 
 @click.group("models", invoke_without_command=True)
@@ -39,7 +39,9 @@ def command(ctx: click.Context, as_json: bool, markdown: bool) -> None:
         rows = list(registry.find(name).values())
         table.add_row(*_cells(rows), _state(rows))
     console.out.print(table)
-    console.out.print(f"\n[dim]Set5: Y-PSNR as published. The default is {registry.DEFAULT}. More: srup models info NAME[/]")
+    console.out.print(
+        f"\n[dim]Set5: Y-PSNR as published. The default is {registry.DEFAULT}. More: srup models info NAME[/]"
+    )
 
 
 COLUMNS = ("name", "scales", "parameters", "multi-adds", "Set5", "licence")
@@ -62,12 +64,20 @@ def _state(rows: list[Model]) -> str:
     """Where the weights of a name's rows are; scales that were never released count only where there are no others."""
     states = {_scale(row): _where(row) for row in [row for row in rows if row.released] or rows}
     alike = len(set(states.values())) == 1 and len(states) == len(rows)
-    return next(iter(states.values())) if alike else ", ".join(f"{scale} {state}" for scale, state in states.items())
+    return (
+        next(iter(states.values()))
+        if alike
+        else ", ".join(f"{scale} {state}" for scale, state in states.items())
+    )
 
 
 def _markdown() -> str:
     tables = [list(registry.find(name).values()) for name in registry.names()]
-    rows = [(*COLUMNS, "paper"), ("---",) * (len(COLUMNS) + 1), *((*_cells(table), table[0].paper) for table in tables)]
+    rows = [
+        (*COLUMNS, "paper"),
+        ("---",) * (len(COLUMNS) + 1),
+        *((*_cells(table), table[0].paper) for table in tables),
+    ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -96,7 +106,7 @@ def download(names: tuple[str, ...], everything: bool) -> int:
     for model in _chosen(names, everything):
         try:
             with console.download(model.file) as progress:
-                path = registry.weights_file(model, progress=progress)
+                path = weights.verified(model, progress=progress)
         except WeightsError as error:
             console.error(str(error))
             failed = error.exit_code
@@ -117,7 +127,10 @@ def verify(names: tuple[str, ...]) -> int:
         elif not model.digest or weights.matches(path, model.digest):
             verdict = "right"
         else:
-            verdict, wrong = "damaged: srup models remove it, and it is fetched anew", WeightsError.exit_code
+            verdict, wrong = (
+                "damaged: srup models remove it, and it is fetched anew",
+                WeightsError.exit_code,
+            )
         click.echo(f"{model.file}  {verdict}")
     return wrong
 
@@ -126,7 +139,9 @@ def verify(names: tuple[str, ...]) -> int:
 @click.argument("name", required=False)
 def path(name: str | None) -> None:
     """Where weights lie: the folder, or the files of a network."""
-    for place in [_path(model) for model in _chosen((name,), False)] if name else [weights.path_of("")]:
+    for place in (
+        [_path(model) for model in _chosen((name,), False)] if name else [weights.path_of("")]
+    ):
         click.echo(place)
 
 
@@ -137,7 +152,11 @@ def remove(names: tuple[str, ...], everything: bool) -> None:
     """Delete weights from the cache, broken-off downloads too."""
     for model in _chosen(names, everything):
         target = weights.path_of(model.file)
-        for file in (target, target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.lock")):
+        for file in (
+            target,
+            target.with_name(f"{target.name}.part"),
+            target.with_name(f"{target.name}.lock"),
+        ):
             if model.urls and file.exists():
                 file.unlink()
                 click.echo(f"removed {file}")
@@ -146,12 +165,16 @@ def remove(names: tuple[str, ...], everything: bool) -> None:
 def _chosen(names: tuple[str, ...], everything: bool) -> list[Model]:
     if not names and not everything:
         raise UsageError("name a network, or take --all; srup models lists them")
-    rows = registry.MODELS if everything else [model for name in names for model in registry.find(name).values()]
+    rows = (
+        registry.MODELS
+        if everything
+        else [model for name in names for model in registry.find(name).values()]
+    )
     return list({model.file: model for model in rows}.values())
 
 
 def _path(model: Model) -> Path:
-    return registry.weights_file(model) if registry.packaged(model) else weights.path_of(model.file)
+    return weights.verified(model) if weights.packaged(model) else weights.path_of(model.file)
 
 
 def _scale(model: Model) -> str:
@@ -161,7 +184,7 @@ def _scale(model: Model) -> str:
 def _where(model: Model) -> str:
     if not model.released:
         return "own only"
-    if registry.packaged(model):
+    if weights.packaged(model):
         return "in srup"
     return "cached" if weights.path_of(model.file).exists() else "to fetch"
 
@@ -185,5 +208,14 @@ def _facts(model: Model) -> dict[str, object]:
 
 def _readable(value: object) -> str:
     if isinstance(value, dict):
-        return " · ".join(f"{name} {psnr:.2f} dB{f' {ssim:.4f}' if ssim else ''}" for name, (psnr, ssim) in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else f"{value:,}" if isinstance(value, int) else str(value)
+        return " · ".join(
+            f"{name} {psnr:.2f} dB{f' {ssim:.4f}' if ssim else ''}"
+            for name, (psnr, ssim) in value.items()
+        )
+    return (
+        ", ".join(map(str, value))
+        if isinstance(value, list)
+        else f"{value:,}"
+        if isinstance(value, int)
+        else str(value)
+    )

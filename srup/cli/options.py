@@ -12,11 +12,11 @@ import click
 
 from srup import report
 from srup.cli.console import Shown
-from srup.engines import ENGINES, PRECISIONS
-from srup.how import How
 from srup.images import FORMATS
-from srup.registry import DEFAULT
-from srup.sizes import target
+from srup.inference.engines import ENGINES, PRECISIONS
+from srup.inference.run_options import RunOptions
+from srup.inference.target import target
+from srup.models.registry import DEFAULT
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -29,21 +29,44 @@ def _tile(_: click.Context, __: click.Parameter, value: str) -> int | str:
     raise click.BadParameter(f"{value!r} is neither auto, none nor a number of pixels from 16 on")
 
 
-scale = click.option("-s", "--scale", type=float, help="How many times larger, whole or not.  [default: 4]")
+scale = click.option(
+    "-s", "--scale", type=float, help="How many times larger, whole or not.  [default: 4]"
+)
 _sizes = (
     scale,
     click.option("--size", metavar="WxH", help="Fit inside so many pixels."),
     click.option("--fill", is_flag=True, help="With --size: cover it, and crop what is over."),
-    click.option("--stretch", is_flag=True, help="With --size: exactly that, whatever becomes of the shape."),
+    click.option(
+        "--stretch", is_flag=True, help="With --size: exactly that, whatever becomes of the shape."
+    ),
     click.option("--width", type=click.IntRange(1), help="To this width."),
     click.option("--height", type=click.IntRange(1), help="To this height."),
     click.option("--long-edge", type=click.IntRange(1), help="To this length of the longer side."),
-    click.option("--megapixels", type=click.FloatRange(0, min_open=True), help="To so many million pixels."),
+    click.option(
+        "--megapixels", type=click.FloatRange(0, min_open=True), help="To so many million pixels."
+    ),
 )
-format_ = click.option("-f", "--format", "format_", type=click.Choice(list(FORMATS)), help="Output format.  [default: png]")
-quality = click.option("-q", "--quality", type=click.IntRange(1, 100), help="Of lossy formats.  [default: 95]")
-model = click.option("-m", "--model", default=DEFAULT, show_default=True, metavar="NAME", help="Network (srup models lists them).")
-weights = click.option("--weights", type=click.Path(), metavar="FILE", help="A checkpoint of your own for the network.")
+format_ = click.option(
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(list(FORMATS)),
+    help="Output format.  [default: png]",
+)
+quality = click.option(
+    "-q", "--quality", type=click.IntRange(1, 100), help="Of lossy formats.  [default: 95]"
+)
+model = click.option(
+    "-m",
+    "--model",
+    default=DEFAULT,
+    show_default=True,
+    metavar="NAME",
+    help="Network (srup models lists them).",
+)
+weights = click.option(
+    "--weights", type=click.Path(), metavar="FILE", help="A checkpoint of your own for the network."
+)
 _tiles = click.option(
     "-t",
     "--tile",
@@ -61,7 +84,11 @@ _tiling = click.option(
     help="exact: the result of the whole image. acs: the IMDN paper's adaptive cropping.",
 )
 _self_ensemble = click.option(
-    "-x", "--self-ensemble", "--tta", is_flag=True, help="The mean over eight orientations: eight times the work, about 0.1 dB."
+    "-x",
+    "--self-ensemble",
+    "--tta",
+    is_flag=True,
+    help="The mean over eight orientations: eight times the work, about 0.1 dB.",
 )
 _engine = click.option(
     "--engine",
@@ -70,16 +97,29 @@ _engine = click.option(
     show_default=True,
     help="What computes; auto: the faster.",
 )
-device = click.option("-d", "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")
+device = click.option(
+    "-d",
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="auto, cpu, cuda, cuda:1, mps.",
+)
 devices = click.option(
-    "-d", "--device", default="auto", show_default=True, help="cpu, cuda:0, …; several, or all: a worker process for each."
+    "-d",
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda:0, …; several, or all: a worker process for each.",
 )
 
 
 def precision(default: str) -> Option:
     """With "auto" the fastest that costs next to nothing; what is measured wants figures that do not depend on the processor."""
     says = "Of the arithmetic: auto, the fastest that costs no more than 0.01 dB here."
-    return click.option("--precision", type=click.Choice(PRECISIONS), default=default, show_default=True, help=says)
+    return click.option(
+        "--precision", type=click.Choice(PRECISIONS), default=default, show_default=True, help=says
+    )
 
 
 def _gathering(argument: str, make: Callable[..., object], options: Sequence[Option]) -> Option:
@@ -101,9 +141,13 @@ def _gathering(argument: str, make: Callable[..., object], options: Sequence[Opt
     return decorated
 
 
-def how(precise: str = "auto", device: Option = device) -> Option:
-    """Every option of how networks are run, as `how`."""
-    return _gathering("how", How, (_tiles, _tiling, _self_ensemble, device, _engine, precision(precise)))
+def run_options(precise: str = "auto", device: Option = device) -> Option:
+    """Every option of how networks are run, as `run_options`."""
+    return _gathering(
+        "run_options",
+        RunOptions,
+        (_tiles, _tiling, _self_ensemble, device, _engine, precision(precise)),
+    )
 
 
 wanted = _gathering("wanted", target, _sizes)  # how large results are to be
@@ -132,7 +176,15 @@ _report_file = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     callback=_file,
     metavar="FILE",
-    help=f"Write a report: {', '.join(f'.{name}' for name in report.FORMATS)}.",
+    help=f"Write a report: {', '.join(f'.{name}' for name in report.REPORT_FORMATS)}.",
 )
-_report_format = click.option("-f", "--format", "format_", type=click.Choice(list(report.FORMATS)), help="Print in this format.")
-shown = _gathering("shown", Shown, (_report_file, _report_format, overwrite, as_json))  # what becomes of a report
+_report_format = click.option(
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(list(report.REPORT_FORMATS)),
+    help="Print in this format.",
+)
+shown = _gathering(
+    "shown", Shown, (_report_file, _report_format, overwrite, as_json)
+)  # what becomes of a report

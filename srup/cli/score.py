@@ -9,20 +9,36 @@ import click
 
 from srup.cli import console, options
 from srup.errors import ImageError, UsageError
-from srup.pairs import Pairs, pair, scale_in
+from srup.evaluation.consistency import consistency
+from srup.evaluation.pairing import Pairing, pair, scale_in
+from srup.evaluation.protocols import PROTOCOLS, colours, mean, score_files, stated
 from srup.report import Report, Row
-from srup.scores import PROTOCOLS, colours, consistency, mean, score_files, stated
 
-FORMATS = {"PSNR": ".2f", "SSIM": ".4f", "consistency": ".1f"}
+SCORE_COLUMNS = {"PSNR": ".2f", "SSIM": ".4f", "consistency": ".1f"}
 
 
 @click.command("score")
 @click.argument("sr", type=click.Path(path_type=Path))
 @click.argument("hr", type=click.Path(path_type=Path))
-@click.option("--protocol", type=click.Choice(list(PROTOCOLS)), default="paper", show_default=True, help="What is compared.")
-@click.option("-s", "--scale", type=click.IntRange(1), help="Pixels left out at each border.  [default: by --lr, or names (_x4)]")
+@click.option(
+    "--protocol",
+    type=click.Choice(list(PROTOCOLS)),
+    default="paper",
+    show_default=True,
+    help="What is compared.",
+)
+@click.option(
+    "-s",
+    "--scale",
+    type=click.IntRange(1),
+    help="Pixels left out at each border.  [default: by --lr, or names (_x4)]",
+)
 @click.option("--border", type=click.IntRange(0), help="The same, where it is not the scale.")
-@click.option("--lr", type=click.Path(path_type=Path), help="What SR was made of: tells the scale, and is held to SR shrunk again.")
+@click.option(
+    "--lr",
+    type=click.Path(path_type=Path),
+    help="What SR was made of: tells the scale, and is held to SR shrunk again.",
+)
 @options.shown
 def command(
     sr: Path,
@@ -45,47 +61,60 @@ def command(
     paired = pair(sr, hr)
     small = {large: low for low, large in pair(lr, hr).both} if lr else {}
     shaved = border if border is not None else scale or _scale(paired, small)
-    how = How(protocol, shaved, small)
+    comparison = Comparison(protocol, shaved, small)
     with console.progress("scoring") as progress:
         rows = []
         for done, both in enumerate(paired.both, 1):
-            rows.append(_row(*both, how))
+            rows.append(_row(*both, comparison))
             progress(done, len(paired.both))
     for path in paired.alone:
         console.warning(f"{path} has no partner and was left out")
-    notes = [stated(PROTOCOLS[protocol].what, shaved), *(f"Without a partner: {path}" for path in paired.alone)]
+    notes = [
+        stated(PROTOCOLS[protocol].what, shaved),
+        *(f"Without a partner: {path}" for path in paired.alone),
+    ]
     if lr:
-        notes.append("Consistency: PSNR in dB between LR and SR shrunk to its size (bicubic imresize, colours).")
-    report = Report(f"{sr} against {hr}", [*rows, *_mean(rows)], notes, FORMATS, heading="image")
+        notes.append(
+            "Consistency: PSNR in dB between LR and SR shrunk to its size (bicubic imresize, colours)."
+        )
+    report = Report(
+        f"{sr} against {hr}", [*rows, *_mean(rows)], notes, SCORE_COLUMNS, heading="image"
+    )
     shown.show(report)
     return 1 if any(row.error for row in rows) else 0
 
 
 @dataclass(frozen=True)
-class How:
+class Comparison:
     protocol: str
     border: int
     small: dict[Path, Path]  # HR → what its SR was made of
 
 
-def _scale(paired: Pairs, small: dict[Path, Path]) -> int:
+def _scale(paired: Pairing, small: dict[Path, Path]) -> int:
     """The scale that the sizes of LR and HR say, or the names of the results; 0 if nothing does. Raises UsageError."""
     said = {scale for one, _ in paired.both if (scale := scale_in(one))}
     if small:
-        said = {round(colours(large).shape[1] / colours(low).shape[1]) for large, low in small.items()}
+        said = {
+            round(colours(large).shape[1] / colours(low).shape[1]) for large, low in small.items()
+        }
     if len(said) > 1:
-        raise UsageError(f"several scales at once: {', '.join(f'×{scale}' for scale in sorted(said))}; say --scale or --border")
+        raise UsageError(
+            f"several scales at once: {', '.join(f'×{scale}' for scale in sorted(said))}; say --scale or --border"
+        )
     if not said:
-        console.warning("no scale is known, so no border is left out; papers leave out as many pixels as the scale (-s 4)")
+        console.warning(
+            "no scale is known, so no border is left out; papers leave out as many pixels as the scale (-s 4)"
+        )
     return said.pop() if said else 0
 
 
-def _row(sr: Path, hr: Path, how: How) -> Row:
+def _row(sr: Path, hr: Path, comparison: Comparison) -> Row:
     try:
-        measured = score_files(sr, hr, protocol=how.protocol, border=how.border)
+        measured = score_files(sr, hr, protocol=comparison.protocol, border=comparison.border)
         values = {"PSNR": measured.psnr, "SSIM": measured.ssim}
-        if hr in how.small:
-            values["consistency"] = consistency(colours(how.small[hr]), colours(sr))
+        if hr in comparison.small:
+            values["consistency"] = consistency(colours(comparison.small[hr]), colours(sr))
     except ImageError as error:
         return Row(sr.name, error=str(error))
     return Row(sr.name, values)
@@ -96,5 +125,8 @@ def _mean(rows: list[Row]) -> list[Row]:
     scored = [row.values for row in rows if not row.error]
     if len(rows) < 2 or not scored:
         return []
-    means = {column: mean([float(values[column] or 0) for values in scored if column in values]) for column in scored[0]}
+    means = {
+        column: mean([float(values[column] or 0) for values in scored if column in values])
+        for column in scored[0]
+    }
     return [Row(f"mean of {len(scored)}" if len(scored) < len(rows) else "mean", means)]

@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from srup import registry
 from srup.cli import console, options
 from srup.errors import ImageError, OutOfMemory, UsageError, WriteError
+from srup.evaluation.consistency import consistency_of_pages
 from srup.files import check_folder
-from srup.how import How
 from srup.images import (
     FORMATS,
     MAX_PIXELS,
@@ -36,20 +35,27 @@ from srup.images import (
     read_pages,
     write_pages,
 )
+from srup.inference.run_options import RunOptions
+from srup.inference.target import Target
+from srup.models import registry, routing
 from srup.report import plain
-from srup.scores import consistency_of_pages
-from srup.sizes import Target
 
 if TYPE_CHECKING:
     from srup.forecast import Forecast
-    from srup.upscaler import Upscaler, Upscalers
+    from srup.inference.upscaler import Upscaler, UpscalerCache
 
 T = TypeVar("T")
 STANDARD = Path("-")  # input or output
 
 
 @click.command("upscale")
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True), metavar="INPUT...")
+@click.argument(
+    "inputs",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="INPUT...",
+)
 @click.option(
     "-o",
     "--output",
@@ -59,17 +65,35 @@ STANDARD = Path("-")  # input or output
 @options.wanted
 @options.model
 @options.weights
-@options.how()
-@click.option("-f", "--format", "format_", type=click.Choice(list(FORMATS)), help="Output format.  [default: png; tiff for pages]")
+@options.run_options()
+@click.option(
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(list(FORMATS)),
+    help="Output format.  [default: png; tiff for pages]",
+)
 @options.quality
 @click.option("--lossless", is_flag=True, help="WebP, HEIC and JPEG XL without loss.")
 @click.option("--palette", is_flag=True, help="Accept the 256 colours of a GIF.")
-@click.option("--dpi", type=click.FloatRange(1, 100_000), help="Set the density.  [default: that of the input]")
+@click.option(
+    "--dpi",
+    type=click.FloatRange(1, 100_000),
+    help="Set the density.  [default: that of the input]",
+)
 @click.option("--strip", is_flag=True, help="Leave EXIF, XMP, IPTC and texts out.")
-@click.option("--max-pixels", type=click.IntRange(1), default=MAX_PIXELS, show_default=True, help="Refuse larger inputs.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger inputs.",
+)
 @click.option("--suffix", help="Added to the input's name.  [default: _x4, or _800x600]")
 @options.overwrite
-@click.option("--dry-run", is_flag=True, help="Say what would be done and what it would take, and do nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be done and what it would take, and do nothing."
+)
 @options.as_json
 @options.verbose
 def command(
@@ -78,7 +102,7 @@ def command(
     wanted: Target,
     model: str,
     weights: str | None,
-    how: How,
+    run_options: RunOptions,
     format_: str | None,
     quality: int | None,
     lossless: bool,
@@ -101,11 +125,11 @@ def command(
     cat photo.jpg | srup upscale - -s 2 -o - -f jpeg > large.jpg
     """
     console.start_logging(verbose)
-    registry.route(model, wanted.scale or 1)  # an unknown name or scale is met before any file is
+    routing.route(model, wanted.scale or 1)  # an unknown name or scale is met before any file is
     encoding = Encoding(QUALITY if quality is None else quality, lossless, palette)
     place = Place(output, format_, suffix, wanted, overwrite, encoding, several=len(inputs) > 1)
     place.check(inputs)
-    loaded = Loaded(model, weights, how)
+    loaded = Loaded(model, weights, run_options)
     changes = Changes(max_pixels, strip, dpi)
     failed = 0
     for report in Line(place, loaded, changes, dry_run).reports(inputs):
@@ -145,7 +169,9 @@ class Place:
     def check(self, inputs: tuple[Path, ...]) -> None:
         """Raises UsageError if several inputs would become one file, or a picture be shown as text."""
         if self.piped(inputs) and sys.stdout.isatty():
-            raise UsageError("standard output is a terminal; send it into a file with >, or name one with -o")
+            raise UsageError(
+                "standard output is a terminal; send it into a file with >, or name one with -o"
+            )
         if self.output == STANDARD and self.several:
             raise UsageError("standard output takes one image; name a folder with -o")
         if self.output is None or not self.several:
@@ -157,7 +183,9 @@ class Place:
         names = [path.stem for path in inputs]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
-            raise UsageError(f"several inputs are called {twice} and would become one file in {self.output}; take them one by one")
+            raise UsageError(
+                f"several inputs are called {twice} and would become one file in {self.output}; take them one by one"
+            )
 
     def piped(self, inputs: Sequence[Path]) -> bool:
         """Whether a picture goes to standard output, where nothing else may go then."""
@@ -172,13 +200,21 @@ class Place:
         if self.output.is_dir() or str(self.output).endswith("/"):
             return self.output / self.name(source, pages, size)
         if self.format and format_of(self.output) != self.format:
-            raise UsageError(f"-o {self.output} and -f {self.format} contradict each other; give one of them")
+            raise UsageError(
+                f"-o {self.output} and -f {self.format} contradict each other; give one of them"
+            )
         return self.output
 
     def name(self, source: Path, pages: Pages, size: tuple[int, int]) -> str:
         """photo_x4.png"""
         scale = self.target.scale
-        suffix = self.suffix if self.suffix is not None else f"_x{scale:g}" if scale else f"_{size[0]}x{size[1]}"
+        suffix = (
+            self.suffix
+            if self.suffix is not None
+            else f"_x{scale:g}"
+            if scale
+            else f"_{size[0]}x{size[1]}"
+        )
         stem = "stdin" if source == STANDARD else source.stem
         return f"{stem}{suffix}{FORMATS[self.format or default_format(pages)].extensions[0]}"
 
@@ -186,7 +222,12 @@ class Place:
         """The same, once it is sure that the result can be written there; `claimed` are being written. Raises WriteError."""
         sizes = [self.target.size(image.size) for image in pages.images]
         path = self.path(source, pages, sizes[0])
-        check_holds(path if path != STANDARD else Path(self.name(source, pages, sizes[0])), pages, sizes, self.encoding)
+        check_holds(
+            path if path != STANDARD else Path(self.name(source, pages, sizes[0])),
+            pages,
+            sizes,
+            self.encoding,
+        )
         if path == STANDARD:
             return path
         if (path.exists() or path in claimed) and not self.overwrite:
@@ -199,7 +240,9 @@ class Place:
         if path != STANDARD:
             write_pages(pages, path, encoding=self.encoding)
             return
-        with tempfile.TemporaryDirectory(prefix="srup-") as folder:  # some encoders go back and forth in their file
+        with tempfile.TemporaryDirectory(
+            prefix="srup-"
+        ) as folder:  # some encoders go back and forth in their file
             written = Path(folder) / self.name(source, pages, pages.images[0].size)
             write_pages(pages, written, encoding=self.encoding)
             with written.open("rb") as file:
@@ -210,27 +253,37 @@ class Place:
 class Loaded:
     """The upscalers, each loaded when it is needed first, and that is shown."""
 
-    def __init__(self, model: str, weights: str | None, how: How) -> None:
-        self.model, self.weights, self.how = model, weights, how
+    def __init__(self, model: str, weights: str | None, run_options: RunOptions) -> None:
+        self.model, self.weights, self.run_options = model, weights, run_options
 
     @cached_property
-    def upscalers(self) -> Upscalers:
-        from srup.upscaler import Upscalers
+    def upscalers(self) -> UpscalerCache:
+        from srup.inference.upscaler import UpscalerCache
 
-        return Upscalers(self.model, self.weights, self.how)
+        return UpscalerCache(self.model, self.weights, self.run_options)
 
     def upscaler(self, scale: float) -> Upscaler:
         with console.download(f"{self.model} weights") as progress:
             return self.upscalers(scale, progress=progress)
 
-    def forecast(self, scale: float, pages: Pages, place: Place, path: Path, *, decoding: float) -> Forecast:
+    def forecast(
+        self, scale: float, pages: Pages, place: Place, path: Path, *, decoding: float
+    ) -> Forecast:
         """What it will take; nothing is downloaded for it."""
         from srup.forecast import forecast
 
         trained = self.upscalers.at_hand(scale)
         upscaler = self.upscaler(scale) if trained else self.upscalers.untrained(scale)
         named = path if path != STANDARD else Path(place.name(path, pages, (0, 0)))
-        return forecast(upscaler, pages, place.target, path=named, encoding=place.encoding, decoding=decoding, trained=trained)
+        return forecast(
+            upscaler,
+            pages,
+            place.target,
+            path=named,
+            encoding=place.encoding,
+            decoding=decoding,
+            trained=trained,
+        )
 
 
 @dataclass(frozen=True)
@@ -286,7 +339,9 @@ class Line:
                     reading = reader.submit(self._decoded, following)
                 try:
                     made = _guarded(path, partial(self._computed, path, decoding, claimed))
-                    written = writer.submit(_guarded, path, partial(_same, made) if isinstance(made, Report) else made)
+                    written = writer.submit(
+                        _guarded, path, partial(_same, made) if isinstance(made, Report) else made
+                    )
                 finally:
                     if last:
                         yield last.result()
@@ -299,18 +354,27 @@ class Line:
         pages = self.changes.read(path)
         return Decoded(pages, time.perf_counter() - started)
 
-    def _computed(self, path: Path, decoding: Future[Decoded], claimed: set[Path]) -> Report | Callable[[], Report]:
+    def _computed(
+        self, path: Path, decoding: Future[Decoded], claimed: set[Path]
+    ) -> Report | Callable[[], Report]:
         """The image enlarged: what remains is to write it, and that reports. The report itself of a dry run."""
         pages, place, decoded = decoding.result().pages, self.place, decoding.result().seconds
         first = pages.images[0]
         factor = max(place.target.factor(image.size) for image in pages.images)
         result = place.ready(path, pages, claimed)
-        networks = _networks(self.loaded.upscalers.route(factor), first.size, place.target.enlarged(first.size))
-        report = Report(str(path), str(result), first.size, place.target.size(first.size), networks=networks)
+        networks = _networks(
+            self.loaded.upscalers.route(factor), first.size, place.target.enlarged(first.size)
+        )
+        report = Report(
+            str(path), str(result), first.size, place.target.size(first.size), networks=networks
+        )
         if len(pages) > 1:
             report = replace(report, pages=len(pages), animated=pages.animated)
         if self.dry_run:
-            return replace(report, forecast=self.loaded.forecast(factor, pages, place, result, decoding=decoded))
+            return replace(
+                report,
+                forecast=self.loaded.forecast(factor, pages, place, result, decoding=decoded),
+            )
         upscaler = self.loaded.upscaler(factor)
         started = time.perf_counter()
         with console.progress(path.name) as progress:
@@ -323,7 +387,11 @@ class Line:
         started = time.perf_counter()
         self.place.write(enlarged, Path(str(report.output)), Path(report.input))
         seconds += time.perf_counter() - started
-        kept = None if self.place.target.crops else consistency_of_pages(pages, enlarged, name=report.input)
+        kept = (
+            None
+            if self.place.target.crops
+            else consistency_of_pages(pages, enlarged, name=report.input)
+        )
         return replace(report, seconds=seconds, consistency=kept)
 
 
@@ -338,10 +406,14 @@ def _guarded(path: Path, step: Callable[[], T]) -> T | Report:
     except ImageError as error:
         return Report(str(path), error=str(error))
     except (OutOfMemory, MemoryError) as error:
-        return Report(str(path), error=f"{path}: {str(error) or 'the memory is full; take a smaller scale'}")
+        return Report(
+            str(path), error=f"{path}: {str(error) or 'the memory is full; take a smaller scale'}"
+        )
 
 
-def _networks(route: tuple[registry.Model, ...], before: tuple[int, int], after: tuple[int, int]) -> str:
+def _networks(
+    route: tuple[registry.Model, ...], before: tuple[int, int], after: tuple[int, int]
+) -> str:
     """imdn ×4, or imdn ×2 ×3, resized where the networks enlarge more than was asked."""
     if not route[0].scale:
         return route[0].name
@@ -354,6 +426,11 @@ def _tell(report: Report, as_json: bool, *, aside: bool) -> None:
     if report.error:
         console.error(report.error)
     if as_json:
-        click.echo(json.dumps({key: plain(value) for key, value in asdict(report).items() if value is not None}), err=aside)
+        click.echo(
+            json.dumps(
+                {key: plain(value) for key, value in asdict(report).items() if value is not None}
+            ),
+            err=aside,
+        )
     elif not report.error:
         click.echo(report, err=aside)

@@ -3,12 +3,26 @@
 `read_pages` → `Pages` of `Image`s → `write_pages`; a still picture is one page. `read_image` and `write_image` are for one picture.
 """
 
-from srup.images.edges import bled
-from srup.images.formats import EXTENSIONS, FORMATS, Format, format_of
+from srup.images.formats import (
+    EXTENSIONS,
+    FORMATS,
+    Format,
+    format_of,
+    looks_like_image,
+    named_like_image,
+)
 from srup.images.pictures import to_pillow
 from srup.images.reading import MAX_PIXELS, from_pillow, read_image, read_pages
+from srup.images.transparency import fill_transparent
 from srup.images.values import Bytes, Floats, Image, Pages, Pixels
-from srup.images.writing import QUALITY, Encoding, check_holds, default_format, write_image, write_pages
+from srup.images.writing import (
+    QUALITY,
+    Encoding,
+    check_holds,
+    default_format,
+    write_image,
+    write_pages,
+)
 
 __all__ = [
     "EXTENSIONS",
@@ -22,11 +36,13 @@ __all__ = [
     "Image",
     "Pages",
     "Pixels",
-    "bled",
     "check_holds",
     "default_format",
+    "fill_transparent",
     "format_of",
     "from_pillow",
+    "looks_like_image",
+    "named_like_image",
     "read_image",
     "read_pages",
     "to_pillow",

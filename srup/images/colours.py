@@ -39,8 +39,15 @@ def profile_of(primaries: int) -> bytes | None:
     name, chromaticities, columns = PRIMARIES[primaries]
     profile = bytearray(SRGB)
     for tag, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True):
-        struct.pack_into(">3i", profile, _place(profile, tag) + 8, *(round(value * 65536) for value in column))
-    struct.pack_into(">6I", profile, _place(profile, b"chrm") + 12, *(round(value * 65536) for value in chromaticities))
+        struct.pack_into(
+            ">3i", profile, _place(profile, tag) + 8, *(round(value * 65536) for value in column)
+        )
+    struct.pack_into(
+        ">6I",
+        profile,
+        _place(profile, b"chrm") + 12,
+        *(round(value * 65536) for value in chromaticities),
+    )
     place, length = profile.index("sRGB".encode("utf-16-be")), len("sRGB built-in")
     profile[place : place + 2 * length] = name.ljust(length).encode("utf-16-be")
     return bytes(profile)
@@ -57,22 +64,36 @@ def to_srgb(image: Pillow.Image, icc: bytes | None, name: str) -> Pillow.Image:
     """Inks or L*a*b* as colours of a screen: through the profile if there is one, and says so."""
     if icc or image.mode == "LAB":
         try:
-            own = ImageCms.ImageCmsProfile(io.BytesIO(icc) if icc else ImageCms.createProfile("LAB"))
+            own = ImageCms.ImageCmsProfile(
+                io.BytesIO(icc) if icc else ImageCms.createProfile("LAB")
+            )
             described = ImageCms.getProfileDescription(own).strip()
             converted = _converted(image, own)
         except (ImageCms.PyCMSError, OSError):
             log.warning("%s has a colour profile that cannot be used", name)
         else:
-            log.warning("%s is in %s: converted to sRGB through its profile (%s)", name, image.mode, described)
+            log.warning(
+                "%s is in %s: converted to sRGB through its profile (%s)",
+                name,
+                image.mode,
+                described,
+            )
             return converted
-    log.warning("%s is in %s without a profile: converted to sRGB by the plain formula", name, image.mode)
+    log.warning(
+        "%s is in %s without a profile: converted to sRGB by the plain formula", name, image.mode
+    )
     return image.convert("RGB")
 
 
 def as_srgb(pixels: Bytes, icc: bytes) -> Bytes | None:
     """Pixels H×W×3 of a profile as those of sRGB; None if the profile is none for them."""
     try:
-        return np.asarray(_converted(Pillow.fromarray(np.ascontiguousarray(pixels)), ImageCms.ImageCmsProfile(io.BytesIO(icc))))
+        return np.asarray(
+            _converted(
+                Pillow.fromarray(np.ascontiguousarray(pixels)),
+                ImageCms.ImageCmsProfile(io.BytesIO(icc)),
+            )
+        )
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
 
@@ -80,6 +101,8 @@ def as_srgb(pixels: Bytes, icc: bytes) -> Bytes | None:
 def _converted(image: Pillow.Image, own: ImageCms.ImageCmsProfile) -> Pillow.Image:
     """As Photoshop does by default: relative colorimetric, black points matched."""
     intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
-    converted = ImageCms.profileToProfile(image, own, _srgb, renderingIntent=intent, outputMode="RGB", flags=flags)
+    converted = ImageCms.profileToProfile(
+        image, own, _srgb, renderingIntent=intent, outputMode="RGB", flags=flags
+    )
     assert converted is not None
     return converted

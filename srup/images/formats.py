@@ -20,7 +20,7 @@ class Format:
     extensions: tuple[str, ...]  # the first is what srup writes
     longest: int = 0
     alpha: bool = True
-    deep: bool = False  # 16 bits per channel
+    sixteen_bit: bool = False  # 16 bits per channel
     animated: bool = False
     paged: bool = False
     grey_only: bool = False  # 256 values are all it can say
@@ -37,11 +37,11 @@ def _keeps(*fields: str) -> frozenset[str]:
 
 # fmt: off
 FORMATS = {row.name: row for row in (
-    Format("png", (".png", ".apng"), deep=True, animated=True, keeps=_keeps("icc", "exif", "xmp", "iptc", "dpi", "text")),
+    Format("png", (".png", ".apng"), sixteen_bit=True, animated=True, keeps=_keeps("icc", "exif", "xmp", "iptc", "dpi", "text")),
     Format("jpeg", (".jpg", ".jpeg"), longest=65_535, alpha=False, lossy=True, lossless=False,
            keeps=_keeps("icc", "exif", "xmp", "iptc", "dpi")),
     Format("webp", (".webp",), longest=16_383, animated=True, lossy=True, keeps=_keeps("icc", "exif", "xmp")),
-    Format("tiff", (".tif", ".tiff"), deep=True, paged=True, keeps=_keeps("icc", "exif", "xmp", "iptc", "dpi")),
+    Format("tiff", (".tif", ".tiff"), sixteen_bit=True, paged=True, keeps=_keeps("icc", "exif", "xmp", "iptc", "dpi")),
     Format("bmp", (".bmp",), alpha=False, keeps=_keeps("dpi")),
     Format("gif", (".gif",), longest=65_535, animated=True, grey_only=True),
     Format("avif", (".avif",), longest=65_536, animated=True, lossy=True, lossless=False, keeps=_keeps("icc", "exif", "xmp")),
@@ -52,6 +52,26 @@ FORMATS = {row.name: row for row in (
 # fmt: on
 
 
+READ_ONLY = (
+    ".jfif",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".pnm",
+)  # of images that srup reads and does not write
+IMAGE_EXTENSIONS = frozenset(
+    (*(extension for row in FORMATS.values() for extension in row.extensions), *READ_ONLY)
+)
+SIGNATURES = (
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"GIF8",
+    b"II*\0",
+    b"MM\0*",
+    b"RIFF",
+    b"\0\0\0\x0cJXL ",
+    b"\xff\x0a",
+)  # first bytes
 EXTENSIONS = {row.name: row.extensions[0] for row in FORMATS.values()}  # that each is written with
 
 
@@ -60,8 +80,27 @@ def format_of(path: Path) -> str:
     suffix = path.suffix.lower()
     found = next((row.name for row in FORMATS.values() if suffix in row.extensions), None)
     if found is None:
-        raise WriteError(f"cannot write {path}: srup writes {', '.join(FORMATS)}; name one by the extension or with -f")
+        raise WriteError(
+            f"cannot write {path}: srup writes {', '.join(FORMATS)}; name one by the extension or with -f"
+        )
     return found
+
+
+def named_like_image(path: str | Path) -> bool:
+    """Whether a file's extension is that of an image."""
+    return Path(path).suffix.lower() in IMAGE_EXTENSIONS
+
+
+def looks_like_image(path: str | Path) -> bool:
+    """Whether a file's extension is that of an image, or else its first bytes are."""
+    if named_like_image(path):
+        return True
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(12)
+    except OSError:
+        return False
+    return start.startswith(SIGNATURES) or start[4:8] == b"ftyp"
 
 
 def plug_in(module: str, extra: str) -> None:

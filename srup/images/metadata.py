@@ -44,7 +44,9 @@ class _Block:
 
     def entries(self, directory: int) -> Iterator[_Entry]:
         for place in range(directory + 2, directory + 2 + 12 * self.read("H", directory), 12):
-            yield _Entry(self.read("H", place), self.read("H", place + 2), self.read("L", place + 4), place)
+            yield _Entry(
+                self.read("H", place), self.read("H", place + 2), self.read("L", place + 4), place
+            )
 
     def next(self, directory: int) -> int:
         """The place where the offset of the next directory stands."""
@@ -130,7 +132,12 @@ def xmp_upright(xmp: bytes) -> bytes:
 def xmp_sized(xmp: bytes, size: tuple[int, int]) -> bytes:
     """The packet with the pixel dimensions as they are now, where it states them."""
     width, height = size
-    names = {"tiff:ImageWidth": width, "tiff:ImageLength": height, "exif:PixelXDimension": width, "exif:PixelYDimension": height}
+    names = {
+        "tiff:ImageWidth": width,
+        "tiff:ImageLength": height,
+        "exif:PixelXDimension": width,
+        "exif:PixelYDimension": height,
+    }
     return _set_in_xmp(xmp, names)
 
 
@@ -138,8 +145,14 @@ def _set_in_xmp(xmp: bytes, values: dict[str, int]) -> bytes:
     """Properties stand as attributes or as elements."""
     for name, value in values.items():
         key, number = name.encode(), str(value).encode()
-        xmp = re.sub(key + rb"(\s*=\s*)([\"'])\d+\2", key + rb"\g<1>\g<2>" + number + rb"\g<2>", xmp)
-        xmp = re.sub(b"<" + key + rb">\s*\d+\s*</" + key + b">", b"<" + key + b">" + number + b"</" + key + b">", xmp)
+        xmp = re.sub(
+            key + rb"(\s*=\s*)([\"'])\d+\2", key + rb"\g<1>\g<2>" + number + rb"\g<2>", xmp
+        )
+        xmp = re.sub(
+            b"<" + key + rb">\s*\d+\s*</" + key + b">",
+            b"<" + key + b">" + number + b"</" + key + b">",
+            xmp,
+        )
     return xmp
 
 

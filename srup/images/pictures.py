@@ -21,7 +21,9 @@ def picture(image: Image) -> Pillow.Image:
     if image.depth == 16 and (image.alpha is not None or image.pixels.shape[2] == 3):
         image = image.eight()
     planes = image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])
-    return Pillow.fromarray(np.ascontiguousarray(planes.squeeze(2) if planes.shape[2] == 1 else planes))
+    return Pillow.fromarray(
+        np.ascontiguousarray(planes.squeeze(2) if planes.shape[2] == 1 else planes)
+    )
 
 
 def described(image: Image) -> dict[str, Any]:

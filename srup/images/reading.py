@@ -17,14 +17,22 @@ from PIL import ExifTags, ImageOps, ImageSequence, TiffImagePlugin, Unidentified
 from PIL import Image as Pillow
 
 from srup.errors import EngineUnavailable, ReadError
-from srup.images import colours, deep, metadata, tiff
+from srup.images import colours, metadata, sixteen_bit, tiff
 from srup.images.formats import plug_in
 from srup.images.values import Image, Pages, Pixels
 
 log = logging.getLogger(__name__)
 
 MAX_PIXELS = 500_000_000  # of all pages together; what claims more is refused before it is decoded
-PLUGINS = {b"heic": "heif", b"heix": "heif", b"heim": "heif", b"heis": "heif", b"hevc": "heif", b"mif1": "heif", b"msf1": "heif"}
+PLUGINS = {
+    b"heic": "heif",
+    b"heix": "heif",
+    b"heim": "heif",
+    b"heis": "heif",
+    b"hevc": "heif",
+    b"mif1": "heif",
+    b"msf1": "heif",
+}
 JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 HDR = {b"\x76\x2f\x31\x01": "OpenEXR", b"#?RADIANCE": "Radiance", b"#?RGBE": "Radiance"}
 BRIGHT = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273 that reach beyond white
@@ -61,7 +69,9 @@ def _name(source: str | Path | BinaryIO) -> str:
 
 
 def _too_large(name: str, limit: int) -> ReadError:
-    return ReadError(f"cannot read {name}: it has more than {limit / 1e6:g} megapixels; --max-pixels raises this limit")
+    return ReadError(
+        f"cannot read {name}: it has more than {limit / 1e6:g} megapixels; --max-pixels raises this limit"
+    )
 
 
 @contextmanager
@@ -74,17 +84,30 @@ def _reading(name: str, max_pixels: int) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ReadError(f"cannot read {name}: no such file; check the name") from error
     except IsADirectoryError as error:
-        raise ReadError(f"cannot read {name}: it is a folder; name its files (srup upscale {name}/*)") from error
+        raise ReadError(
+            f"cannot read {name}: it is a folder; name its files (srup upscale {name}/*)"
+        ) from error
     except PermissionError as error:
         raise ReadError(f"cannot read {name}: no permission; check its owner and mode") from error
     except UnidentifiedImageError as error:
-        raise ReadError(f"cannot read {name}: not an image in a format srup knows; convert it to PNG or JPEG first") from error
+        raise ReadError(
+            f"cannot read {name}: not an image in a format srup knows; convert it to PNG or JPEG first"
+        ) from error
     except Pillow.DecompressionBombError as error:
         raise _too_large(name, max_pixels) from error
     except EngineUnavailable as error:
         raise ReadError(f"cannot read {name}: {error}") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:  # Pillow's decoders, on damage
-        raise ReadError(f"cannot read {name}: damaged or cut short ({error}); get a whole copy of it") from error
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        IndexError,
+        struct.error,
+    ) as error:  # Pillow's decoders, on damage
+        raise ReadError(
+            f"cannot read {name}: damaged or cut short ({error}); get a whole copy of it"
+        ) from error
 
 
 class _Limit:
@@ -99,7 +122,9 @@ class _Limit:
             if not self.active:
                 self.theirs = Pillow.MAX_IMAGE_PIXELS
             self.active.append(pixels)
-            Pillow.MAX_IMAGE_PIXELS = max(self.active) // 2  # it warns from there on and refuses twice as much
+            Pillow.MAX_IMAGE_PIXELS = (
+                max(self.active) // 2
+            )  # it warns from there on and refuses twice as much
         try:
             yield
         finally:
@@ -141,7 +166,9 @@ def _head(source: str | Path | BinaryIO) -> bytes:
 
 
 def _high_dynamic_range(name: str, kind: str) -> ReadError:
-    return ReadError(f"cannot read {name}: a picture of high dynamic range ({kind}); tone-map it to 8 or 16 bits first")
+    return ReadError(
+        f"cannot read {name}: a picture of high dynamic range ({kind}); tone-map it to 8 or 16 bits first"
+    )
 
 
 def _colour_codes(head: bytes) -> tuple[int, int]:
@@ -150,7 +177,9 @@ def _colour_codes(head: bytes) -> tuple[int, int]:
     if head.startswith(b"\x89PNG") and 0 < png < len(head) - 6:
         return head[png + 4], head[png + 5]
     if head[4:8] == b"ftyp" and 0 < nclx < len(head) - 12:
-        return int.from_bytes(head[nclx + 8 : nclx + 10], "big"), int.from_bytes(head[nclx + 10 : nclx + 12], "big")
+        return int.from_bytes(head[nclx + 8 : nclx + 10], "big"), int.from_bytes(
+            head[nclx + 10 : nclx + 12], "big"
+        )
     return 0, 0
 
 
@@ -160,7 +189,9 @@ def _pages(opened: Pillow.Image, source: str | Path | BinaryIO, name: str) -> Pa
         return _animation(opened, name)
     if count > 1 and opened.format == "TIFF":
         return _document(opened, source, name)
-    if count > 1 and opened.format != "MPO":  # of phones and cameras: previews and gain maps behind the picture
+    if (
+        count > 1 and opened.format != "MPO"
+    ):  # of phones and cameras: previews and gain maps behind the picture
         log.warning("%s has %d frames or pages: only the first is used", name, count)
     return Pages((_image(opened, source, name, 0),))
 
@@ -182,7 +213,9 @@ def _animation(opened: Pillow.Image, name: str) -> Pages:
     ):  # opaque frames that do not fill the picture leave the rest of it transparent; Pillow calls that RGB
         opened._mode = opened.rawmode = "RGBA"  # type: ignore[attr-defined]
     first = from_pillow(opened, name=name)
-    skipped = 1 if opened.info.get("default_image") else 0  # of a PNG file, for programs that show no animations
+    skipped = (
+        1 if opened.info.get("default_image") else 0
+    )  # of a PNG file, for programs that show no animations
     images: list[Image] = []
     durations: list[float] = []
     for number, frame in enumerate(ImageSequence.Iterator(opened)):
@@ -192,7 +225,11 @@ def _animation(opened: Pillow.Image, name: str) -> Pages:
         pixels, alpha = _planes(frame, name)
         images.append(replace(first, pixels=pixels, alpha=alpha))
         durations.append(float(frame.info.get("duration", 0)))
-    return _alike(Pages(tuple(images), tuple(durations), _plays(opened)) if len(images) > 1 else Pages(tuple(images)))
+    return _alike(
+        Pages(tuple(images), tuple(durations), _plays(opened))
+        if len(images) > 1
+        else Pages(tuple(images))
+    )
 
 
 def _plays(opened: Pillow.Image) -> int:
@@ -209,8 +246,14 @@ def _alike(pages: Pages) -> Pages:
     opaque = all(image.alpha is None or bool((image.alpha == 255).all()) for image in pages.images)
 
     def change(image: Image) -> Image:
-        pixels = image.pixels[:, :, :1] if grey else np.broadcast_to(image.pixels, (*image.pixels.shape[:2], 3))
-        alpha = np.full(image.pixels.shape[:2], 255, np.uint8) if image.alpha is None else image.alpha
+        pixels = (
+            image.pixels[:, :, :1]
+            if grey
+            else np.broadcast_to(image.pixels, (*image.pixels.shape[:2], 3))
+        )
+        alpha = (
+            np.full(image.pixels.shape[:2], 255, np.uint8) if image.alpha is None else image.alpha
+        )
         return image.with_pixels(pixels, None if opaque else alpha)
 
     return pages.map(change)
@@ -223,7 +266,9 @@ def _is_grey(pixels: Pixels) -> bool:
 def from_pillow(opened: Pillow.Image, *, name: str = "the image") -> Image:
     """A Pillow image of any mode as an `Image`, EXIF orientation applied."""
     carried = _carried(opened)  # before it is turned: that writes EXIF anew
-    return _with_planes(carried, opened if _is_upright(opened) else ImageOps.exif_transpose(opened), name)
+    return _with_planes(
+        carried, opened if _is_upright(opened) else ImageOps.exif_transpose(opened), name
+    )
 
 
 def _is_upright(opened: Pillow.Image) -> bool:
@@ -233,15 +278,21 @@ def _is_upright(opened: Pillow.Image) -> bool:
 
 def _image(opened: Pillow.Image, source: str | Path | BinaryIO, name: str, page: int) -> Image:
     """The image of a file, with 16 bits per channel where it has them."""
-    if opened.mode in ("I", "F") or not _is_deep(opened) or (opened.mode.startswith("I;16") and "transparency" not in opened.info):
+    if (
+        opened.mode in ("I", "F")
+        or not _is_deep(opened)
+        or (opened.mode.startswith("I;16") and "transparency" not in opened.info)
+    ):
         opened.load()
         return from_pillow(opened, name=name)
-    planes = deep.read(source, page, name)
+    planes = sixteen_bit.read(source, page, name)
     if planes is None:
         opened.load()
         return from_pillow(opened, name=name)
     orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
-    pixels, alpha = (None if plane is None else deep.turned(plane, orientation) for plane in planes)
+    pixels, alpha = (
+        None if plane is None else sixteen_bit.turned(plane, orientation) for plane in planes
+    )
     assert pixels is not None
     return _matching(replace(_carried(opened), pixels=pixels, alpha=alpha))
 
@@ -250,7 +301,9 @@ def _is_deep(opened: Pillow.Image) -> bool:
     """Whether a file has more than eight bits per channel."""
     if isinstance(opened, TiffImagePlugin.TiffImageFile):
         return bool(max(opened.tag_v2.get(258, (1,))) > 8)
-    return opened.format == "PNG" and any(";16" in str(tile.args) for tile in getattr(opened, "tile", ()))
+    return opened.format == "PNG" and any(
+        ";16" in str(tile.args) for tile in getattr(opened, "tile", ())
+    )
 
 
 def _carried(opened: Pillow.Image) -> Image:
@@ -263,7 +316,9 @@ def _carried(opened: Pillow.Image) -> Image:
         np.zeros((0, 0, 3), np.uint8),
         icc=icc or None,
         exif=_exif(opened),
-        xmp=metadata.xmp_upright(xmp.encode() if isinstance(xmp, str) else bytes(xmp)) if xmp else None,
+        xmp=metadata.xmp_upright(xmp.encode() if isinstance(xmp, str) else bytes(xmp))
+        if xmp
+        else None,
         iptc=_iptc(opened),
         dpi=_density(dpi[::-1] if swapped else dpi) if dpi else None,
         text=_text(opened),
@@ -283,7 +338,9 @@ def _jxl_xmp(data: bytes) -> bytes | None:
 
 def _density(dpi: tuple[Any, ...]) -> tuple[float, float] | None:
     across, down = (float(value) for value in dpi)
-    return (across, down) if 1 < across < 1e6 and 1 < down < 1e6 else None  # Pillow says 1 where a TIFF file says nothing
+    return (
+        (across, down) if 1 < across < 1e6 and 1 < down < 1e6 else None
+    )  # Pillow says 1 where a TIFF file says nothing
 
 
 def _exif(opened: Pillow.Image) -> bytes | None:
@@ -300,20 +357,28 @@ def _exif(opened: Pillow.Image) -> bytes | None:
 def _iptc(opened: Pillow.Image) -> bytes | None:
     """IIM records, from where JPEG, TIFF and PNG keep them."""
     if isinstance(opened, TiffImagePlugin.TiffImageFile):
-        raw = opened.tag_v2._tagdata.get(tiff.IPTC)  # as the file has them: Pillow takes one number for all of them
+        raw = opened.tag_v2._tagdata.get(
+            tiff.IPTC
+        )  # as the file has them: Pillow takes one number for all of them
         return metadata.iim(raw) if raw else metadata.iim(opened.tag_v2.get(tiff.RESOURCES, b""))
     resources = opened.info.get("photoshop")
     if isinstance(resources, dict):
         found = resources.get(PHOTOSHOP)
         return found if isinstance(found, bytes) else None
     raw = opened.info.get("Raw profile type iptc")
-    return metadata.iim(bytes.fromhex("".join(raw.split("\n")[3:]))) if isinstance(raw, str) else None
+    return (
+        metadata.iim(bytes.fromhex("".join(raw.split("\n")[3:]))) if isinstance(raw, str) else None
+    )
 
 
 def _text(opened: Pillow.Image) -> tuple[tuple[str, str], ...]:
     """The texts of a PNG file that are not metadata in disguise."""
     texts = getattr(opened, "text", {})
-    return tuple((key, str(value)) for key, value in texts.items() if not key.startswith(("Raw profile type", "XML:com.adobe")))
+    return tuple(
+        (key, str(value))
+        for key, value in texts.items()
+        if not key.startswith(("Raw profile type", "XML:com.adobe"))
+    )
 
 
 def _with_planes(carried: Image, turned: Pillow.Image, name: str) -> Image:
@@ -329,7 +394,11 @@ def _with_planes(carried: Image, turned: Pillow.Image, name: str) -> Image:
 def _matching(image: Image) -> Image:
     """Without a profile that is not one for such pixels."""
     space = {1: b"GRAY", 3: b"RGB "}[image.pixels.shape[2]]
-    return image if (image.icc or b"")[16:20] in (b"", space) or len(image.icc or b"") < 128 else replace(image, icc=None)
+    return (
+        image
+        if (image.icc or b"")[16:20] in (b"", space) or len(image.icc or b"") < 128
+        else replace(image, icc=None)
+    )
 
 
 def _planes(image: Pillow.Image, name: str) -> tuple[Pixels, Pixels | None]:
@@ -340,7 +409,11 @@ def _planes(image: Pillow.Image, name: str) -> tuple[Pixels, Pixels | None]:
         raise _high_dynamic_range(name, "32 bits per channel")
     transparent = "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
     grey = image.mode in ("1", "L", "LA", "La")
-    planes = np.asarray(image.convert(("LA" if transparent else "L") if grey else ("RGBA" if transparent else "RGB")))
+    planes = np.asarray(
+        image.convert(
+            ("LA" if transparent else "L") if grey else ("RGBA" if transparent else "RGB")
+        )
+    )
     if not transparent:
         return planes.reshape(*planes.shape[:2], -1), None
     return planes[:, :, :-1], planes[:, :, -1]

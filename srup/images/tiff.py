@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from PIL import Image as Pillow
 from PIL import TiffImagePlugin, TiffTags
 
-from srup.images import deep
+from srup.images import sixteen_bit
 from srup.images.metadata import HEADER
 from srup.images.pictures import picture
 from srup.images.values import Image, Pages
@@ -33,8 +33,31 @@ TEXTS = (0x1B, 0x1C)  # of GPS, with their encoding in front
 NAMED_TYPES = {XMP: TiffTags.BYTE, IPTC: TiffTags.UNDEFINED, ICC: TiffTags.UNDEFINED}
 STRUCTURE = frozenset(  # tags that say how the pixels of a file lie, not what they are
     (
-        *(*range(254, 260), *range(262, 267), 273, 274, *range(277, 285), *range(288, 294), UNIT, 297, 301, 317),
-        *(*range(320, 326), 330, *range(338, 344), 347, *range(512, 522), *range(529, 533), XMP, IPTC, RESOURCES, ICC, 37724),
+        *(
+            *range(254, 260),
+            *range(262, 267),
+            273,
+            274,
+            *range(277, 285),
+            *range(288, 294),
+            UNIT,
+            297,
+            301,
+            317,
+        ),
+        *(
+            *range(320, 326),
+            330,
+            *range(338, 344),
+            347,
+            *range(512, 522),
+            *range(529, 533),
+            XMP,
+            IPTC,
+            RESOURCES,
+            ICC,
+            37724,
+        ),
     )
 )
 
@@ -59,7 +82,11 @@ def write(pages: Pages, path: Path) -> None:
 def exif_of(opened: TiffImagePlugin.TiffImageFile) -> bytes | None:
     """What a TIFF file's directory says beside how its pixels lie, as an EXIF block."""
     exif = opened.getexif()
-    own = {tag: value for tag, value in opened.tag_v2.items() if tag not in STRUCTURE and tag not in (EXIF, GPS)}
+    own = {
+        tag: value
+        for tag, value in opened.tag_v2.items()
+        if tag not in STRUCTURE and tag not in (EXIF, GPS)
+    }
     subs = {tag: dict(exif.get_ifd(tag)) for tag in (EXIF, GPS) if tag in exif}
     if not own and not subs:
         return None
@@ -73,14 +100,22 @@ def _header(big: bool) -> bytes:
 
 
 def _encode(image: Image, path: Path, big: bool) -> None:
-    if deep.needed(image):
-        deep.write(image, path, compression="deflate", predictor="horizontal", bigtiff=big, tile=False)
+    if sixteen_bit.needed(image):
+        sixteen_bit.write(
+            image, path, compression="deflate", predictor="horizontal", bigtiff=big, tile=False
+        )
     else:
-        options: dict[str, Any] = {"tiffinfo": {PREDICTOR: DIFFERENCES}, "strip_size": STRIP, "big_tiff": big}
+        options: dict[str, Any] = {
+            "tiffinfo": {PREDICTOR: DIFFERENCES},
+            "strip_size": STRIP,
+            "big_tiff": big,
+        }
         picture(image).save(path, "TIFF", compression="tiff_adobe_deflate", **options)
 
 
-def _append(target: BinaryIO, pixels: Path, image: Image, page: tuple[int, int], pointer: int, big: bool) -> int:
+def _append(
+    target: BinaryIO, pixels: Path, image: Image, page: tuple[int, int], pointer: int, big: bool
+) -> int:
     """A page behind what there is, pointed to from `pointer`; the place of the pointer to the next one."""
     with pixels.open("rb") as source:
         theirs = Directory(source.read(16 if big else 8))
@@ -89,7 +124,9 @@ def _append(target: BinaryIO, pixels: Path, image: Image, page: tuple[int, int],
         lengths = theirs[LENGTHS]
         starts = tuple(itertools.accumulate((0, *lengths[:-1])))  # from the end of the directory on
         own, subs = _tags(image)
-        own |= {tag: value for tag, value in theirs.items() if tag not in (ACROSS, DOWN, UNIT)} | {OFFSETS: starts}
+        own |= {tag: value for tag, value in theirs.items() if tag not in (ACROSS, DOWN, UNIT)} | {
+            OFFSETS: starts
+        }
         own |= {PAGE: page} if page[1] > 1 else {}
         types = {**theirs.tagtype, OFFSETS: TiffTags.LONG8 if big else TiffTags.LONG}
         place, following = _directories(target, own, subs, big, types)
@@ -125,7 +162,9 @@ def _directories(
 def _directory(values: Mapping[int, Any], types: Mapping[int, int], big: bool) -> Directory:
     directory = Directory(_header(big))
     for tag, value in values.items():
-        directory[tag] = value.encode("latin-1", "replace") if isinstance(value, str) else value  # as Pillow decodes them
+        directory[tag] = (
+            value.encode("latin-1", "replace") if isinstance(value, str) else value
+        )  # as Pillow decodes them
         if isinstance(value, str):
             directory.tagtype[tag] = TiffTags.ASCII
         if tag in types:
@@ -137,10 +176,18 @@ def _types(group: int, values: Mapping[int, Any]) -> dict[int, int]:
     """The types that the EXIF standard wants, where Pillow would guess another."""
     if group == GPS:
         return {
-            tag: TiffTags.UNDEFINED if tag in TEXTS else TiffTags.BYTE for tag, value in values.items() if isinstance(value, bytes)
+            tag: TiffTags.UNDEFINED if tag in TEXTS else TiffTags.BYTE
+            for tag, value in values.items()
+            if isinstance(value, bytes)
         }
-    undefined = {tag: TiffTags.UNDEFINED for tag, value in values.items() if isinstance(value, bytes)}
-    return undefined | dict.fromkeys(SIGNED, TiffTags.SIGNED_RATIONAL) | dict.fromkeys(LONGS, TiffTags.LONG)
+    undefined = {
+        tag: TiffTags.UNDEFINED for tag, value in values.items() if isinstance(value, bytes)
+    }
+    return (
+        undefined
+        | dict.fromkeys(SIGNED, TiffTags.SIGNED_RATIONAL)
+        | dict.fromkeys(LONGS, TiffTags.LONG)
+    )
 
 
 def _tags(image: Image) -> tuple[dict[int, Any], dict[int, dict[int, Any]]]:

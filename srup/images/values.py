@@ -79,7 +79,9 @@ class Pages:
 
     def __post_init__(self) -> None:
         assert self.images, "no pages"
-        assert not self.durations or len(self.durations) == len(self.images), "a duration for each frame"
+        assert not self.durations or len(self.durations) == len(self.images), (
+            "a duration for each frame"
+        )
 
     @property
     def animated(self) -> bool:

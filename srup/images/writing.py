@@ -16,7 +16,7 @@ from PIL import PngImagePlugin
 
 from srup.errors import EngineUnavailable, WriteError
 from srup.files import replacing
-from srup.images import colours, deep, metadata, tiff
+from srup.images import colours, metadata, sixteen_bit, tiff
 from srup.images.formats import FORMATS, Format, format_of, plug_in
 from srup.images.pictures import described, picture
 from srup.images.values import Image, Pages
@@ -43,17 +43,35 @@ def default_format(pages: Pages) -> str:
     return "tiff" if len(pages) > 1 and not pages.animated else "png"
 
 
-def check_holds(path: Path, pages: Pages, sizes: Sequence[tuple[int, int]], encoding: Encoding) -> None:
+def check_holds(
+    path: Path, pages: Pages, sizes: Sequence[tuple[int, int]], encoding: Encoding
+) -> None:
     """Raises WriteError if the format of `path` cannot hold `pages` of `sizes`: known before the work, not after it."""
     row, longest, count = FORMATS[format_of(path)], max(max(size) for size in sizes), len(pages)
     colour = any(image.pixels.shape[2] == 3 for image in pages.images)
     alpha = any(image.alpha is not None for image in pages.images)
     refusals = (
-        (row.longest and longest > row.longest, f"ends at {row.longest} pixels a side, not {longest}", "-f png"),
+        (
+            row.longest and longest > row.longest,
+            f"ends at {row.longest} pixels a side, not {longest}",
+            "-f png",
+        ),
         (alpha and not row.alpha, "has no transparency and this image does", "-f png or -f webp"),
-        (count > 1 and pages.animated and not row.animated, f"cannot move and this has {count} frames", "-f png or -f webp"),
-        (count > 1 and not pages.animated and not row.paged, f"holds one picture and this has {count} pages", "-f tiff"),
-        (colour and row.grey_only and not encoding.palette, "holds 256 colours", "-f png or -f webp, or accept it with --palette"),
+        (
+            count > 1 and pages.animated and not row.animated,
+            f"cannot move and this has {count} frames",
+            "-f png or -f webp",
+        ),
+        (
+            count > 1 and not pages.animated and not row.paged,
+            f"holds one picture and this has {count} pages",
+            "-f tiff",
+        ),
+        (
+            colour and row.grey_only and not encoding.palette,
+            "holds 256 colours",
+            "-f png or -f webp, or accept it with --palette",
+        ),
         (encoding.lossless and not row.lossless, "is never without loss", "-f png or -f webp"),
     )
     for refused, reason, instead in refusals:
@@ -79,12 +97,12 @@ def write_pages(pages: Pages, path: str | Path, *, encoding: Encoding | None = N
     path, encoding = Path(path), encoding or Encoding()
     check_holds(path, pages, [image.size for image in pages.images], encoding)
     row = FORMATS[format_of(path)]
-    pages = pages.map(lambda image: _kept(image if row.deep else image.eight(), row))
+    pages = pages.map(lambda image: _kept(image if row.sixteen_bit else image.eight(), row))
     with replacing(path) as temporary:
         if row.name == "tiff":
             tiff.write(pages, temporary)
-        elif row.name == "png" and deep.needed(pages.images[0]) and not pages.animated:
-            _write_deep_png(pages.images[0], temporary)
+        elif row.name == "png" and sixteen_bit.needed(pages.images[0]) and not pages.animated:
+            _write_sixteen_bit_png(pages.images[0], temporary)
         else:
             _write(pages, row, encoding, temporary)
 
@@ -93,20 +111,34 @@ def _kept(image: Image, row: Format) -> Image:
     """What the format has a place for, with EXIF and XMP that say the size as it is."""
     exif = metadata.sized(image.exif, image.size, image.dpi) if image.exif else None
     xmp = metadata.xmp_sized(image.xmp, image.size) if image.xmp else None
-    kept: dict[str, Any] = {"icc": image.icc, "exif": exif, "xmp": xmp, "iptc": image.iptc, "dpi": image.dpi, "text": image.text}
+    kept: dict[str, Any] = {
+        "icc": image.icc,
+        "exif": exif,
+        "xmp": xmp,
+        "iptc": image.iptc,
+        "dpi": image.dpi,
+        "text": image.text,
+    }
     lost = [name for name in ("exif", "xmp", "iptc") if kept[name] and name not in row.keeps]
     if lost:
         _tell_once(row.name, " and ".join(name.upper() for name in lost), "left out")
     if image.icc and "icc" not in row.keeps:
         image = _without_profile(image, row)
-    return replace(Image(image.pixels, image.alpha), **{name: value for name, value in kept.items() if name in row.keeps})
+    return replace(
+        Image(image.pixels, image.alpha),
+        **{name: value for name, value in kept.items() if name in row.keeps},
+    )
 
 
 def _without_profile(image: Image, row: Format) -> Image:
     """In the colours of sRGB, which is what is taken of a file that does not say."""
     assert image.icc is not None
-    converted = colours.as_srgb(image.eight().pixels, image.icc) if image.pixels.shape[2] == 3 else None
-    _tell_once(row.name, "a colour profile", "left out" if converted is None else "converted to sRGB")
+    converted = (
+        colours.as_srgb(image.eight().pixels, image.icc) if image.pixels.shape[2] == 3 else None
+    )
+    _tell_once(
+        row.name, "a colour profile", "left out" if converted is None else "converted to sRGB"
+    )
     return image if converted is None else replace(image.eight(), pixels=converted)
 
 
@@ -141,7 +173,11 @@ def _frame(image: Image, row: Format) -> Pillow.Image:
 def _quantized(image: Image) -> Pillow.Image:
     """With a palette of 256 colours, or of 255 and a transparent one."""
     if image.alpha is None:
-        return Pillow.fromarray(image.pixels[:, :, 0]) if image.pixels.shape[2] == 1 else picture(image).quantize(256)
+        return (
+            Pillow.fromarray(image.pixels[:, :, 0])
+            if image.pixels.shape[2] == 1
+            else picture(image).quantize(256)
+        )
     reduced = picture(replace(image, alpha=None)).convert("RGB").quantize(255)
     reduced.paste(255, mask=Pillow.fromarray(((image.alpha < 128) * 255).astype(np.uint8)))
     reduced.info["transparency"] = 255
@@ -149,7 +185,9 @@ def _quantized(image: Image) -> Pillow.Image:
 
 
 def _timing(pages: Pages, row: Format) -> dict[str, Any]:
-    durations: Sequence[float] = [round(duration) for duration in pages.durations] if row.name != "png" else pages.durations
+    durations: Sequence[float] = (
+        [round(duration) for duration in pages.durations] if row.name != "png" else pages.durations
+    )
     timing: dict[str, Any] = {"duration": list(durations)}
     if row.name == "gif":
         timing |= {} if pages.plays == 1 else {"loop": max(pages.plays - 1, 0)}
@@ -207,15 +245,17 @@ def _png_texts(image: Image) -> PngImagePlugin.PngInfo:
     return info
 
 
-def _write_deep_png(image: Image, path: Path) -> None:
+def _write_sixteen_bit_png(image: Image, path: Path) -> None:
     """Pixels by libvips; before them the chunks that Pillow would write of the same metadata."""
     pixels = path.with_name(f"{path.name}.pixels.png")
     try:
-        deep.write(image, pixels, compression=PNG_LEVEL)
+        sixteen_bit.write(image, pixels, compression=PNG_LEVEL)
         with pixels.open("rb") as source, path.open("wb") as target:
             target.write(source.read(33))  # the signature and IHDR
             target.writelines(_chunks(image))
-            source.seek(source.read(4096).index(b"IDAT") + 33 - 4)  # past what libvips adds of its own
+            source.seek(
+                source.read(4096).index(b"IDAT") + 33 - 4
+            )  # past what libvips adds of its own
             shutil.copyfileobj(source, target, 1 << 20)
     finally:
         pixels.unlink(missing_ok=True)
@@ -223,6 +263,8 @@ def _write_deep_png(image: Image, path: Path) -> None:
 
 def _chunks(image: Image) -> Iterator[bytes]:
     shell = Pillow.new("L" if image.pixels.shape[2] == 1 else "RGB", (1, 1))
-    for name, data, crc in PngImagePlugin.getchunks(shell, pnginfo=_png_texts(image), **described(image)):
+    for name, data, crc in PngImagePlugin.getchunks(
+        shell, pnginfo=_png_texts(image), **described(image)
+    ):
         if name not in (b"IHDR", b"IDAT", b"IEND"):
             yield len(data).to_bytes(4, "big") + name + data + crc

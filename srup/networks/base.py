@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
-from srup.networks.stages import Stage, fitted, whole
+from srup.networks.stages import Stage, pad_to_multiple, whole
 
 
 class Network(nn.Module):
@@ -33,5 +33,5 @@ class Network(nn.Module):
         return self
 
     def forward(self, image: Tensor) -> Tensor:
-        enlarged: Tensor = fitted(self, image, lambda padded: whole(self.stages(), padded))
+        enlarged: Tensor = pad_to_multiple(self, image, lambda padded: whole(self.stages(), padded))
         return enlarged

@@ -22,7 +22,9 @@ GROUP = 4  # blocks to a stage: a margin of 8 px, for the price of parking two m
 class ResBlock(nn.Module):
     def __init__(self, channels: int, *, kernel: int = 3, factor: float = 1.0) -> None:
         super().__init__()
-        first, second = (nn.Conv2d(channels, channels, kernel, padding=kernel // 2) for _ in range(2))
+        first, second = (
+            nn.Conv2d(channels, channels, kernel, padding=kernel // 2) for _ in range(2)
+        )
         self.body = nn.Sequential(first, nn.ReLU(inplace=True), second)
         self.factor = factor
 
@@ -34,26 +36,32 @@ class ResBlock(nn.Module):
 class EDSR(Network):
     """×2, ×3, ×4: the baseline with 16 blocks of 64 channels, the full network with 32 of 256 and a residual factor of 0.1."""
 
-    def __init__(self, scale: int, channels: int = 64, blocks: int = 16, factor: float = 1.0) -> None:
+    def __init__(
+        self, scale: int, channels: int = 64, blocks: int = 16, factor: float = 1.0
+    ) -> None:
         super().__init__()
         self.scale = scale
         self.sub_mean, self.add_mean = mean_shift(-1, 255), mean_shift(1, 255)
         self.head = nn.Sequential(conv3(3, channels))
-        self.body = nn.Sequential(*(ResBlock(channels, factor=factor) for _ in range(blocks)), conv3(channels, channels))
+        self.body = nn.Sequential(
+            *(ResBlock(channels, factor=factor) for _ in range(blocks)), conv3(channels, channels)
+        )
         self.tail = nn.Sequential(upsampler(scale, channels), conv3(channels, 3))
 
     def stages(self) -> list[Stage]:
         """Between stages: [image, features so far]; the first features are made anew from the image where the skip ends."""
         *blocks, last = self.body
 
-        def enter(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+        def preprocess(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
             return [state[0], self._features(state[0])]
 
-        def leave(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+        def postprocess(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
             details = last(state[1]).add_(self._features(state[0]))
-            return [in_full(nn.Sequential(self.tail[1], self.add_mean), self.tail[0](details)) / 255]
+            return [
+                in_full(nn.Sequential(self.tail[1], self.add_mean), self.tail[0](details)) / 255
+            ]
 
-        return [Stage(enter, 1), *in_steps(blocks, 2, GROUP), Stage(leave, 3)]
+        return [Stage(preprocess, 1), *in_steps(blocks, 2, GROUP), Stage(postprocess, 3)]
 
     def _features(self, image: Tensor) -> Tensor:
         features: Tensor = self.head(self.sub_mean(image * 255))
@@ -68,8 +76,13 @@ class MDSR(Network):
         self.scale = scale
         self.sub_mean, self.add_mean = mean_shift(-1, 255), mean_shift(1, 255)
         self.head = nn.Sequential(conv3(3, channels))
-        self.pre_process = nn.ModuleList(nn.Sequential(ResBlock(channels, kernel=5), ResBlock(channels, kernel=5)) for _ in SCALES)
-        self.body = nn.Sequential(*(ResBlock(channels) for _ in range(blocks)), conv3(channels, channels))
+        self.pre_process = nn.ModuleList(
+            nn.Sequential(ResBlock(channels, kernel=5), ResBlock(channels, kernel=5))
+            for _ in SCALES
+        )
+        self.body = nn.Sequential(
+            *(ResBlock(channels) for _ in range(blocks)), conv3(channels, channels)
+        )
         self.upsample = nn.ModuleList(upsampler(s, channels) for s in SCALES)
         self.tail = nn.Sequential(conv3(channels, 3))
 
@@ -84,12 +97,12 @@ class MDSR(Network):
         number = SCALES.index(self.scale)
         prepare, upsample = self.pre_process[number], self.upsample[number]
 
-        def enter(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+        def preprocess(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
             prepared = prepare(self.head(self.sub_mean(state[0] * 255)))
             return [prepared, prepared]
 
-        def leave(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+        def postprocess(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
             enlarged = upsample(last(state[1]).add_(state[0]))
             return [in_full(nn.Sequential(self.tail, self.add_mean), enlarged) / 255]
 
-        return [Stage(enter, 1 + 4 * 2), *in_steps(blocks, 2, GROUP), Stage(leave, 3)]
+        return [Stage(preprocess, 1 + 4 * 2), *in_steps(blocks, 2, GROUP), Stage(postprocess, 3)]

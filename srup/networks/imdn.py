@@ -19,10 +19,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
-from srup.networks.layers import Shortcut, Statistics, channel_attention, contrast, conv1, in_full, share, weighed
+from srup.networks.layers import (
+    Shortcut,
+    Statistics,
+    channel_attention,
+    contrast,
+    conv1,
+    in_full,
+    scaled_conv,
+    share,
+)
 from srup.networks.stages import Stage, local
 
-KAIR = ((".conv1x1.", ".c5."), (".conv4.", ".c4."), *((f".conv{number}.0.", f".c{number}.") for number in (1, 2, 3)))  # there, here
+KAIR = (
+    (".conv1x1.", ".c5."),
+    (".conv4.", ".c4."),
+    *((f".conv{number}.0.", f".c{number}.") for number in (1, 2, 3)),
+)  # there, here
 
 
 def adapt(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -38,7 +51,9 @@ def adapt(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 Activation = Callable[[Tensor], Tensor]
 
-leaky: Activation = partial(F.leaky_relu_, negative_slope=0.05)  # in place, as all here: only on a convolution's fresh result
+leaky: Activation = partial(
+    F.leaky_relu_, negative_slope=0.05
+)  # in place, as all here: only on a convolution's fresh result
 
 
 class Distillation(nn.Module):
@@ -48,10 +63,19 @@ class Distillation(nn.Module):
     Four steps end bare, the later designs' six end activated. `fuse` is the last convolution, 1×1 over all that was kept, c(N+1).
     """
 
-    def __init__(self, inputs: tuple[int, ...], outputs: tuple[int, ...], activation: Activation, *, bias: bool = True) -> None:
+    def __init__(
+        self,
+        inputs: tuple[int, ...],
+        outputs: tuple[int, ...],
+        activation: Activation,
+        *,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         self.activation = activation
-        self.kept = [out - following for out, following in zip(outputs, (*inputs[1:], 0), strict=True)]
+        self.kept = [
+            out - following for out, following in zip(outputs, (*inputs[1:], 0), strict=True)
+        ]
         self.names = [f"c{number}" for number in range(1, len(inputs) + 1)]
         for name, before, after in zip(self.names, inputs, outputs, strict=True):
             self.add_module(name, nn.Conv2d(before, after, 3, padding=1, bias=bias))
@@ -114,7 +138,9 @@ class IMDN(Network):
             self.add_module(f"IMDB{number}", IMDB())
         self.c = nn.Sequential(conv1(6 * 64, 64), nn.LeakyReLU(0.05, inplace=True))
         self.LR_conv = nn.Conv2d(64, 64, 3, padding=1)
-        self.upsampler = nn.Sequential(nn.Conv2d(64, 3 * self.shuffle**2, 3, padding=1), nn.PixelShuffle(self.shuffle))
+        self.upsampler = nn.Sequential(
+            nn.Conv2d(64, 3 * self.shuffle**2, 3, padding=1), nn.PixelShuffle(self.shuffle)
+        )
 
     reach = 1  # of _features
 
@@ -136,10 +162,18 @@ class IMDN(Network):
     def stages(self) -> list[Stage]:
         """Between stages: [image, distilled] and then [image, sum of c so far, block input, distilled]."""
         inner = [
-            Stage(partial(self._advance, number), 4 + self.reach * (number == 0), self.blocks[number + 1].cca.summary)
+            Stage(
+                partial(self._advance, number),
+                4 + self.reach * (number == 0),
+                self.blocks[number + 1].cca.summary,
+            )
             for number in range(5)
         ]
-        return [Stage(self._enter, 4 + self.reach, self.blocks[0].cca.summary), *inner, Stage(self._leave, 2)]
+        return [
+            Stage(self._enter, 4 + self.reach, self.blocks[0].cca.summary),
+            *inner,
+            Stage(self._leave, 2),
+        ]
 
     def _enter(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
         (source,) = state
@@ -154,12 +188,14 @@ class IMDN(Network):
         details = in_full(self._features, state[0]) + self.LR_conv(self.c[1](total))
         return [in_full(self.upsampler, details)]
 
-    def _fuse(self, number: int, state: list[Tensor], factors: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _fuse(
+        self, number: int, state: list[Tensor], factors: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """The output of a block from its distilled map, and the sum of `c` with this block's share in it."""
         assert factors is not None
         source, *carried, distilled = state
         total, x = carried or (None, self._features(source))
-        x = weighed(self.blocks[number].fuse, distilled, factors).add_(x)
+        x = scaled_conv(self.blocks[number].fuse, distilled, factors).add_(x)
         return share(cast(nn.Conv2d, self.c[0]), number, x, total), x
 
 
@@ -173,7 +209,10 @@ class IMDN_AS(IMDN):
         super().__init__(scale=1)
 
     def _stem(self) -> nn.Module:
-        first, second = nn.Conv2d(3, 64, 3, stride=2, padding=1), nn.Conv2d(64, 64, 3, stride=2, padding=1)
+        first, second = (
+            nn.Conv2d(3, 64, 3, stride=2, padding=1),
+            nn.Conv2d(64, 64, 3, stride=2, padding=1),
+        )
         return nn.Sequential(first, nn.LeakyReLU(0.05, inplace=True), second)
 
     @property
@@ -184,7 +223,10 @@ class IMDN_AS(IMDN):
         return source
 
     def stages(self) -> list[Stage]:
-        return [Stage(lambda state, _: [in_full(self.fea_conv, state[0])], 3, stride=4), *super().stages()]
+        return [
+            Stage(lambda state, _: [in_full(self.fea_conv, state[0])], 3, stride=4),
+            *super().stages(),
+        ]
 
 
 class IMDN_RTC(Network):
@@ -197,7 +239,12 @@ class IMDN_RTC(Network):
         super().__init__()
         blocks = [Distillation((12, 9, 9, 9), (12, 12, 12, 3), leaky) for _ in range(5)]
         body = Shortcut(nn.Sequential(*blocks, conv1(12, 12)))
-        self.model = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), body, nn.Conv2d(12, 12, 3, padding=1), nn.PixelShuffle(2))
+        self.model = nn.Sequential(
+            nn.Conv2d(3, 12, 3, padding=1),
+            body,
+            nn.Conv2d(12, 12, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
 
     def stages(self) -> list[Stage]:
         return local(self._restore, 1 + 5 * 4 + 1)
@@ -222,7 +269,9 @@ class IMDN_RTE(Network):
         second = nn.Conv2d(20, 20, 3, stride=2, padding=1, bias=False)
         self.fea_conv = nn.Sequential(nn.Conv2d(3, 20, 3, padding=1), nn.ReLU(inplace=True), second)
         for number in range(1, 7):
-            block = Distillation((20, 15, 15, 15, 10, 5), (20, 20, 20, 15, 10, 5), F.relu_, bias=False)
+            block = Distillation(
+                (20, 15, 15, 15, 10, 5), (20, 20, 20, 15, 10, 5), F.relu_, bias=False
+            )
             self.add_module(f"block{number}", block)
         self.LR_conv = conv1(20, 20, bias=False)
         self.upsampler = nn.Sequential(nn.Conv2d(20, 48, 3, padding=1), nn.PixelShuffle(4))
@@ -269,7 +318,9 @@ class IMDN_KAIR(Network):
         blocks = [Distillation((64, 48, 48, 48), (64, 64, 64, 16), leaky) for _ in range(8)]
         body = Shortcut(nn.Sequential(*blocks, nn.Conv2d(64, 64, 3, padding=1)))
         tail = nn.Conv2d(64, 3 * scale**2, 3, padding=1)
-        self.model = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), body, tail, nn.PixelShuffle(scale))
+        self.model = nn.Sequential(
+            nn.Conv2d(3, 64, 3, padding=1), body, tail, nn.PixelShuffle(scale)
+        )
 
     def stages(self) -> list[Stage]:
         return _in_pairs(self.model[0], cast(Shortcut, self.model[1]), self.model[2:], reach=4)
@@ -282,14 +333,14 @@ def _in_pairs(first: nn.Module, body: Shortcut, tail: nn.Module, reach: int) -> 
     layers = cast(nn.Sequential, body.sub)
     pairs = [layers[start : start + 2] for start in range(0, 8, 2)]
 
-    def enter(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+    def preprocess(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
         return [state[0], pairs[0](first(state[0]))]
 
     def advance(pair: nn.Module, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
         return [state[0], pair(state[1])]
 
-    def leave(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+    def postprocess(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
         return [in_full(tail, in_full(first, state[0]) + layers[8](state[1]))]
 
     inner = [Stage(partial(advance, pair), 2 * reach) for pair in pairs[1:]]
-    return [Stage(enter, 1 + 2 * reach), *inner, Stage(leave, 2)]
+    return [Stage(preprocess, 1 + 2 * reach), *inner, Stage(postprocess, 2)]

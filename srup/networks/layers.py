@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from srup.networks.stages import Stage
 
-PART = 1 << 18  # values of a map whose statistics are taken at once: as many as stay in a core's cache
+PART = (
+    1 << 18
+)  # values of a map whose statistics are taken at once: as many as stay in a core's cache
 
 
 class Shortcut(nn.Module):
@@ -54,11 +56,15 @@ def in_full(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     bfloat16 would cut them to 8 bits. Differences between colours it may hold: they are small.
     """
     kind = x.device.type
-    with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
+    with (
+        torch.autocast(kind, enabled=False)
+        if torch.amp.is_autocast_available(kind)
+        else nullcontext()
+    ):
         return module(full(x))
 
 
-def weighed(conv: nn.Conv2d, x: Tensor, factors: Tensor) -> Tensor:
+def scaled_conv(conv: nn.Conv2d, x: Tensor, factors: Tensor) -> Tensor:
     """A 1×1 convolution of `x * factors`, N×C×1×1. One image's factors go into the kernel, which spares a pass over the map."""
     if len(x) > 1:
         result: Tensor = conv(x * factors.to(x.dtype))
@@ -107,7 +113,9 @@ def in_steps(blocks: Iterable[nn.Module], reach: int, size: int) -> list[Stage]:
         return Stage(run, reach * len(group))
 
     listed = list(blocks)
-    return [stage(nn.Sequential(*listed[start : start + size])) for start in range(0, len(listed), size)]
+    return [
+        stage(nn.Sequential(*listed[start : start + size])) for start in range(0, len(listed), size)
+    ]
 
 
 def mean_and_deviation(strips: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
@@ -138,7 +146,9 @@ def _parts(strip: Tensor) -> Sequence[Tensor]:
 
 def channel_attention(channels: int, squeezed: int) -> nn.Sequential:
     """From a number per channel to a factor per channel, through a narrow middle."""
-    return nn.Sequential(nn.Conv2d(channels, squeezed, 1), nn.ReLU(), nn.Conv2d(squeezed, channels, 1), nn.Sigmoid())
+    return nn.Sequential(
+        nn.Conv2d(channels, squeezed, 1), nn.ReLU(), nn.Conv2d(squeezed, channels, 1), nn.Sigmoid()
+    )
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,11 @@ class Upsampler(nn.Module):
         """The sum of two maps enlarged. Nothing in between bends, so their sum is enlarged at once, its biases counting twice."""
         x = one + other
         for layer in self.body:
-            x = layer(x) if isinstance(layer, nn.PixelShuffle) else _doubly_biased(cast(nn.Conv2d, layer), x)
+            x = (
+                layer(x)
+                if isinstance(layer, nn.PixelShuffle)
+                else _doubly_biased(cast(nn.Conv2d, layer), x)
+            )
         return x
 
 

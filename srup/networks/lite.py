@@ -40,7 +40,9 @@ class Lite(Network):
         self.scale = scale
         self.heads = nn.ModuleDict({str(s): nn.Conv2d(3, channels, 3, padding=1) for s in SCALES})
         self.body = nn.Sequential(*(Pair(channels) for _ in range(pairs)))
-        self.tails = nn.ModuleDict({str(s): nn.Conv2d(channels, 3 * s * s, 3, padding=1) for s in SCALES})
+        self.tails = nn.ModuleDict(
+            {str(s): nn.Conv2d(channels, 3 * s * s, 3, padding=1) for s in SCALES}
+        )
         self.reach = 1 + 2 * pairs + 1  # one pixel for each 3×3 convolution in a row
 
     def at(self, scale: int) -> Lite:

@@ -22,9 +22,9 @@ from srup.networks.layers import (
     conv1,
     conv3,
     in_full,
+    scaled_conv,
     share,
     upsampler,
-    weighed,
 )
 from srup.networks.rdn import DenseLayer
 from srup.networks.stages import Stage
@@ -129,7 +129,9 @@ class RDCABNet(Network):
         return cast(RDCAB, self.get_submodule("recursive_SR.0.rdcabs"))
 
     def stages(self) -> list[Stage]:
-        inner = [Stage(partial(self._advance, number), 10, self.block.weigh) for number in range(U - 1)]
+        inner = [
+            Stage(partial(self._advance, number), 10, self.block.weigh) for number in range(U - 1)
+        ]
         return [Stage(self._enter, 10, self.block.weigh), *inner, Stage(self._leave, 5)]
 
     def _enter(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
@@ -143,10 +145,16 @@ class RDCABNet(Network):
         total, _ = self._fuse(U - 1, state, factors)
         return [in_full(self.output, self.upscale(self.gff[1](total).add_(self.sfe1(state[0]))))]
 
-    def _fuse(self, number: int, state: list[Tensor], factors: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _fuse(
+        self, number: int, state: list[Tensor], factors: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         assert factors is not None
         image, *carried, dense = state
-        x = weighed(self.block.lff, dense, factors).add_(dense[:, :64]).add_(self.sfe2(self.sfe1(image)))
+        x = (
+            scaled_conv(self.block.lff, dense, factors)
+            .add_(dense[:, :64])
+            .add_(self.sfe2(self.sfe1(image)))
+        )
         return share(cast(nn.Conv2d, self.gff[0]), number, x, carried[0] if carried else None), x
 
 
@@ -181,7 +189,10 @@ class Recursive(Network):
         return cast("SplitBlock | FeatureDistillation", self.get_submodule("recursive_SR.0.rdbs"))
 
     def stages(self) -> list[Stage]:
-        inner = [Stage(partial(self._advance, number), 8 + 2 * (number == 0), self.block.weigh) for number in range(U - 1)]
+        inner = [
+            Stage(partial(self._advance, number), 8 + 2 * (number == 0), self.block.weigh)
+            for number in range(U - 1)
+        ]
         return [Stage(self._enter, 10, self.block.weigh), *inner, Stage(self._leave, self.reach)]
 
     def _enter(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
@@ -197,7 +208,9 @@ class Recursive(Network):
         details = self._enlarge(self.gff[1](total).add_(self.sfe1(image)))
         return [F.interpolate(image, scale_factor=4, mode="bicubic").add_(details)]
 
-    def _fuse(self, number: int, state: list[Tensor], factors: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _fuse(
+        self, number: int, state: list[Tensor], factors: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         assert factors is not None
         image, *carried, fused = state
         total, x = carried or (None, self.sfe2(self.sfe1(image)))

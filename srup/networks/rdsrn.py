@@ -16,7 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
-from srup.networks.layers import Statistics, channel_attention, contrast, conv1, conv3, share, upsampler
+from srup.networks.layers import (
+    Statistics,
+    channel_attention,
+    contrast,
+    conv1,
+    conv3,
+    share,
+    upsampler,
+)
 from srup.networks.rdcab import Recursion, Scale
 from srup.networks.stages import Stage
 
@@ -30,7 +38,11 @@ def adapt(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Salimans, Kingma: "Weight Normalization", NIPS 2016, https://arxiv.org/abs/1602.07868: w = g · v / ‖v‖ for each output channel.
     """
-    folded = {name: tensor for name, tensor in tensors.items() if not name.endswith((".weight_g", ".weight_v"))}
+    folded = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if not name.endswith((".weight_g", ".weight_v"))
+    }
     for name, v in tensors.items():
         if name.endswith(".weight_v"):
             folded[name[:-2]] = torch._weight_norm(v, tensors[f"{name[:-1]}g"], 0)
@@ -43,7 +55,10 @@ class Block(nn.Module):
         for number, inputs in ((1, 64), (2, 128), (5, 64), (6, 128)):
             self.add_module(f"layer{number}", nn.Sequential(conv3(inputs, 64)))
             wider = WIDER[number]
-            self.add_module(f"idle_layer{number}", nn.Sequential(conv3(KEPT, wider), nn.ReLU(inplace=True), conv3(wider, KEPT)))
+            self.add_module(
+                f"idle_layer{number}",
+                nn.Sequential(conv3(KEPT, wider), nn.ReLU(inplace=True), conv3(wider, KEPT)),
+            )
             self.add_module(f"res_scale_{number}", Scale())
             self.add_module(f"x_scale_{number}", Scale())
         self.CONCAT_FF_1, self.CONCAT_FF_2 = conv1(128, 64), conv1(192, 64)
@@ -63,7 +78,9 @@ class Block(nn.Module):
     def _layer(self, number: int, inputs: Tensor, identity: Tensor) -> Tensor:
         x = F.relu_(self.get_submodule(f"layer{number}")(inputs)) + identity
         kept, rest = x[:, :KEPT], x[:, KEPT:]
-        further = self.get_submodule(f"res_scale_{number}")(self.get_submodule(f"idle_layer{number}")(rest))
+        further = self.get_submodule(f"res_scale_{number}")(
+            self.get_submodule(f"idle_layer{number}")(rest)
+        )
         return torch.cat([kept, further.add_(self.get_submodule(f"x_scale_{number}")(rest))], 1)
 
     @property
@@ -92,8 +109,15 @@ class RDSRN(Network):
         return cast(Block, self.get_submodule("rbs.0.rdbs"))
 
     def stages(self) -> list[Stage]:
-        inner = [Stage(partial(self._advance, number), 14 if number == 0 else 12, self.block.weigh) for number in range(U - 1)]
-        return [Stage(self._enter, 14, self.block.weigh), *inner, Stage(self._leave, {2: 6, 3: 5, 4: 5}[self.scale])]
+        inner = [
+            Stage(partial(self._advance, number), 14 if number == 0 else 12, self.block.weigh)
+            for number in range(U - 1)
+        ]
+        return [
+            Stage(self._enter, 14, self.block.weigh),
+            *inner,
+            Stage(self._leave, {2: 6, 3: 5, 4: 5}[self.scale]),
+        ]
 
     def _first(self, image: Tensor) -> Tensor:
         features: Tensor = self.sfe2(self.sfe1(image))
@@ -114,9 +138,15 @@ class RDSRN(Network):
         x = enlarged
         for number in range(1, 5):
             x = F.relu_(self.get_submodule(f"conv17_{number}")(x))
-        return [F.interpolate(image, scale_factor=self.scale, mode="bicubic").add_(self.conv18(x + enlarged))]
+        return [
+            F.interpolate(image, scale_factor=self.scale, mode="bicubic").add_(
+                self.conv18(x + enlarged)
+            )
+        ]
 
-    def _fuse(self, number: int, state: list[Tensor], factors: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _fuse(
+        self, number: int, state: list[Tensor], factors: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         assert factors is not None
         image, *carried, fused = state
         total, x = carried or (None, self._first(image))

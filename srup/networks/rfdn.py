@@ -90,7 +90,10 @@ class RFDN(Network):
 
     def stages(self) -> list[Stage]:
         """Between stages: [image, sum of c so far (from the second on), fused map, narrow map]."""
-        inner = [Stage(partial(self._advance, number), 4, self.blocks[number + 1].esa.summary) for number in range(3)]
+        inner = [
+            Stage(partial(self._advance, number), 4, self.blocks[number + 1].esa.summary)
+            for number in range(3)
+        ]
         return [Stage(self._enter, 5, self.blocks[0].esa.summary), *inner, Stage(self._leave, 2)]
 
     def _enter(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
@@ -109,7 +112,9 @@ class RFDN(Network):
         features: Tensor = self.fea_conv(image * 255)
         return features
 
-    def _fuse(self, number: int, state: list[Tensor], coarse: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _fuse(
+        self, number: int, state: list[Tensor], coarse: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """The output of a block, and the sum of `c` with its share in it."""
         assert coarse is not None
         _, *carried, fused, narrow = state

@@ -16,7 +16,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Map = Any  # N×C×H×W: a tensor inside a network, a NumPy array where windows are cut and put together
+Map = (
+    Any  # N×C×H×W: a tensor inside a network, a NumPy array where windows are cut and put together
+)
 Run = Callable[[list[Map], "Map | None"], list[Map]]
 Summary = Callable[[Iterable[Map]], Map]
 
@@ -71,7 +73,7 @@ def local(run: Callable[[Map], Map], margin: int) -> list[Stage]:
     return [Stage(lambda state, _: [run(state[0])], margin)]
 
 
-def fitted(sides: Sides, image: Map, run: Callable[[Map], Map]) -> Map:
+def pad_to_multiple(sides: Sides, image: Map, run: Callable[[Map], Map]) -> Map:
     """`run` on the image, its right and bottom continued by reflection to the sides that are needed; the result cropped."""
     height, width = image.shape[-2:]
     rows, columns = (_side(length, sides) for length in (height, width))

@@ -11,11 +11,34 @@ from pathlib import Path
 from srup.errors import UsageError
 from srup.files import check_folder, replacing
 from srup.report import page
-from srup.report.rows import Picture, Report, Row, Value, as_csv, as_json, as_markdown, facts, plain, shown
+from srup.report.rows import (
+    Picture,
+    Report,
+    Row,
+    Value,
+    as_csv,
+    as_json,
+    as_markdown,
+    facts,
+    plain,
+    shown,
+)
 
-__all__ = ["FORMATS", "Picture", "Report", "Row", "Value", "check", "facts", "plain", "shown", "text", "write"]
+__all__ = [
+    "REPORT_FORMATS",
+    "Picture",
+    "Report",
+    "Row",
+    "Value",
+    "check",
+    "facts",
+    "plain",
+    "shown",
+    "text",
+    "write",
+]
 
-FORMATS: dict[str, Callable[[Report], str]] = {  # name, which is the extension too
+REPORT_FORMATS: dict[str, Callable[[Report], str]] = {  # name, which is the extension too
     "html": page.embedded,
     "csv": as_csv,
     "json": as_json,
@@ -37,14 +60,16 @@ def check(path: Path) -> str:
 def _format(path: Path) -> str:
     extension = path.suffix[1:].lower()
     name = {"htm": "html", "markdown": "md"}.get(extension, extension)
-    if name not in FORMATS:
-        raise UsageError(f"{path} names no format of report; end it in {', '.join(f'.{name}' for name in FORMATS)}")
+    if name not in REPORT_FORMATS:
+        raise UsageError(
+            f"{path} names no format of report; end it in {', '.join(f'.{name}' for name in REPORT_FORMATS)}"
+        )
     return name
 
 
 def text(report: Report, name: str) -> str:
     """The report in a format of the table, as one text."""
-    return FORMATS[name](report)
+    return REPORT_FORMATS[name](report)
 
 
 def write(report: Report, path: Path, *, limit: int = EMBEDDED) -> None:

@@ -23,8 +23,24 @@ from srup.files import writing
 from srup.images import read_image, to_pillow
 from srup.report.rows import Picture, Report, Row, Value, shown
 
-BROWSERS = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif", "gif": "gif"}  # extension → media type
-EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")  # modes that Pillow itself turns into colours
+BROWSERS = {
+    "jpg": "jpeg",
+    "jpeg": "jpeg",
+    "png": "png",
+    "webp": "webp",
+    "avif": "avif",
+    "gif": "gif",
+}  # extension → media type
+EIGHT_BITS = (
+    "1",
+    "L",
+    "LA",
+    "P",
+    "RGB",
+    "RGBA",
+    "CMYK",
+    "YCbCr",
+)  # modes that Pillow itself turns into colours
 THUMBNAIL = 320  # pixels a side at most
 
 Put = Callable[[bytes, str], str]  # bytes of an image and their extension → a URL
@@ -84,7 +100,11 @@ def _large_allowed() -> Iterator[None]:
 @_large_allowed()
 def _page(report: Report, put: Put, link: Link) -> str:
     failed = [row for row in report.rows if row.error]
-    compared = [row for row in report.rows if row.pictures and all(_size(picture.path) for picture in row.pictures)]
+    compared = [
+        row
+        for row in report.rows
+        if row.pictures and all(_size(picture.path) for picture in row.pictures)
+    ]
     sections = [
         _failures(failed),
         _thumbnails(report, compared, put) if len(compared) > 1 else "",
@@ -142,24 +162,35 @@ def _thumbnails(report: Report, rows: Sequence[Row], put: Put) -> str:
     for number, (row, url) in enumerate(zip(rows, urls, strict=True)):
         caption = f"<b>{escape(row.name)}</b> <span>{escape(_line(report, row.values))}</span>"
         picture = f'<img loading="lazy" decoding="async" alt="" src="{url}">'
-        items.append(f'<button type="button" class="thumbnail" data-row="{number}">{picture}{caption}</button>')
+        items.append(
+            f'<button type="button" class="thumbnail" data-row="{number}">{picture}{caption}</button>'
+        )
     return f'<section class="thumbnails" aria-label="Images">{"".join(items)}</section>'
 
 
 def _small(pictures: Sequence[Picture]) -> Path:
     """The smallest version that is no smaller than a thumbnail: the quickest to read."""
     by_size = sorted(pictures, key=lambda picture: max(_size(picture.path) or (0, 0)))
-    return next((picture.path for picture in by_size if max(_size(picture.path) or (0, 0)) >= THUMBNAIL), by_size[-1].path)
+    return next(
+        (picture.path for picture in by_size if max(_size(picture.path) or (0, 0)) >= THUMBNAIL),
+        by_size[-1].path,
+    )
 
 
 def _thumbnail(path: Path) -> bytes:
     with Pillow.open(path) as opened:
         opened.draft("RGB", (THUMBNAIL, THUMBNAIL))
-        upright = ImageOps.exif_transpose(opened) if opened.mode in EIGHT_BITS else to_pillow(read_image(path).eight())
+        upright = (
+            ImageOps.exif_transpose(opened)
+            if opened.mode in EIGHT_BITS
+            else to_pillow(read_image(path).eight())
+        )
         upright.thumbnail((THUMBNAIL, THUMBNAIL))
         data = io.BytesIO()
         mode = "RGBA" if upright.has_transparency_data else "RGB"
-        upright.convert(mode).save(data, "WEBP", quality=82, method=2, icc_profile=opened.info.get("icc_profile"))
+        upright.convert(mode).save(
+            data, "WEBP", quality=82, method=2, icc_profile=opened.info.get("icc_profile")
+        )
     return data.getvalue()
 
 
@@ -167,7 +198,9 @@ def _size(path: Path) -> tuple[int, int] | None:
     """(width, height), upright, without decoding the file; None if it cannot be read any more."""
     try:
         with Pillow.open(path) as opened:
-            known = opened.format != "PNG" or "exif" in opened.info  # to look further, Pillow would decode all of a PNG
+            known = (
+                opened.format != "PNG" or "exif" in opened.info
+            )  # to look further, Pillow would decode all of a PNG
             turned = known and opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
             return (opened.height, opened.width) if turned else opened.size
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
@@ -175,13 +208,26 @@ def _size(path: Path) -> tuple[int, int] | None:
 
 
 def _shown(report: Report, row: Row, put: Put, link: Link) -> dict[str, object]:
-    return {"name": row.name, "pictures": [_picture(report, picture, put, link) for picture in row.pictures]}
+    return {
+        "name": row.name,
+        "pictures": [_picture(report, picture, put, link) for picture in row.pictures],
+    }
 
 
 def _picture(report: Report, picture: Picture, put: Put, link: Link) -> dict[str, object]:
     width, height = _size(picture.path) or (1, 1)
-    url = link(picture.path) if picture.path.suffix[1:].lower() in BROWSERS else put(_png(picture.path), "png")
-    return {"name": picture.name, "line": _line(report, picture.values), "width": width, "height": height, "src": url}
+    url = (
+        link(picture.path)
+        if picture.path.suffix[1:].lower() in BROWSERS
+        else put(_png(picture.path), "png")
+    )
+    return {
+        "name": picture.name,
+        "line": _line(report, picture.values),
+        "width": width,
+        "height": height,
+        "src": url,
+    }
 
 
 def _png(path: Path) -> bytes:
@@ -202,16 +248,26 @@ def _line(report: Report, values: Mapping[str, Value]) -> str:
 
 def _viewer(*, single: bool) -> str:
     inside = '<div class="viewer" id="viewer"></div>'
-    return f'<section class="single">{inside}</section>' if single else f'<dialog class="large">{inside}</dialog>'
+    return (
+        f'<section class="single">{inside}</section>'
+        if single
+        else f'<dialog class="large">{inside}</dialog>'
+    )
 
 
 def _table(report: Report) -> str:
     """The table; why rows failed stands above."""
     columns = [column for column in report.columns if column != "error"]
     kinds = ["", *(" class=number" if report.numeric(column) else "" for column in columns)]
-    heads = "".join(f"<th{kind}>{escape(head)}" for kind, head in zip(kinds, [report.heading, *columns], strict=True))
+    heads = "".join(
+        f"<th{kind}>{escape(head)}"
+        for kind, head in zip(kinds, [report.heading, *columns], strict=True)
+    )
     lines = []
     for row in report.lines:
-        cells = "".join(f"<td{kind}>{escape(cell)}" for kind, cell in zip(kinds, report.cells(row), strict=False))
+        cells = "".join(
+            f"<td{kind}>{escape(cell)}"
+            for kind, cell in zip(kinds, report.cells(row), strict=False)
+        )
         lines.append(f"<tr{' class=failed' if row.error else ''}>{cells}")
     return f'<div class="scroll" tabindex="0"><table><thead><tr>{heads}<tbody>{"".join(lines)}</table></div>'

@@ -51,7 +51,9 @@ class Disc:
 
     @property
     def box(self) -> Box:
-        return Box(self.x - self.radius, self.y - self.radius, self.x + self.radius, self.y + self.radius)
+        return Box(
+            self.x - self.radius, self.y - self.radius, self.x + self.radius, self.y + self.radius
+        )
 
     def places(self) -> list[Box]:
         """Where its label may be: right, left, above, below."""
@@ -79,7 +81,10 @@ def bubbles(points: Sequence[Point], across: str, up: str) -> str:
 
     lines = [*_across(left, right, place, low), *_up(low, high, place, left)]
     heavy_first = sorted(zip(points, xs, strict=True), key=lambda pair: -pair[0].weight)
-    discs = [Disc(point, *place(x, point.y), max(DOT, LARGEST * math.sqrt(point.weight / heaviest))) for point, x in heavy_first]
+    discs = [
+        Disc(point, *place(x, point.y), max(DOT, LARGEST * math.sqrt(point.weight / heaviest)))
+        for point, x in heavy_first
+    ]
     circles = [
         f'<circle cx="{disc.x:.1f}" cy="{disc.y:.1f}" r="{disc.radius:.1f}" fill="var(--accent, #1f5fbf)" fill-opacity=".35" '
         f'stroke="var(--accent, #1f5fbf)"><title>{escape(disc.point.name)}: {disc.point.x:.3g}, {disc.point.y:.2f}</title></circle>'
@@ -88,9 +93,14 @@ def bubbles(points: Sequence[Point], across: str, up: str) -> str:
     taken = [disc.box for disc in discs]
     labels = []
     for disc in discs:
-        box = min(disc.places(), key=lambda box: sum(box.shared(other) for other in taken) + 9 * box.outside())
+        box = min(
+            disc.places(),
+            key=lambda box: sum(box.shared(other) for other in taken) + 9 * box.outside(),
+        )
         taken.append(box)
-        labels.append(f'<text x="{box.left:.1f}" y="{box.bottom - 4:.1f}">{escape(disc.point.name)}</text>')
+        labels.append(
+            f'<text x="{box.left:.1f}" y="{box.bottom - 4:.1f}">{escape(disc.point.name)}</text>'
+        )
     axes = (
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">{escape(across)}; area: parameters</text>'
         f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">{escape(up)}</text>'

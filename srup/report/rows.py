@@ -58,7 +58,10 @@ class Report:
         for row in self.rows:
             spoken = [picture for picture in row.pictures if picture.values]
             found += [row] if row.values or row.error or not spoken else []
-            found += [Row(f"{row.name}, {picture.name}" if several else picture.name, picture.values) for picture in spoken]
+            found += [
+                Row(f"{row.name}, {picture.name}" if several else picture.name, picture.values)
+                for picture in spoken
+            ]
         return found
 
     @cached_property
@@ -70,7 +73,10 @@ class Report:
     def cells(self, row: Row) -> list[str]:
         """The row as it is shown, its name first."""
         values = {**row.values, "error": row.error or ""}
-        return [row.name, *(shown(values.get(column), self.formats.get(column, "")) for column in self.columns)]
+        return [
+            row.name,
+            *(shown(values.get(column), self.formats.get(column, "")) for column in self.columns),
+        ]
 
     def numeric(self, column: str) -> bool:
         return any(isinstance(row.values.get(column), int | float) for row in self.lines)
@@ -98,7 +104,14 @@ def facts(row: Row, heading: str = "name") -> dict[str, Value]:
 
 def as_json(report: Report) -> str:
     rows = [facts(row, report.heading) for row in report.lines]
-    return json.dumps({"title": report.title, "notes": list(report.notes), "rows": rows}, indent=2, ensure_ascii=False) + "\n"
+    return (
+        json.dumps(
+            {"title": report.title, "notes": list(report.notes), "rows": rows},
+            indent=2,
+            ensure_ascii=False,
+        )
+        + "\n"
+    )
 
 
 def as_csv(report: Report) -> str:
@@ -112,8 +125,13 @@ def as_csv(report: Report) -> str:
 def as_markdown(report: Report) -> str:
     heads = [report.heading, *report.columns]
     rules = ["---", *("---:" if report.numeric(column) else "---" for column in report.columns)]
-    lines = [f"| {' | '.join(map(_cell, line))} |" for line in (heads, rules, *map(report.cells, report.lines))]
-    return "\n".join([f"## {report.title}", "", *lines, *(f"\n{note}" for note in report.notes), ""])
+    lines = [
+        f"| {' | '.join(map(_cell, line))} |"
+        for line in (heads, rules, *map(report.cells, report.lines))
+    ]
+    return "\n".join(
+        [f"## {report.title}", "", *lines, *(f"\n{note}" for note in report.notes), ""]
+    )
 
 
 def _cell(text: str) -> str:

@@ -15,17 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from srup import memory
-from srup.how import How
+from srup.inference.run_options import RunOptions
 
 memory.keep_freed()  # as `srup` does, before torch is imported
 
 import srup  # noqa: E402
-from srup import batch, jobs  # noqa: E402
-from srup.batch import Maker, Settings  # noqa: E402
+from srup import jobs  # noqa: E402
+from srup.batch.planning import Job  # noqa: E402
+from srup.batch.processes import in_processes  # noqa: E402
+from srup.batch.running import Settings, Worker, running  # noqa: E402
 from srup.images import EXTENSIONS, read_image  # noqa: E402
-from srup.jobs import Job  # noqa: E402
-from srup.processes import in_processes  # noqa: E402
-from srup.sizes import Target  # noqa: E402
+from srup.inference.target import Target  # noqa: E402
 
 
 def main() -> None:
@@ -41,12 +41,20 @@ def main() -> None:
     images = [read_image(path) for path in sorted(options.folder.glob("*.png"))]
     with tempfile.TemporaryDirectory() as out:
         extension = EXTENSIONS[options.format]
-        settings = Settings(out, Target(options.scale), model=options.model, how=How(device="cpu"), extension=extension)
+        settings = Settings(
+            out,
+            Target(options.scale),
+            model=options.model,
+            run_options=RunOptions(device="cpu"),
+            extension=extension,
+        )
         planned = jobs.plan(jobs.find([str(options.folder / "*.png")]), out, extension=extension)
-        make = Maker(settings, threading.Event())
+        make = Worker(settings, threading.Event())
         ways: dict[str, Callable[[], object]] = {
             "compute": lambda: [upscaler(image) for image in images],
-            "batch": lambda: list(batch.in_threads(planned, make, threads=options.threads, stopped=make.stopped)),
+            "batch": lambda: list(
+                running.in_threads(planned, make, threads=options.threads, stopped=make.stopped)
+            ),
             "1 process": lambda: _processes(planned, settings, 1, options.threads),
             "2 processes": lambda: _processes(planned, settings, 2, options.threads),
         }
@@ -58,11 +66,15 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - started)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     for name, median in medians.items():
-        print(f"{name:<12} {len(images) / median:.3f} images/s  {medians['compute'] / median:.1%} of compute")
+        print(
+            f"{name:<12} {len(images) / median:.3f} images/s  {medians['compute'] / median:.1%} of compute"
+        )
 
 
 def _processes(planned: list[Job], settings: Settings, count: int, threads: int) -> object:
-    return list(in_processes(planned, settings, ["cpu"] * count, threads=threads, stopped=threading.Event()))
+    return list(
+        in_processes(planned, settings, ["cpu"] * count, threads=threads, stopped=threading.Event())
+    )
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 
-from srup import jobs
-from srup.batch import Settings
-from srup.cluster import connect, on_cluster
-from srup.sizes import Target
+from srup.batch import planning
+from srup.batch.ray import connect, on_cluster
+from srup.batch.running import Settings
+from srup.inference.target import Target
 
 THREADS = 2  # of a worker
 
@@ -36,19 +36,23 @@ def main() -> None:
 
 
 def _rate(nodes: int, options: argparse.Namespace) -> float:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
     for _ in range(nodes - 1):
         cluster.add_node(num_cpus=1)
     connect(cluster.address)
     with tempfile.TemporaryDirectory() as out:
         settings = Settings(out, Target(options.scale), model=options.model, extension=".jpg")
-        planned = jobs.plan(jobs.find([str(options.folder / "*.png")]), out, extension=".jpg")[: options.images]
+        planned = planning.plan(
+            planning.find([str(options.folder / "*.png")]), out, extension=".jpg"
+        )[: options.images]
         results = on_cluster(planned, settings, cores=1, threads=THREADS, stopped=threading.Event())
-        ends = [time.perf_counter() for result in results if result.status == "done"]
+        conversion = [time.perf_counter() for result in results if result.status == "done"]
     ray.shutdown()
     cluster.shutdown()
     warm = nodes * THREADS
-    return (len(ends) - 1 - warm) / (ends[-1] - ends[warm])
+    return (len(conversion) - 1 - warm) / (conversion[-1] - conversion[warm])
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from srup import registry  # noqa: E402
-from srup.engines import Ends  # noqa: E402
-from srup.engines.pytorch import program_of  # noqa: E402
-from srup.tiling import tiled  # noqa: E402
+from srup.inference.engines import Conversion  # noqa: E402
+from srup.inference.engines.pytorch import program_of  # noqa: E402
+from srup.inference.tiling import tiled  # noqa: E402
 from tests.benchmarks.turns import medians, timed  # noqa: E402
 
 WINDOW = 256
@@ -34,16 +34,30 @@ def main() -> None:
     options = parser.parse_args()
 
     network = registry.build(registry.find(options.model)[options.scale])
-    image = np.random.default_rng(0).integers(0, 256, (1, options.side, options.side, 3), np.uint8).transpose(0, 3, 1, 2)
+    image = (
+        np.random.default_rng(0)
+        .integers(0, 256, (1, options.side, options.side, 3), np.uint8)
+        .transpose(0, 3, 1, 2)
+    )
     cores = torch.get_num_threads()
 
     def run(precision: str, workers: int) -> None:
         program = program_of(network, device="cpu", precision=precision)
         torch.set_num_threads(1 if workers == 1 else cores)
-        tiled(program.stages(Ends(255, 255), False), image, WINDOW, workers=workers, pool=program.pool)
+        tiled(
+            program.stages(Conversion(255, 255), False),
+            image,
+            WINDOW,
+            workers=workers,
+            pool=program.pool,
+        )
         torch.set_num_threads(cores)
 
-    turns = {f"{precision} {count}": partial(run, precision, count) for precision in ("fp32", "bf16") for count in (1, cores)}
+    turns = {
+        f"{precision} {count}": partial(run, precision, count)
+        for precision in ("fp32", "bf16")
+        for count in (1, cores)
+    }
     seconds = medians({name: partial(timed, turn) for name, turn in turns.items()}, options.runs)
     for precision in ("fp32", "bf16"):
         one, all_of_them = seconds[f"{precision} 1"], seconds[f"{precision} {cores}"]

@@ -26,8 +26,21 @@ def main() -> None:
             image = picture(megapixels)
             source = Path(folder) / f"{megapixels}mp.png"
             image.save(source, compress_level=1)
-            seconds, peak = run(["upscale", str(source), "-o", str(Path(folder) / "out.png"), "-y", "-v", *sys.argv[1:]])
-            print(f"{megapixels} MP ({image.width}×{image.height}): {seconds:.0f} s, {peak / 1e9:.2f} GB", flush=True)
+            seconds, peak = run(
+                [
+                    "upscale",
+                    str(source),
+                    "-o",
+                    str(Path(folder) / "out.png"),
+                    "-y",
+                    "-v",
+                    *sys.argv[1:],
+                ]
+            )
+            print(
+                f"{megapixels} MP ({image.width}×{image.height}): {seconds:.0f} s, {peak / 1e9:.2f} GB",
+                flush=True,
+            )
 
 
 def picture(megapixels: int) -> Image.Image:

@@ -28,7 +28,11 @@ def main() -> None:
         "srup, 4 times": srup.load("lite", scale=SCALE)(small),
     }
     left, top, right, bottom = (side * SCALE for side in DETAIL)
-    sheet = Image.new("RGB", (len(versions) * (right - left) + 8 * (len(versions) - 1), bottom - top + LABEL), "white")
+    sheet = Image.new(
+        "RGB",
+        (len(versions) * (right - left) + 8 * (len(versions) - 1), bottom - top + LABEL),
+        "white",
+    )
     for number, (label, pixels) in enumerate(versions.items()):
         x = number * (right - left + 8)
         sheet.paste(Image.fromarray(pixels[top:bottom, left:right]), (x, LABEL))

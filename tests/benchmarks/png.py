@@ -34,7 +34,9 @@ def main() -> None:
             seconds[level].append(time.process_time() - started)
     for level in LEVELS:
         more = 100 * sizes[level] / sizes[6] - 100
-        print(f"level {level}  {1000 * statistics.median(seconds[level]):.0f} ms  {sizes[level] / 1e6:.2f} MB  {more:+.1f} %")
+        print(
+            f"level {level}  {1000 * statistics.median(seconds[level]):.0f} ms  {sizes[level] / 1e6:.2f} MB  {more:+.1f} %"
+        )
 
 
 if __name__ == "__main__":

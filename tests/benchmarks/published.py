@@ -27,7 +27,7 @@ import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from srup import registry  # noqa: E402
-from srup.engines.pytorch import stages_on  # noqa: E402
+from srup.inference.engines.pytorch import stages_on  # noqa: E402
 from srup.networks.stages import whole  # noqa: E402
 from tests.benchmarks.turns import Turn, medians, timed  # noqa: E402
 
@@ -44,7 +44,9 @@ class Published(nn.Module):
         self.blocks = nn.ModuleList(Block() for _ in range(6))
         self.fusion = nn.Sequential(nn.Conv2d(6 * 64, 64, 1), nn.LeakyReLU(0.05, inplace=True))
         self.last = nn.Conv2d(64, 64, 3, padding=1)
-        self.upsampler = nn.Sequential(nn.Conv2d(64, 3 * SCALE**2, 3, padding=1), nn.PixelShuffle(SCALE))
+        self.upsampler = nn.Sequential(
+            nn.Conv2d(64, 3 * SCALE**2, 3, padding=1), nn.PixelShuffle(SCALE)
+        )
 
     def forward(self, image: Tensor) -> Tensor:
         features = x = self.first(image)
@@ -60,7 +62,8 @@ class Block(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.steps = nn.ModuleList(
-            nn.Conv2d(before, after, 3, padding=1) for before, after in ((64, 64), (48, 64), (48, 64), (48, 16))
+            nn.Conv2d(before, after, 3, padding=1)
+            for before, after in ((64, 64), (48, 64), (48, 64), (48, 16))
         )
         self.activation = nn.LeakyReLU(0.05, inplace=True)
         self.squeeze, self.stretch = nn.Conv2d(64, 4, 1), nn.Conv2d(4, 64, 1)
@@ -107,7 +110,9 @@ def multiply_adds(side: int) -> int:
     """Of IMDN ×4 itself, by its paper: what srup computes besides does not count."""
     convolutions = [(3, 64, 9), (64, 64, 9), (64, 48, 9), (6 * 64, 64, 1)]
     block = [(64, 64, 9), (48, 64, 9), (48, 64, 9), (48, 16, 9), (64, 64, 1)]
-    return side**2 * sum(before * after * taps for before, after, taps in [*convolutions, *(6 * block)])
+    return side**2 * sum(
+        before * after * taps for before, after, taps in [*convolutions, *(6 * block)]
+    )
 
 
 def main() -> None:
@@ -121,7 +126,11 @@ def main() -> None:
         serve(options.side)
         return
     network = registry.build(registry.find("imdn")[SCALE])
-    image = np.random.default_rng(0).random((1, options.side, options.side, 3), np.float32).transpose(0, 3, 1, 2)
+    image = (
+        np.random.default_rng(0)
+        .random((1, options.side, options.side, 3), np.float32)
+        .transpose(0, 3, 1, 2)
+    )
     published = subprocess.Popen(
         [sys.executable, "-m", "tests.benchmarks.published", SERVE, "--side", str(options.side)],
         stdin=subprocess.PIPE,
@@ -138,7 +147,10 @@ def main() -> None:
         stages = stages_on(network.stages(), precision=precision)
         return lambda: timed(lambda: whole(stages, image))
 
-    best = {name: ceiling(options.side, dtype) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
+    best = {
+        name: ceiling(options.side, dtype)
+        for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))
+    }
     turns = {"published form": ask, "srup fp32": srup("fp32"), "srup bf16": srup("bf16")}
     turns |= {f"ceiling {name}": partial(timed, run) for name, (run, _) in best.items()}
     seconds = medians(turns, options.runs)
@@ -150,7 +162,9 @@ def main() -> None:
         own, rate = seconds[f"srup {name}"], work / seconds[f"ceiling {name}"]
         share = multiply_adds(options.side) / own / rate
         faster = seconds["published form"] / own
-        print(f"srup {name}       {own:.3f} s  {faster:.2f} times as fast; {share:.0%} of {2 * rate / 1e9:.0f} GFLOP/s")
+        print(
+            f"srup {name}       {own:.3f} s  {faster:.2f} times as fast; {share:.0%} of {2 * rate / 1e9:.0f} GFLOP/s"
+        )
 
 
 if __name__ == "__main__":

@@ -30,11 +30,18 @@ def main() -> None:
     options = parser.parse_args()
 
     image = np.asarray(draw(options.side, options.side))
-    upscalers = {name: srup.load(name, scale=options.scale, device="cpu") for name in options.models}
-    medians = turns.medians({name: partial(timed, partial(upscaler, image)) for name, upscaler in upscalers.items()}, options.runs)
+    upscalers = {
+        name: srup.load(name, scale=options.scale, device="cpu") for name in options.models
+    }
+    medians = turns.medians(
+        {name: partial(timed, partial(upscaler, image)) for name, upscaler in upscalers.items()},
+        options.runs,
+    )
     for name, median in medians.items():
         rate, ratio = options.side**2 / 1e6 / median, medians[options.models[-1]] / median
-        print(f"{name:<10} ×{options.scale}  {median:.3f} s  {rate:.3f} LR MP/s  {ratio:.2f} times {options.models[-1]}")
+        print(
+            f"{name:<10} ×{options.scale}  {median:.3f} s  {rate:.3f} LR MP/s  {ratio:.2f} times {options.models[-1]}"
+        )
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from srup.batch.journal import NAME
 from srup.cli import run
-from srup.journal import NAME
 from tests.conftest import json_lines
 from tests.data.draw import draw
 
@@ -29,7 +29,9 @@ def folder(tmp_path: Path) -> Path:
 def start(*arguments: str, **options: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "srup", "batch", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def journal(out: Path) -> list[dict[str, object]]:
@@ -37,7 +39,11 @@ def journal(out: Path) -> list[dict[str, object]]:
 
 
 def images(out: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name != NAME}
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in out.rglob("*")
+        if path.is_file() and path.name != NAME
+    }
 
 
 def test_a_folder(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,15 +55,24 @@ def test_a_folder(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "1 done, 2 were done before, 0 failed" in capsys.readouterr().err
 
 
-def test_every_size_that_upscale_knows(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["batch", str(folder), str(tmp_path / "out"), "--size", "40x40", "--fill", "--json"]) == 0
+def test_every_size_that_upscale_knows(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run(["batch", str(folder), str(tmp_path / "out"), "--size", "40x40", "--fill", "--json"])
+        == 0
+    )
     assert all(Image.open(tmp_path / "out" / name).size == (40, 40) for name in ("a.png", "b.png"))
-    assert all("consistency" not in line for line in json_lines(capsys.readouterr().out)), "what is cropped cannot be compared"
+    assert all("consistency" not in line for line in json_lines(capsys.readouterr().out)), (
+        "what is cropped cannot be compared"
+    )
 
 
 def test_a_list_on_standard_input(folder: Path, tmp_path: Path) -> None:
     process = subprocess.run(
-        [sys.executable, "-m", "srup", "batch", "--from", "-", str(tmp_path / "out")], input=f"{folder / 'a.png'}\n", text=True
+        [sys.executable, "-m", "srup", "batch", "--from", "-", str(tmp_path / "out")],
+        input=f"{folder / 'a.png'}\n",
+        text=True,
     )
     assert process.returncode == 0
     assert sorted(images(tmp_path / "out")) == ["a.png"]
@@ -74,7 +89,11 @@ def test_a_list_on_standard_input(folder: Path, tmp_path: Path) -> None:
         (["in", "in/a.png"], 1, "not a folder"),
         (["in", "out", "-m", "imdm"], 2, "did you mean imdn"),
         (["in", "out", "-s", "4", "--width", "9"], 2, "contradict"),
-        (["in", "out", "--cluster", "local", "-d", "cpu"], 2, "--cluster takes what its nodes have"),
+        (
+            ["in", "out", "--cluster", "local", "-d", "cpu"],
+            2,
+            "--cluster takes what its nodes have",
+        ),
         (["in", "s3x://bucket/out"], 1, "Protocol not known"),
     ],
 )
@@ -94,7 +113,9 @@ def test_what_is_refused_before_anything_runs(
     assert not Path("out").exists()
 
 
-def test_failures_are_results(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failures_are_results(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "text.png").write_text("no image")
     (folder / "empty.jpg").write_text("")
     (folder / "folder.png").mkdir()
@@ -135,7 +156,9 @@ def test_fail_fast(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "to go on: srup" in capsys.readouterr().err
 
 
-def test_a_dry_run_does_nothing(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_does_nothing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["batch", str(folder), str(tmp_path / "out"), "--dry-run", "-s", "2"]) == 0
     captured = capsys.readouterr()
     assert "48×32" in captured.out
@@ -144,13 +167,17 @@ def test_a_dry_run_does_nothing(folder: Path, tmp_path: Path, capsys: pytest.Cap
     assert not (tmp_path / "out").exists()
 
 
-def test_changed_settings_are_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_settings_are_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(["batch", str(folder), str(tmp_path / "out")])
     run(["batch", str(folder), str(tmp_path / "out"), "-s", "2"])
     assert "2 images, scale: 4.0 → 2.0" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("count", "kills"), [(10, 2), pytest.param(200, 20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("count", "kills"), [(10, 2), pytest.param(200, 20, marks=pytest.mark.slow)]
+)
 def test_killed_at_any_moment(tmp_path: Path, count: int, kills: int) -> None:
     """At the end every result is there, the same to the byte, none made twice but those in flight, and nothing is left over."""
     (tmp_path / "in").mkdir()
@@ -173,7 +200,9 @@ def test_killed_at_any_moment(tmp_path: Path, count: int, kills: int) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_it_finishes_what_is_being_written(tmp_path: Path, number: signal.Signals, code: int) -> None:
+def test_stopped_it_finishes_what_is_being_written(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     (tmp_path / "in").mkdir()
     for index in range(40):
         draw(24, 16).save(tmp_path / "in" / f"{index}.png")

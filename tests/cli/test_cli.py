@@ -20,7 +20,9 @@ def test_the_list_says_what_a_command_says_of_itself(name: str) -> None:
     assert (command.help or "").split("\n\n")[0].replace("\n", " ") == COMMANDS[name]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["models"], ["--version"], *([name, "--help"] for name in COMMANDS)])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["models"], ["--version"], *([name, "--help"] for name in COMMANDS)]
+)
 def test_starts_without_torch(arguments: list[str]) -> None:
     code = f"import sys; from srup.cli import run; assert run({arguments!r}) == 0; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
@@ -31,7 +33,9 @@ def test_scores_without_torch(photo: Path) -> None:
 
 
 def test_as_a_module() -> None:
-    done = subprocess.run([sys.executable, "-m", "srup", "--version"], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "srup", "--version"], check=True, capture_output=True, text=True
+    )
     assert done.stdout == f"srup {srup.__version__}\n"
 
 
@@ -47,6 +51,9 @@ def test_what_the_package_exports() -> None:
         srup.nothing  # noqa: B018
 
 
-@pytest.mark.parametrize("arguments", [["nothing"], ["upscale"], ["upscale", "--nothing"], ["upscale", "a.png", "-t", "3"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["nothing"], ["upscale"], ["upscale", "--nothing"], ["upscale", "a.png", "-t", "3"]],
+)
 def test_wrong_usage(arguments: list[str]) -> None:
     assert run(arguments) == 2

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from srup.cli import run
-from srup.scores import score_files
+from srup.evaluation.protocols import score_files
 from tests.conftest import json_lines
 from tests.data.draw import draw
 
@@ -24,19 +24,38 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def pictures(path: Path) -> list[list[str]]:
     """The names of the versions that a page compares, image by image."""
-    found = re.search(r'<script type="application/json" id="rows">(.*?)</script>', path.read_text(), re.S)
+    found = re.search(
+        r'<script type="application/json" id="rows">(.*?)</script>', path.read_text(), re.S
+    )
     assert found
     return [[picture["name"] for picture in row["pictures"]] for row in json.loads(found[1])]
 
 
 def test_networks_on_an_image(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["compare", "photo.png", "-m", "lite", "-s", "2", "--reference", "original.png", "--json"]) == 0
+    assert (
+        run(
+            [
+                "compare",
+                "photo.png",
+                "-m",
+                "lite",
+                "-s",
+                "2",
+                "--reference",
+                "original.png",
+                "--json",
+            ]
+        )
+        == 0
+    )
     bicubic, lite = json_lines(capsys.readouterr().out)
     assert pictures(folder / "compare.html") == [["input", "bicubic", "lite", "reference"]]
     assert float(str(lite["PSNR"])) > float(str(bicubic["PSNR"]))
     assert float(str(lite["seconds"])) > 0
     assert run(["upscale", "photo.png", "-s", "2", "-o", "result.png"]) == 0
-    assert lite["PSNR"] == score_files(folder / "result.png", folder / "original.png", border=2).psnr
+    assert (
+        lite["PSNR"] == score_files(folder / "result.png", folder / "original.png", border=2).psnr
+    )
 
 
 def test_images_as_they_are(folder: Path) -> None:
@@ -46,7 +65,9 @@ def test_images_as_they_are(folder: Path) -> None:
     assert "http://" not in re.sub(r"http://www.w3.org/\S+", "", (folder / "two.html").read_text())
 
 
-def test_what_is_under_transparency_does_not_count(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_under_transparency_does_not_count(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """White, say, where nothing is seen: bicubic is no worse for it."""
     photo = Image.open(folder / "photo.png").convert("RGBA")
     photo.paste((255, 255, 255, 0), (0, 0, 48, 10))
@@ -56,7 +77,9 @@ def test_what_is_under_transparency_does_not_count(folder: Path, capsys: pytest.
     assert float(str(lite["consistency"])) > float(str(bicubic["consistency"])) > 25
 
 
-def test_several_images_are_a_gallery_with_failures_on_top(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_images_are_a_gallery_with_failures_on_top(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "broken.png").write_bytes(b"rotten")
     assert run(["compare", "photo.png", "original.png", "broken.png", "-m", "lite", "-s", "2"]) == 1
     assert len(pictures(folder / "compare.html")) == 2
@@ -70,7 +93,11 @@ def test_several_images_are_a_gallery_with_failures_on_top(folder: Path, capsys:
     [
         (["photo.png"], 2, "one image alone"),
         (["photo.png", "-m", "imbn"], 2, "did you mean imdn"),
-        (["photo.png", "original.png", "-m", "lite", "--reference", "original.png"], 2, "one by one"),
+        (
+            ["photo.png", "original.png", "-m", "lite", "--reference", "original.png"],
+            2,
+            "one by one",
+        ),
         (["photo.png", "tall.png"], 1, "photo.png is 48×36 and tall.png is 30×60"),
         (["photo.png", "-m", "lite", "-o", "page.csv"], 2, "must end in .html"),
         (["photo.png", "-m", "lite", "-o", "there.html"], 1, "-y replaces it"),
@@ -80,7 +107,12 @@ def test_several_images_are_a_gallery_with_failures_on_top(folder: Path, capsys:
     ],
 )
 def test_errors_are_one_line_that_helps(
-    folder: Path, arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    arguments: list[str],
+    code: int,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SRUP_OFFLINE", "1")
     draw(30, 60).save("tall.png")

@@ -19,7 +19,9 @@ def hr(tmp_path: Path) -> Path:
     return folder
 
 
-def test_measured_beside_published(hr: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_measured_beside_published(
+    hr: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = [
         "evaluate",
         str(hr),
@@ -46,7 +48,9 @@ def test_measured_beside_published(hr: Path, tmp_path: Path, capsys: pytest.Capt
     assert any("--protocol y-only" in note for note in found["notes"])
     assert "<table>" in (tmp_path / "r.html").read_text()
 
-    assert run(["score", str(tmp_path / "kept" / "bicubic"), str(hr), "--json"]) == 1  # HR is not cropped to multiples there
+    assert (
+        run(["score", str(tmp_path / "kept" / "bicubic"), str(hr), "--json"]) == 1
+    )  # HR is not cropped to multiples there
     (one, *_) = json_lines(capsys.readouterr().out)
     assert one["PSNR"] == found["rows"][1]["PSNR"]
 
@@ -60,9 +64,16 @@ def test_a_network_without_weights_does_not_end_the_others(
     hr: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SRUP_OFFLINE", "1")
-    assert run(["evaluate", str(hr), "-s", "2", "-m", "imdn", "-m", "bicubic", "-m", "rdn", "--json"]) == 1
+    assert (
+        run(["evaluate", str(hr), "-s", "2", "-m", "imdn", "-m", "bicubic", "-m", "rdn", "--json"])
+        == 1
+    )
     rows = json_lines(capsys.readouterr().out)
-    assert [(row["network"], "error" in row) for row in rows] == [("bicubic", False), ("imdn", True), ("rdn", True)]
+    assert [(row["network"], "error" in row) for row in rows] == [
+        ("bicubic", False),
+        ("imdn", True),
+        ("rdn", True),
+    ]
     assert run(["evaluate", str(hr), "-s", "2", "-m", "imdn"]) == 3
 
 
@@ -78,7 +89,12 @@ def test_a_network_without_weights_does_not_end_the_others(
     ],
 )
 def test_errors_are_one_line_that_helps(
-    hr: Path, arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    hr: Path,
+    arguments: list[str],
+    code: int,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(hr.parents[1])
     assert run(["evaluate", *arguments]) == code

@@ -10,7 +10,12 @@ from tests.data.draw import draw
 
 
 @pytest.mark.parametrize(
-    "options", [["-m", "imdn", "-s", "2"], ["-m", "imdn-as", "-s", "1.5"], ["-m", "rfdn", "--channels", "all"]]
+    "options",
+    [
+        ["-m", "imdn", "-s", "2"],
+        ["-m", "imdn-as", "-s", "1.5"],
+        ["-m", "rfdn", "--channels", "all"],
+    ],
 )
 def test_a_grid_beside_the_image(photo: Path, checkpoints: Path, options: list[str]) -> None:
     assert run(["features", str(photo), *options]) == 0
@@ -19,7 +24,9 @@ def test_a_grid_beside_the_image(photo: Path, checkpoints: Path, options: list[s
         assert grid.height > 500
 
 
-def test_a_network_of_one_stage_says_so(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_network_of_one_stage_says_so(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["features", str(photo), "-s", "2", "-o", str(tmp_path / "grid.jpg")]) == 0
     assert "single stage" in capsys.readouterr().err
     assert run(["features", str(photo), "-s", "2", "-o", str(tmp_path / "grid.jpg")]) == 1
@@ -37,7 +44,12 @@ def test_a_network_of_one_stage_says_so(photo: Path, tmp_path: Path, capsys: pyt
     ],
 )
 def test_errors_help(
-    photo: Path, arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    photo: Path,
+    arguments: list[str],
+    code: int,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(photo.parent)
     draw(1, 1).save("dot.png")

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from srup.cli import run
-from srup.registry import MODELS, names
+from srup.models.registry import MODELS, names
 from tests.conftest import json_lines
 
 
-def test_the_table_shows_every_network(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_shows_every_network(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     assert run(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -18,7 +20,9 @@ def test_the_table_shows_every_network(capsys: pytest.CaptureFixture[str], monke
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "--json"]) == 0
-    assert [facts["name"] for facts in json_lines(capsys.readouterr().out)] == [model.name for model in MODELS]
+    assert [facts["name"] for facts in json_lines(capsys.readouterr().out)] == [
+        model.name for model in MODELS
+    ]
 
 
 @pytest.mark.parametrize("name", names())
@@ -28,7 +32,9 @@ def test_info(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "info", name, "--json"]) == 0
 
 
-def test_verify_finds_damage_and_remove_removes_it(cache: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_finds_damage_and_remove_removes_it(
+    cache: Path, shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (cache / "weights").mkdir(parents=True)
     (cache / "weights" / "imdn_x2.pth").write_bytes(b"rotten")
     (cache / "weights" / "imdn_x3.pth.part").write_bytes(b"half")
@@ -49,7 +55,9 @@ def test_remove_leaves_the_package_alone(capsys: pytest.CaptureFixture[str]) -> 
     assert Path(capsys.readouterr().out.strip()).exists()
 
 
-def test_download_says_what_it_could_not_have(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_download_says_what_it_could_not_have(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SRUP_OFFLINE", "1")
     assert run(["models", "download", "lite", "imdn-rtc"]) == 3
     captured = capsys.readouterr()

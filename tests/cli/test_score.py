@@ -27,7 +27,9 @@ def results(tmp_path: Path) -> tuple[Path, Path]:
     return sr, hr
 
 
-def test_a_table_and_what_it_says(results: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_and_what_it_says(
+    results: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     sr, hr = results
     assert run(["score", str(sr), str(hr)]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -38,7 +40,9 @@ def test_a_table_and_what_it_says(results: tuple[Path, Path], capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("protocol", ["paper", "rgb", "y-rounded"])
-def test_formats_agree(results: tuple[Path, Path], capsys: pytest.CaptureFixture[str], protocol: str, tmp_path: Path) -> None:
+def test_formats_agree(
+    results: tuple[Path, Path], capsys: pytest.CaptureFixture[str], protocol: str, tmp_path: Path
+) -> None:
     arguments = ["score", *map(str, results), "--protocol", protocol, "--border", "3"]
     assert run([*arguments, "--json"]) == 0
     rows = json_lines(capsys.readouterr().out)
@@ -49,11 +53,15 @@ def test_formats_agree(results: tuple[Path, Path], capsys: pytest.CaptureFixture
     assert "3 px left out" in json.loads(printed)["notes"][0]
 
 
-def test_lr_tells_the_scale_and_is_compared(results: tuple[Path, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_lr_tells_the_scale_and_is_compared(
+    results: tuple[Path, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     sr, hr = results
     (tmp_path / "lr").mkdir()
     for path in hr.iterdir():
-        Image.fromarray(imresize(np.asarray(Image.open(path)), scale=1 / 2)).save(tmp_path / "lr" / path.name)
+        Image.fromarray(imresize(np.asarray(Image.open(path)), scale=1 / 2)).save(
+            tmp_path / "lr" / path.name
+        )
     (sr / "one_x2.png").rename(sr / "one.png")
     (sr / "two_x2.png").rename(sr / "two.png")
     assert run(["score", str(sr), str(hr), "--lr", str(tmp_path / "lr"), "-f", "json"]) == 0
@@ -62,7 +70,9 @@ def test_lr_tells_the_scale_and_is_compared(results: tuple[Path, Path], capsys: 
     assert [row["consistency"] for row in found["rows"]][1] == "inf"
 
 
-def test_what_has_no_partner_is_listed(results: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_has_no_partner_is_listed(
+    results: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     sr, hr = results
     (hr / "two.png").unlink()
     assert run(["score", str(sr), str(hr), "-f", "md"]) == 0
@@ -71,7 +81,9 @@ def test_what_has_no_partner_is_listed(results: tuple[Path, Path], capsys: pytes
     assert "two_x2.png has no partner" in captured.err
 
 
-def test_sizes_that_differ_are_an_error_naming_both(results: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_sizes_that_differ_are_an_error_naming_both(
+    results: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     sr, hr = results
     draw(64, 47).save(hr / "one.png")
     assert run(["score", str(sr), str(hr)]) == 1
@@ -118,11 +130,16 @@ def test_no_scale_is_said(results: tuple[Path, Path], capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("columns", [40, 80, 140])
 def test_figures_are_never_cut(
-    results: tuple[Path, Path], columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    results: tuple[Path, Path],
+    columns: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     long = results[0] / f"one{'_out' * 20}.png"
     (results[0] / "one_x2.png").rename(long)
-    monkeypatch.setattr(console, "out", type(console.out)(width=columns, soft_wrap=True, highlight=False))
+    monkeypatch.setattr(
+        console, "out", type(console.out)(width=columns, soft_wrap=True, highlight=False)
+    )
     assert run(["score", *map(str, results), "-s", "2"]) == 0
     out = capsys.readouterr().out
     assert "inf  1.0000" in out or "inf 1.0000" in out

@@ -26,9 +26,14 @@ def command(pictures: Path, out: Path, *options: str) -> list[str]:
     return ["train", "imdn-rtc", str(pictures), "-o", str(out), *small, *options]
 
 
-def test_trains_validates_and_draws(pictures: Path, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_trains_validates_and_draws(
+    pictures: Path, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "own.pt"
-    assert run(command(pictures, out, "--steps", "5", "--validate", str(pictures), "--json", "--half")) == 0
+    assert (
+        run(command(pictures, out, "--steps", "5", "--validate", str(pictures), "--json", "--half"))
+        == 0
+    )
     records = json_lines(capsys.readouterr().out)
     assert [record["step"] for record in records] == [2, 4, 5]
     assert all("2" in record["psnr"] for record in records)  # type: ignore[operator]
@@ -43,7 +48,8 @@ def test_killed_and_resumed_is_undisturbed(pictures: Path, tmp_path: Path, cache
     assert run(command(pictures, tmp_path / "undisturbed.pt", *steps)) == 0
     killed = tmp_path / "killed.pt"
     process = subprocess.Popen(
-        [sys.executable, "-m", "srup", *command(pictures, killed, *steps)], env={**os.environ, "SRUP_CACHE": str(cache)}
+        [sys.executable, "-m", "srup", *command(pictures, killed, *steps)],
+        env={**os.environ, "SRUP_CACHE": str(cache)},
     )
     while not (tmp_path / "killed.state.pt").exists():
         assert process.poll() is None
@@ -58,14 +64,32 @@ def test_killed_and_resumed_is_undisturbed(pictures: Path, tmp_path: Path, cache
     assert logged == sorted(set(logged)) == [60]
 
 
-def test_goes_on_from_other_weights(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_goes_on_from_other_weights(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(command(pictures, tmp_path / "a.pt", "--steps", "2")) == 0
-    assert run(command(pictures, tmp_path / "b.pt", "--steps", "1", "--from", str(tmp_path / "a.pt"), "--rate", "1e-9")) == 0
+    assert (
+        run(
+            command(
+                pictures,
+                tmp_path / "b.pt",
+                "--steps",
+                "1",
+                "--from",
+                str(tmp_path / "a.pt"),
+                "--rate",
+                "1e-9",
+            )
+        )
+        == 0
+    )
     first, second = (torch.load(tmp_path / name, weights_only=True) for name in ("a.pt", "b.pt"))
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
 
 
-def test_what_it_did_not_make_stays(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_it_did_not_make_stays(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "a.pt").write_text("mine")
     assert run(command(pictures, tmp_path / "a.pt", "--steps", "1")) == 1
     assert "-y replaces it" in capsys.readouterr().err
@@ -86,7 +110,12 @@ def test_what_it_did_not_make_stays(pictures: Path, tmp_path: Path, capsys: pyte
     ],
 )
 def test_errors(
-    pictures: Path, arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    pictures: Path,
+    arguments: list[str],
+    code: int,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(pictures.parent)
     assert run(["train", *arguments]) == code

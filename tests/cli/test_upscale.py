@@ -17,9 +17,9 @@ import torch
 from PIL import ExifTags
 from PIL import Image as Pillow
 
-from srup import registry
 from srup.cli import run
 from srup.images import read_pages
+from srup.models import registry
 from tests.conftest import json_lines, random_network
 from tests.data.draw import draw
 
@@ -36,7 +36,9 @@ def own(tmp_path: Path) -> list[str]:
     return ["-m", "imdn-rtc", "--weights", str(tmp_path / "own.pth")]
 
 
-def test_beside_the_input_four_times_larger(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_beside_the_input_four_times_larger(
+    photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["upscale", str(photo)]) == 0
     assert size(photo.with_name("photo_x4.png")) == (320, 240)
     assert "320×240  lite ×4" in capsys.readouterr().out
@@ -62,7 +64,9 @@ def test_beside_the_input_four_times_larger(photo: Path, capsys: pytest.CaptureF
         (["-s", "2", "--tiling", "acs"], "photo_x2.png", (160, 120)),
     ],
 )
-def test_options(photo: Path, own: list[str], options: list[str], name: str, expected: tuple[int, int]) -> None:
+def test_options(
+    photo: Path, own: list[str], options: list[str], name: str, expected: tuple[int, int]
+) -> None:
     assert run(["upscale", str(photo), *own, *options]) == 0
     assert size(photo.with_name(name)) == expected
 
@@ -71,11 +75,30 @@ def test_to_a_file_and_to_a_folder(photo: Path, own: list[str], tmp_path: Path) 
     assert run(["upscale", str(photo), *own, "-s", "2", "-o", str(tmp_path / "big.tif")]) == 0
     assert size(tmp_path / "big.tif") == (160, 120)
     (tmp_path / "out").mkdir()
-    assert run(["upscale", str(photo), str(tmp_path / "big.tif"), *own, "-s", "2", "-o", str(tmp_path / "out")]) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["big_x2.png", "photo_x2.png"]
+    assert (
+        run(
+            [
+                "upscale",
+                str(photo),
+                str(tmp_path / "big.tif"),
+                *own,
+                "-s",
+                "2",
+                "-o",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 0
+    )
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "big_x2.png",
+        "photo_x2.png",
+    ]
 
 
-def test_what_exists_is_not_replaced_unasked(photo: Path, own: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_exists_is_not_replaced_unasked(
+    photo: Path, own: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     photo.with_name("photo_x2.png").write_text("mine")
     assert run(["upscale", str(photo), *own, "-s", "2"]) == 1
     assert "-y replaces it" in capsys.readouterr().err
@@ -107,7 +130,12 @@ def test_dry_run_forecasts(photo: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def piped(arguments: list[str], data: bytes) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-m", "srup", "upscale", *arguments], input=data, capture_output=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "srup", "upscale", *arguments],
+        input=data,
+        capture_output=True,
+        check=False,
+    )
 
 
 def test_from_standard_input_to_standard_output(photo: Path) -> None:
@@ -131,7 +159,10 @@ def test_metadata_density_and_strip(photo: Path, own: list[str]) -> None:
     exif[ExifTags.Base.Artist] = "somebody"
     draw(80, 60).save(photo.with_name("tagged.jpg"), exif=exif, dpi=(72, 72))
     for options, artist, dpi in (([], "somebody", 72), (["--strip", "--dpi", "300"], None, 300)):
-        assert run(["upscale", str(photo.with_name("tagged.jpg")), *own, "-s", "2", "-y", *options]) == 0
+        assert (
+            run(["upscale", str(photo.with_name("tagged.jpg")), *own, "-s", "2", "-y", *options])
+            == 0
+        )
         with Pillow.open(photo.with_name("tagged_x2.png")) as image:
             assert image.info["dpi"] == pytest.approx((dpi, dpi), abs=0.1)
             assert image.getexif().get(ExifTags.Base.Artist) == artist
@@ -149,12 +180,29 @@ def test_sixteen_bits_from_end_to_end(photo: Path, own: list[str]) -> None:
 
 
 def test_every_frame_and_every_page(photo: Path, own: list[str]) -> None:
-    frames = [draw(40, 30), draw(40, 30).transpose(Pillow.Transpose.FLIP_LEFT_RIGHT), draw(40, 30).convert("L").convert("RGB")]
-    frames[0].save(photo.with_name("moving.gif"), save_all=True, append_images=frames[1:], duration=[40, 80, 120], loop=0)
-    frames[0].save(photo.with_name("pages.tif"), save_all=True, append_images=[frames[1], frames[2].resize((20, 16))])
+    frames = [
+        draw(40, 30),
+        draw(40, 30).transpose(Pillow.Transpose.FLIP_LEFT_RIGHT),
+        draw(40, 30).convert("L").convert("RGB"),
+    ]
+    frames[0].save(
+        photo.with_name("moving.gif"),
+        save_all=True,
+        append_images=frames[1:],
+        duration=[40, 80, 120],
+        loop=0,
+    )
+    frames[0].save(
+        photo.with_name("pages.tif"),
+        save_all=True,
+        append_images=[frames[1], frames[2].resize((20, 16))],
+    )
     assert run(["upscale", str(photo.with_name("moving.gif")), *own, "-s", "2"]) == 0
     assert run(["upscale", str(photo.with_name("pages.tif")), *own, "-s", "2"]) == 0
-    moving, pages = read_pages(photo.with_name("moving_x2.png")), read_pages(photo.with_name("pages_x2.tif"))
+    moving, pages = (
+        read_pages(photo.with_name("moving_x2.png")),
+        read_pages(photo.with_name("pages_x2.tif")),
+    )
     assert (moving.durations, moving.plays) == ((40, 80, 120), 0)
     assert [page.size for page in moving.images] == [(80, 60)] * 3
     assert [page.size for page in pages.images] == [(80, 60), (80, 60), (40, 32)]
@@ -162,20 +210,42 @@ def test_every_frame_and_every_page(photo: Path, own: list[str]) -> None:
 
 def test_pages_of_several_sizes_to_one_width(photo: Path) -> None:
     draw(40, 30).save(photo.with_name("pages.tif"), save_all=True, append_images=[draw(60, 20)])
-    assert run(["upscale", str(photo.with_name("pages.tif")), "--width", "90", "-o", str(photo.with_name("out.tif"))]) == 0
-    assert [page.size for page in read_pages(photo.with_name("out.tif")).images] == [(90, 68), (90, 30)]
+    assert (
+        run(
+            [
+                "upscale",
+                str(photo.with_name("pages.tif")),
+                "--width",
+                "90",
+                "-o",
+                str(photo.with_name("out.tif")),
+            ]
+        )
+        == 0
+    )
+    assert [page.size for page in read_pages(photo.with_name("out.tif")).images] == [
+        (90, 68),
+        (90, 30),
+    ]
 
 
-def test_json_a_line_each_and_the_rest_done(photo: Path, own: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_a_line_each_and_the_rest_done(
+    photo: Path, own: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     (photo.parent / "broken.png").write_bytes(photo.read_bytes()[:200])
-    assert run(["upscale", str(photo.parent / "broken.png"), str(photo), *own, "-s", "2", "--json"]) == 1
+    assert (
+        run(["upscale", str(photo.parent / "broken.png"), str(photo), *own, "-s", "2", "--json"])
+        == 1
+    )
     broken, done = json_lines(capsys.readouterr().out)
     assert "damaged" in str(broken["error"])
     assert done["after"] == [160, 120]
     assert size(Path(str(done["output"]))) == (160, 120)
 
 
-def test_how_consistent_a_result_is(photo: Path, own: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_how_consistent_a_result_is(
+    photo: Path, own: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["upscale", str(photo), "-s", "2", "-v", "--json"]) == 0
     captured = capsys.readouterr()
     (done,) = json_lines(captured.out)
@@ -219,7 +289,12 @@ def test_how_consistent_a_result_is(photo: Path, own: list[str], capsys: pytest.
     ],
 )
 def test_errors_are_one_line_that_helps(
-    photo: Path, arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    photo: Path,
+    arguments: list[str],
+    code: int,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SRUP_OFFLINE", "1")
     monkeypatch.chdir(photo.parent)
@@ -240,8 +315,12 @@ def test_errors_are_one_line_that_helps(
     assert sorted(Path().iterdir()) == before, "something was left behind"
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written(photo: Path, own: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
+def test_a_folder_that_may_not_be_written(
+    photo: Path, own: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     (photo.parent / "locked").mkdir(mode=0o500)
     assert run(["upscale", str(photo), *own, "-o", str(photo.parent / "locked")]) == 1
     assert "may not be written" in capsys.readouterr().err
@@ -276,14 +355,20 @@ def test_interrupted_while_downloading(photo: Path) -> None:
 
 
 def test_weights_come_from_the_mirror_and_are_verified(
-    photo: Path, shared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    photo: Path,
+    shared: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror" / "imdn_rtc.pth").symlink_to(shared / "weights" / "imdn_rtc.pth")
-    (tmp_path / "mirror" / "imdn_rte.pth").symlink_to(shared / "weights" / "imdn_rtc.pth")  # another's bytes
+    (tmp_path / "mirror" / "imdn_rte.pth").symlink_to(
+        shared / "weights" / "imdn_rtc.pth"
+    )  # another's bytes
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "mirror"))
     monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
-    monkeypatch.setattr("srup.weights.PAUSE", 0.0)
+    monkeypatch.setattr("srup.models.weights.PAUSE", 0.0)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("SRUP_MIRROR", f"http://127.0.0.1:{server.server_port}")
@@ -293,15 +378,38 @@ def test_weights_come_from_the_mirror_and_are_verified(
     assert "not what was published" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs openvino; pip install 'srup[openvino]'")
+@pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None,
+    reason="needs openvino; pip install 'srup[openvino]'",
+)
 def test_through_openvino_pytorch_is_never_imported(photo: Path, tmp_path: Path) -> None:
-    arguments = ["upscale", str(photo), "--engine", "openvino", "-o", str(tmp_path / "large.png"), "-y"]
+    arguments = [
+        "upscale",
+        str(photo),
+        "--engine",
+        "openvino",
+        "-o",
+        str(tmp_path / "large.png"),
+        "-y",
+    ]
     assert run(arguments) == 0  # exports the network
     code = f"import sys; from srup.cli import run; sys.exit(run({arguments!r}) or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_what_decides_the_result_is_said(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["upscale", str(photo), "-d", "cpu", "--precision", "fp32", "-o", str(tmp_path / "large.png"), "-v"]
+def test_what_decides_the_result_is_said(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "upscale",
+        str(photo),
+        "-d",
+        "cpu",
+        "--precision",
+        "fp32",
+        "-o",
+        str(tmp_path / "large.png"),
+        "-v",
+    ]
     assert run(arguments) == 0
     assert "pytorch, cpu, fp32" in capsys.readouterr().err

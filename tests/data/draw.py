@@ -27,8 +27,15 @@ def _sky_and_cloth(width: int, height: int) -> np.ndarray:
     y, x = np.mgrid[:height, :width]
     across, down = x / width, y / height
     sky = np.stack([90 + 110 * across, 140 + 60 * down, 215 - 90 * across * down], -1)
-    weave = 0.5 + 0.25 * np.sin(x**1.25 / (3.0 * OVER)) + 0.25 * np.sin(y * 1.9 / OVER + x / (5 * OVER))
-    grain = np.random.default_rng(7).normal(0, 10, (height // OVER, width // OVER, 1)).repeat(OVER, 0).repeat(OVER, 1)
+    weave = (
+        0.5 + 0.25 * np.sin(x**1.25 / (3.0 * OVER)) + 0.25 * np.sin(y * 1.9 / OVER + x / (5 * OVER))
+    )
+    grain = (
+        np.random.default_rng(7)
+        .normal(0, 10, (height // OVER, width // OVER, 1))
+        .repeat(OVER, 0)
+        .repeat(OVER, 1)
+    )
     cloth = np.stack([150 * weave + 60, 105 * weave + 45, 70 * weave + 40], -1) + grain
     return np.where((down > 0.62)[:, :, None], cloth, sky).clip(0, 255).astype(np.uint8)
 
@@ -37,7 +44,10 @@ def _star(pen: ImageDraw.ImageDraw, x: float, y: float, radius: float) -> None:
     """Rays at every angle, thinner towards the middle."""
     for ray in range(36):
         angle, half = math.tau * ray / 36, math.tau / 144
-        tips = [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in (angle - half, angle + half)]
+        tips = [
+            (x + radius * math.cos(a), y + radius * math.sin(a))
+            for a in (angle - half, angle + half)
+        ]
         pen.polygon([(x, y), *tips], fill=("#20242b", "#f3ead7", "#a3312b")[ray % 3])
 
 

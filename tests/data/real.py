@@ -24,8 +24,17 @@ TAGS = (
     "-GPSLatitude=48.2",
     "-GPSLatitudeRef=N",
 )
-SIZES = ("-ExifImageWidth=96", "-ExifImageHeight=72", "-IFD0:XResolution=300", "-IFD0:YResolution=300", "-IFD0:ResolutionUnit=2")
-XMP, IPTC = ("-XMP-dc:Title=A title", "-XMP-tiff:ImageWidth=96"), ("-IPTC:Caption-Abstract=A caption", "-IPTC:Keywords=srup")
+SIZES = (
+    "-ExifImageWidth=96",
+    "-ExifImageHeight=72",
+    "-IFD0:XResolution=300",
+    "-IFD0:YResolution=300",
+    "-IFD0:ResolutionUnit=2",
+)
+XMP, IPTC = (
+    ("-XMP-dc:Title=A title", "-XMP-tiff:ImageWidth=96"),
+    ("-IPTC:Caption-Abstract=A caption", "-IPTC:Keywords=srup"),
+)
 
 # fmt: off
 MADE = {  # name → how ImageMagick makes it of base.png, or of frames
@@ -97,12 +106,16 @@ def _parts(parts: Path) -> None:
     picture.save(parts / "base.png")
     y, x = np.mgrid[:72, :96]
     alpha = np.clip(40 - np.hypot(x - 48, y - 36), 0, 1)
-    Image.fromarray(np.dstack([np.asarray(picture), (alpha * 255).astype(np.uint8)])).save(parts / "alpha.png")
+    Image.fromarray(np.dstack([np.asarray(picture), (alpha * 255).astype(np.uint8)])).save(
+        parts / "alpha.png"
+    )
     for number in (1, 2, 3):
         frame = np.asarray(picture).copy()
         frame[20:40, 20 * number : 20 * number + 15] = (220, 30, 30)
         Image.fromarray(frame).save(parts / f"frame{number}.png")
-        cut = np.dstack([frame, np.where(np.hypot(x - 25 * number, y - 36) < 20, 255, 0)]).astype(np.uint8)
+        cut = np.dstack([frame, np.where(np.hypot(x - 25 * number, y - 36) < 20, 255, 0)]).astype(
+            np.uint8
+        )
         Image.fromarray(cut).save(parts / f"cut{number}.png")
     for name in ("srgb", "p3", "cmyk"):
         (parts / f"{name}.icc").write_bytes(pyvips.Image.profile_load(name))
@@ -127,13 +140,47 @@ def _cameras(parts: Path, folder: Path) -> None:
             "p3.icc",
             str(path),
         )
-        tags = (*TAGS, *SIZES, *XMP, *IPTC, "-n", f"-Orientation={orientation}", f"-XMP-tiff:Orientation={orientation}")
-        _run(parts, "exiftool", "-q", "-overwrite_original", *tags, "-ThumbnailImage<=thumb.jpg", str(path))
+        tags = (
+            *TAGS,
+            *SIZES,
+            *XMP,
+            *IPTC,
+            "-n",
+            f"-Orientation={orientation}",
+            f"-XMP-tiff:Orientation={orientation}",
+        )
+        _run(
+            parts,
+            "exiftool",
+            "-q",
+            "-overwrite_original",
+            *tags,
+            "-ThumbnailImage<=thumb.jpg",
+            str(path),
+        )
     tagged = folder / "tagged.tif"
     _run(parts, "convert", "base.png", "-compress", "lzw", "-profile", "p3.icc", str(tagged))
-    _run(parts, "exiftool", "-q", "-overwrite_original", *TAGS, *SIZES, *XMP, *IPTC, "-n", "-Orientation=6", str(tagged))
+    _run(
+        parts,
+        "exiftool",
+        "-q",
+        "-overwrite_original",
+        *TAGS,
+        *SIZES,
+        *XMP,
+        *IPTC,
+        "-n",
+        "-Orientation=6",
+        str(tagged),
+    )
     frames = [Image.open(parts / f"frame{number}.png") for number in (1, 2, 3)]
-    frames[0].save(folder / "frames.png", save_all=True, append_images=frames[1:], duration=[40, 80, 120], loop=2)
+    frames[0].save(
+        folder / "frames.png",
+        save_all=True,
+        append_images=frames[1:],
+        duration=[40, 80, 120],
+        loop=2,
+    )
 
 
 def _run(folder: Path, *words: str) -> None:

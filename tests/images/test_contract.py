@@ -18,7 +18,18 @@ from PIL import ExifTags, ImageCms, PngImagePlugin
 from PIL import Image as Pillow
 
 from srup.errors import EngineUnavailable, ReadError, WriteError
-from srup.images import FORMATS, Encoding, Format, Image, Pages, colours, deep, read_image, read_pages, write_pages
+from srup.images import (
+    FORMATS,
+    Encoding,
+    Format,
+    Image,
+    Pages,
+    colours,
+    read_image,
+    read_pages,
+    sixteen_bit,
+    write_pages,
+)
 from srup.images.formats import plug_in
 from srup.images.reading import from_pillow
 from tests.data.draw import draw
@@ -50,7 +61,10 @@ def exif() -> bytes:
     block = Pillow.Exif()
     block[ExifTags.Base.Artist] = "somebody"
     block[ExifTags.Base.Orientation] = 1
-    block[ExifTags.IFD.Exif] = {ExifTags.Base.ExifImageWidth: 12, ExifTags.Base.DateTimeOriginal: "2024:05:06 07:08:09"}
+    block[ExifTags.IFD.Exif] = {
+        ExifTags.Base.ExifImageWidth: 12,
+        ExifTags.Base.DateTimeOriginal: "2024:05:06 07:08:09",
+    }
     block[ExifTags.IFD.GPSInfo] = {ExifTags.GPS.GPSLatitudeRef: "N"}
     return block.tobytes()
 
@@ -66,7 +80,9 @@ def row(request: pytest.FixtureRequest) -> Format:
     return format_
 
 
-def written(row: Format, folder: Path, *images: Image, encoding: Encoding | None = None, **timing: object) -> Path:
+def written(
+    row: Format, folder: Path, *images: Image, encoding: Encoding | None = None, **timing: object
+) -> Path:
     path = folder / f"written{row.extensions[0]}"
     write_pages(Pages(images, **timing), path, encoding=encoding or Encoding(palette=True))  # type: ignore[arg-type]
     return path
@@ -80,7 +96,9 @@ def opened(path: Path) -> Pillow.Image:
 
 def close(image: Image, pixels: np.ndarray) -> bool:
     """Like these pixels, as far as a lossy format or a palette goes; WebP halves chroma."""
-    return image.pixels.shape == pixels.shape and np.abs(image.pixels.astype(int) - pixels).mean() < 9
+    return (
+        image.pixels.shape == pixels.shape and np.abs(image.pixels.astype(int) - pixels).mean() < 9
+    )
 
 
 def test_exif(row: Format, tmp_path: Path) -> None:
@@ -101,7 +119,9 @@ def test_xmp(row: Format, tmp_path: Path) -> None:
 
 
 def test_iptc(row: Format, tmp_path: Path) -> None:
-    assert read_image(written(row, tmp_path, Image(COLOURS, iptc=IPTC))).iptc == (IPTC if "iptc" in row.keeps else None)
+    assert read_image(written(row, tmp_path, Image(COLOURS, iptc=IPTC))).iptc == (
+        IPTC if "iptc" in row.keeps else None
+    )
 
 
 def test_density(row: Format, tmp_path: Path) -> None:
@@ -112,12 +132,16 @@ def test_density(row: Format, tmp_path: Path) -> None:
 
 def test_texts(row: Format, tmp_path: Path) -> None:
     texts = (("Title", "A title"), ("Remark", "größer"))
-    assert read_image(written(row, tmp_path, Image(COLOURS, text=texts))).text == (texts if "text" in row.keeps else ())
+    assert read_image(written(row, tmp_path, Image(COLOURS, text=texts))).text == (
+        texts if "text" in row.keeps else ()
+    )
 
 
 def test_profile(row: Format, tmp_path: Path) -> None:
     """Kept with the values as they are; where there is no place for it, the values become those of sRGB."""
-    found = read_image(written(row, tmp_path, Image(COLOURS, icc=wide()), encoding=Encoding(100, palette=True)))
+    found = read_image(
+        written(row, tmp_path, Image(COLOURS, icc=wide()), encoding=Encoding(100, palette=True))
+    )
     if "icc" in row.keeps:
         assert found.icc == wide()
         assert close(found, COLOURS)
@@ -146,7 +170,9 @@ def test_alpha(row: Format, tmp_path: Path) -> None:
 
 def test_grey(row: Format, tmp_path: Path) -> None:
     found = read_image(written(row, tmp_path, Image(GREY)))
-    if found.pixels.shape[2] == 3:  # WebP and AVIF come back in colour; what was written is grey still
+    if (
+        found.pixels.shape[2] == 3
+    ):  # WebP and AVIF come back in colour; what was written is grey still
         assert row.name in ("webp", "avif")
         assert (np.ptp(found.pixels.astype(int), axis=2) <= 1).all()
     assert close(Image(found.pixels[:, :, :1]), GREY)
@@ -154,20 +180,23 @@ def test_grey(row: Format, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA"])
 def test_sixteen_bits(row: Format, mode: str, tmp_path: Path) -> None:
-    if not deep.available() and mode != "L":
+    if not sixteen_bit.available() and mode != "L":
         pytest.skip("needs pyvips")
     values = np.random.default_rng(1).integers(0, 65_536, (9, 7, 5)).astype(np.uint16)
-    image = Image(values[:, :, : 3 if mode.startswith("RGB") else 1], values[:, :, 4] if mode.endswith("A") else None)
+    image = Image(
+        values[:, :, : 3 if mode.startswith("RGB") else 1],
+        values[:, :, 4] if mode.endswith("A") else None,
+    )
     if image.alpha is not None and not row.alpha:
         return
     path = written(row, tmp_path, image)
     if (row.name, mode) == ("tiff", "LA"):  # Pillow does not open such a file
-        pyvips = deep.available()
+        pyvips = sixteen_bit.available()
         assert pyvips
         assert (pyvips.Image.new_from_file(str(path)).numpy() == values[:, :, [0, 4]]).all()
         return
     found = read_image(path)
-    if not row.deep:
+    if not row.sixteen_bit:
         assert found.depth == 8
         return
     assert (found.pixels == image.pixels).all()
@@ -176,9 +205,11 @@ def test_sixteen_bits(row: Format, mode: str, tmp_path: Path) -> None:
 
 def test_sixteen_bits_with_everything(row: Format, tmp_path: Path) -> None:
     """What is written with another library has the same metadata."""
-    if not (row.deep and deep.available()):
+    if not (row.sixteen_bit and sixteen_bit.available()):
         pytest.skip("eight bits, or no pyvips")
-    image = Image(COLOURS.astype(np.uint16) * 257, icc=wide(), exif=exif(), dpi=(300, 300), xmp=XMP, iptc=IPTC)
+    image = Image(
+        COLOURS.astype(np.uint16) * 257, icc=wide(), exif=exif(), dpi=(300, 300), xmp=XMP, iptc=IPTC
+    )
     eight = read_image(written(row, tmp_path, image.eight()))
     found = read_image(written(row, tmp_path, image))
     assert (found.pixels == image.pixels).all()
@@ -198,7 +229,9 @@ def test_animation(row: Format, transparent: bool, tmp_path: Path) -> None:
         frames.append(Image(pixels, alpha if transparent else None))
     timing = {"durations": (40.0, 80.0, 120.0), "plays": 3}
     if not row.animated:
-        with pytest.raises(WriteError, match="cannot move" if row.alpha or not transparent else "no transparency"):
+        with pytest.raises(
+            WriteError, match="cannot move" if row.alpha or not transparent else "no transparency"
+        ):
             written(row, tmp_path, *frames, **timing)
         return
     found = read_pages(written(row, tmp_path, *frames, **timing))
@@ -213,7 +246,11 @@ def test_animation(row: Format, transparent: bool, tmp_path: Path) -> None:
 
 
 def test_pages(row: Format, tmp_path: Path) -> None:
-    pages = [Image(COLOURS, exif=exif(), dpi=(300, 300)), Image(COLOURS[::-1, ::2], dpi=(150, 150)), Image(GREY, xmp=XMP, icc=None)]
+    pages = [
+        Image(COLOURS, exif=exif(), dpi=(300, 300)),
+        Image(COLOURS[::-1, ::2], dpi=(150, 150)),
+        Image(GREY, xmp=XMP, icc=None),
+    ]
     if not row.paged:
         with pytest.raises(WriteError, match="use -f tiff"):
             written(row, tmp_path, *pages)
@@ -229,11 +266,14 @@ def test_pages(row: Format, tmp_path: Path) -> None:
 
 
 def test_pages_of_sixteen_bits(tmp_path: Path) -> None:
-    if not deep.available():
+    if not sixteen_bit.available():
         pytest.skip("needs pyvips")
     values = np.random.default_rng(1).integers(0, 65_536, (2, 9, 7, 3)).astype(np.uint16)
     found = read_pages(written(FORMATS["tiff"], tmp_path, Image(values[0]), Image(values[1, ::2])))
-    assert [(page.pixels == value).all() for page, value in zip(found.images, (values[0], values[1, ::2]), strict=True)] == [
+    assert [
+        (page.pixels == value).all()
+        for page, value in zip(found.images, (values[0], values[1, ::2]), strict=True)
+    ] == [
         True,
         True,
     ]
@@ -245,12 +285,18 @@ def test_lossless(row: Format, tmp_path: Path) -> None:
             written(row, tmp_path, Image(COLOURS), encoding=Encoding(lossless=True))
         return
     pixels = GREY if row.grey_only else COLOURS
-    assert (read_image(written(row, tmp_path, Image(pixels), encoding=Encoding(lossless=True))).pixels == pixels).all()
+    assert (
+        read_image(written(row, tmp_path, Image(pixels), encoding=Encoding(lossless=True))).pixels
+        == pixels
+    ).all()
 
 
 def test_quality(row: Format, tmp_path: Path) -> None:
     sizes = [
-        written(row, tmp_path, Image(COLOURS), encoding=Encoding(quality, palette=True)).stat().st_size for quality in (30, 95)
+        written(row, tmp_path, Image(COLOURS), encoding=Encoding(quality, palette=True))
+        .stat()
+        .st_size
+        for quality in (30, 95)
     ]
     assert (sizes[0] < sizes[1]) == row.lossy
 
@@ -285,10 +331,13 @@ def test_palette_and_bits_come_back_as_colour_or_grey() -> None:
 
 
 def test_inks_become_srgb_and_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    pyvips = deep.available() or pytest.skip("needs a profile of pyvips")
+    pyvips = sixteen_bit.available() or pytest.skip("needs a profile of pyvips")
     profile = pyvips.Image.profile_load("cmyk")
     inks = ImageCms.profileToProfile(
-        Pillow.fromarray(COLOURS), ImageCms.createProfile("sRGB"), ImageCms.ImageCmsProfile(io.BytesIO(profile)), outputMode="CMYK"
+        Pillow.fromarray(COLOURS),
+        ImageCms.createProfile("sRGB"),
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        outputMode="CMYK",
     )
     assert inks is not None
     for name in ("a.jpg", "a.tif"):
@@ -316,10 +365,12 @@ def coded(primaries: int, transfer: int) -> bytes:
 
 def test_primaries_that_are_only_a_code_get_a_profile() -> None:
     """It turns Display P3 into the same sRGB as the profile of another library."""
-    pyvips = deep.available() or pytest.skip("needs a profile of pyvips")
+    pyvips = sixteen_bit.available() or pytest.skip("needs a profile of pyvips")
     image = read_image(io.BytesIO(coded(12, 13)))
     assert image.icc is not None
-    ours, theirs = (colours.as_srgb(COLOURS, icc) for icc in (image.icc, pyvips.Image.profile_load("p3")))
+    ours, theirs = (
+        colours.as_srgb(COLOURS, icc) for icc in (image.icc, pyvips.Image.profile_load("p3"))
+    )
     assert ours is not None and theirs is not None
     assert np.abs(ours.astype(int) - theirs).max() <= 1
     assert np.abs(ours.astype(int) - COLOURS).max() > 10
@@ -340,13 +391,26 @@ def test_a_thumbnail_is_dropped_and_maker_notes_stay_where_they_were(tmp_path: P
     draw(16, 12).save(thumbnail, "JPEG")
     (tmp_path / "thumbnail.jpg").write_bytes(thumbnail.getvalue())
     Pillow.fromarray(COLOURS).save(tmp_path / "a.jpg")
-    words = ["-Make=Canon", "-Artist=somebody", "-n", "-Orientation=3", f"-ThumbnailImage<={tmp_path}/thumbnail.jpg"]
-    subprocess.run(["exiftool", "-q", "-overwrite_original", *words, str(tmp_path / "a.jpg")], check=True)
-    before, after = Pillow.open(tmp_path / "a.jpg").info["exif"], read_image(tmp_path / "a.jpg").exif
+    words = [
+        "-Make=Canon",
+        "-Artist=somebody",
+        "-n",
+        "-Orientation=3",
+        f"-ThumbnailImage<={tmp_path}/thumbnail.jpg",
+    ]
+    subprocess.run(
+        ["exiftool", "-q", "-overwrite_original", *words, str(tmp_path / "a.jpg")], check=True
+    )
+    before, after = (
+        Pillow.open(tmp_path / "a.jpg").info["exif"],
+        read_image(tmp_path / "a.jpg").exif,
+    )
     assert after is not None
     assert thumbnail.getvalue()[:50] in before
     assert len(after) < len(before) - len(thumbnail.getvalue()) + 8
-    changed = [place for place, (old, new) in enumerate(zip(before, after, strict=False)) if old != new]
+    changed = [
+        place for place, (old, new) in enumerate(zip(before, after, strict=False)) if old != new
+    ]
     assert 1 <= len(changed) <= 4  # the orientation, and the pointer to the thumbnail's directory
 
 
@@ -358,7 +422,9 @@ def test_damaged_exif_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
 
 def test_stripped(tmp_path: Path) -> None:
-    image = Image(COLOURS, None, wide(), exif(), (300, 300), XMP, IPTC, (("Title", "A title"),)).stripped()
+    image = Image(
+        COLOURS, None, wide(), exif(), (300, 300), XMP, IPTC, (("Title", "A title"),)
+    ).stripped()
     found = read_image(written(FORMATS["png"], tmp_path, image))
     assert (found.exif, found.xmp, found.iptc, found.text) == (None, None, None, ())
     assert found.icc == wide()
@@ -370,7 +436,9 @@ def test_the_readme_says_the_same() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     lines = dict(re.findall(r"^\| ([^|]+?) \| (.+?) \| `test_\w+` \|$", readme, re.M))
     for label, has in TABLE.items():
-        assert lines[label] == " | ".join("✓" if has(row) else "–" for row in FORMATS.values()), label
+        assert lines[label] == " | ".join("✓" if has(row) else "–" for row in FORMATS.values()), (
+            label
+        )
 
 
 TABLE = {
@@ -381,7 +449,7 @@ TABLE = {
     "density": lambda row: "dpi" in row.keeps,
     "texts": lambda row: "text" in row.keeps,
     "transparency": lambda row: row.alpha,
-    "16 bits": lambda row: row.deep,
+    "16 bits": lambda row: row.sixteen_bit,
     "animation": lambda row: row.animated,
     "pages": lambda row: row.paged,
     "without loss": lambda row: row.lossless,

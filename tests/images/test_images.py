@@ -8,7 +8,15 @@ from PIL import ExifTags, ImageCms
 from PIL import Image as Pillow
 
 from srup.errors import ReadError, WriteError
-from srup.images import Encoding, Image, Pages, bled, check_holds, read_image, write_image
+from srup.images import (
+    Encoding,
+    Image,
+    Pages,
+    check_holds,
+    fill_transparent,
+    read_image,
+    write_image,
+)
 from tests.data.draw import draw
 
 COLOURS = np.asarray(draw(24, 16))
@@ -21,7 +29,14 @@ def saved(path: Path, image: Pillow.Image, **options: object) -> Path:
 
 @pytest.mark.parametrize(
     ("mode", "channels", "alpha"),
-    [("RGB", 3, False), ("RGBA", 3, True), ("L", 1, False), ("LA", 1, True), ("1", 1, False), ("P", 3, False)],
+    [
+        ("RGB", 3, False),
+        ("RGBA", 3, True),
+        ("L", 1, False),
+        ("LA", 1, True),
+        ("1", 1, False),
+        ("P", 3, False),
+    ],
 )
 def test_modes(tmp_path: Path, mode: str, channels: int, alpha: bool) -> None:
     source = Pillow.fromarray(COLOURS).convert(mode)
@@ -29,7 +44,9 @@ def test_modes(tmp_path: Path, mode: str, channels: int, alpha: bool) -> None:
     assert image.size == (24, 16)
     assert image.pixels.shape == (16, 24, channels)
     assert (image.alpha is not None) == alpha
-    assert (image.pixels.squeeze() == np.asarray(source.convert("L" if channels == 1 else "RGB"))).all()
+    assert (
+        image.pixels.squeeze() == np.asarray(source.convert("L" if channels == 1 else "RGB"))
+    ).all()
 
 
 def test_a_palette_with_a_transparent_colour(tmp_path: Path) -> None:
@@ -40,7 +57,9 @@ def test_a_palette_with_a_transparent_colour(tmp_path: Path) -> None:
 
 
 def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
-    assert read_image(saved(tmp_path / "a.jpg", Pillow.fromarray(COLOURS).convert("CMYK"))).pixels.shape == (16, 24, 3)
+    assert read_image(
+        saved(tmp_path / "a.jpg", Pillow.fromarray(COLOURS).convert("CMYK"))
+    ).pixels.shape == (16, 24, 3)
 
 
 def test_sixteen_bits_of_grey_are_kept(tmp_path: Path) -> None:
@@ -60,7 +79,10 @@ def test_orientation_is_applied_once(tmp_path: Path, orientation: int) -> None:
     write_image(first, tmp_path / "b.png")
     again = read_image(tmp_path / "b.png")
     assert (again.pixels == first.pixels).all()
-    assert Pillow.open(tmp_path / "b.png").getexif() == {ExifTags.Base.Artist: "somebody", ExifTags.Base.Orientation: 1}
+    assert Pillow.open(tmp_path / "b.png").getexif() == {
+        ExifTags.Base.Artist: "somebody",
+        ExifTags.Base.Orientation: 1,
+    }
 
 
 @pytest.mark.parametrize("extension", [".png", ".jpg", ".webp", ".tif", ".avif"])
@@ -68,7 +90,9 @@ def test_profile_and_metadata_are_kept(tmp_path: Path, extension: str) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Pillow.Exif()
     exif[ExifTags.Base.Artist] = "somebody"
-    image = read_image(saved(tmp_path / "a.png", Pillow.fromarray(COLOURS), icc_profile=profile, exif=exif))
+    image = read_image(
+        saved(tmp_path / "a.png", Pillow.fromarray(COLOURS), icc_profile=profile, exif=exif)
+    )
     write_image(image, tmp_path / f"b{extension}")
     with Pillow.open(tmp_path / f"b{extension}") as written:
         assert written.info["icc_profile"] == profile
@@ -106,7 +130,9 @@ def test_quality(tmp_path: Path) -> None:
         ("a", Image(COLOURS), (10, 10), "srup writes png"),
     ],
 )
-def test_what_a_format_cannot_hold(name: str, image: Image, size: tuple[int, int], says: str) -> None:
+def test_what_a_format_cannot_hold(
+    name: str, image: Image, size: tuple[int, int], says: str
+) -> None:
     with pytest.raises(WriteError, match=says):
         check_holds(Path(name), Pages((image,)), [size], Encoding())
 
@@ -123,7 +149,12 @@ def test_what_is_no_image_is_said(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not an image")
     (tmp_path / "empty.png").touch()
     (tmp_path / "folder.png").mkdir()
-    for name, says in (("text", "not an image"), ("empty", "not an image"), ("folder", "a folder"), ("none", "no such file")):
+    for name, says in (
+        ("text", "not an image"),
+        ("empty", "not an image"),
+        ("folder", "a folder"),
+        ("none", "no such file"),
+    ):
         with pytest.raises(ReadError, match=says):
             read_image(tmp_path / f"{name}.png")
 
@@ -133,10 +164,10 @@ def test_colours_spread_under_what_is_transparent() -> None:
     y, x = np.mgrid[:33, :50]
     alpha = ((x - 20) ** 2 + (y - 15) ** 2 < 100).astype(np.uint8) * 255
     pixels = np.where(alpha[:, :, None] > 0, np.array([200, 10, 30]), 0).astype(np.uint8)
-    filled = bled(pixels, alpha)
+    filled = fill_transparent(pixels, alpha)
     assert (filled == [200, 10, 30]).all()
 
 
 def test_colours_stay_where_all_or_nothing_is_visible() -> None:
     for alpha in (0, 255):
-        assert (bled(COLOURS, np.full((16, 24), alpha, np.uint8)) == COLOURS).all()
+        assert (fill_transparent(COLOURS, np.full((16, 24), alpha, np.uint8)) == COLOURS).all()

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from srup.cli import run
-from srup.images import deep
+from srup.images import sixteen_bit
 from tests.data.real import make, missing
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(missing()), reason=f"needs {', '.join(missing())}"),
-    pytest.mark.skipif(not deep.available(), reason="needs pyvips"),
+    pytest.mark.skipif(not sixteen_bit.available(), reason="needs pyvips"),
 ]
 PHONE = {
     "IFD0:Orientation": "Horizontal (normal)",
@@ -50,7 +50,10 @@ class Expected:
 
 PNG_DPI = {"PNG-pHYs:PixelsPerUnitX": "11811"}
 EXPECTED = {
-    **{f"phone{turn}.jpg": Expected(size="192x144" if turn < 5 else "144x192", tags=PHONE) for turn in range(1, 9)},
+    **{
+        f"phone{turn}.jpg": Expected(size="192x144" if turn < 5 else "144x192", tags=PHONE)
+        for turn in range(1, 9)
+    },
     "grey.jpg": Expected(space="Gray"),
     "progressive.jpg": Expected(),
     "subsampled.jpg": Expected(tags={"PNG-pHYs:PixelsPerUnitX": "2835"}),
@@ -61,14 +64,18 @@ EXPECTED = {
     "rgba16.png": Expected(depth=16, tags={"PNG:ColorType": "RGB with Alpha"}),
     "grey16.png": Expected(depth=16, space="Gray"),
     "greya16.png": Expected(depth=16, space="Gray", tags={"PNG:ColorType": "Grayscale with Alpha"}),
-    "rgb16.tif": Expected("TIFF", 16, tags={"IFD0:XResolution": "600", "IFD0:BitsPerSample": "16 16 16"}),
+    "rgb16.tif": Expected(
+        "TIFF", 16, tags={"IFD0:XResolution": "600", "IFD0:BitsPerSample": "16 16 16"}
+    ),
     "rgba16.tif": Expected("TIFF", 16, tags={"IFD0:BitsPerSample": "16 16 16 16"}),
     "grey16.tif": Expected("TIFF", 16, "Gray"),
     "indexed.png": Expected(tags={"PNG:ColorType": "RGB with Alpha"}),
     "greya.png": Expected(space="Gray", tags={"PNG:ColorType": "Grayscale with Alpha"}),
     "bit.png": Expected(space="Gray", alike=16),
     "interlaced.png": Expected(),
-    "fax.tif": Expected("TIFF", space="Gray", alike=16, tags={"IFD0:XResolution": "204", "IFD0:YResolution": "196"}),
+    "fax.tif": Expected(
+        "TIFF", space="Gray", alike=16, tags={"IFD0:XResolution": "204", "IFD0:YResolution": "196"}
+    ),
     "pages.tif": Expected("TIFF", pages=3),
     "pages16.tif": Expected("TIFF", 16, pages=2),
     "tagged.tif": Expected(
@@ -125,13 +132,27 @@ def test_real_files(name: str, folder: Path, tmp_path: Path) -> None:
         assert line.split(": ", 1)[1] == value, tag
     assert "rror" not in said("exiftool", "-Warning", "-Error", str(out))
     if expected.alike:
-        said("convert", f"{folder / name}[0]", "-auto-orient", "-resize", "200%", "-colorspace", "sRGB", str(tmp_path / "own.png"))
+        said(
+            "convert",
+            f"{folder / name}[0]",
+            "-auto-orient",
+            "-resize",
+            "200%",
+            "-colorspace",
+            "sRGB",
+            str(tmp_path / "own.png"),
+        )
         alike = said("compare", "-metric", "PSNR", f"{out}[0]", str(tmp_path / "own.png"), "null:")
         print(f"    compare with ImageMagick's enlargement: {alike} dB")
         assert float(alike.split()[0]) > expected.alike
 
 
-def test_a_truncated_real_file(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["upscale", str(folder / "truncated.jpg"), "-s", "2", "-o", str(tmp_path / "out.png")]) == 1
+def test_a_truncated_real_file(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run(["upscale", str(folder / "truncated.jpg"), "-s", "2", "-o", str(tmp_path / "out.png")])
+        == 1
+    )
     assert "damaged or cut short" in capsys.readouterr().err
     assert not (tmp_path / "out.png").exists()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from srup import registry
-from srup.evaluate import BICUBIC, Job
+from srup.evaluation.benchmark import BICUBIC, Evaluation
+from srup.models import registry
 from tests.conftest import evaluated
 
 slow = partial(pytest.param, marks=pytest.mark.slow)
@@ -40,8 +40,16 @@ MEASURED = [
 
 
 @pytest.mark.parametrize(("name", "images", "scale", "psnr", "ssim"), MEASURED)
-def test_scores(shared: Path, checkpoints: Path, name: str, images: str, scale: int, psnr: float, ssim: float | None) -> None:
-    measured = evaluated(Job(name, scale), shared, images)
+def test_scores(
+    shared: Path,
+    checkpoints: Path,
+    name: str,
+    images: str,
+    scale: int,
+    psnr: float,
+    ssim: float | None,
+) -> None:
+    measured = evaluated(Evaluation(name, scale), shared, images)
     assert measured.psnr == pytest.approx(psnr, abs=0.01)
     assert ssim is None or measured.ssim == pytest.approx(ssim, abs=0.0005)
 
@@ -49,9 +57,11 @@ def test_scores(shared: Path, checkpoints: Path, name: str, images: str, scale: 
 @pytest.mark.slow
 @pytest.mark.parametrize("images", ["Set5", "Set14"])
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_lesrcnn_as_its_authors_scored_it(shared: Path, checkpoints: Path, images: str, scale: int) -> None:
+def test_lesrcnn_as_its_authors_scored_it(
+    shared: Path, checkpoints: Path, images: str, scale: int
+) -> None:
     """Bytes truncated instead of rounded, Y rounded to whole levels: as the paper prints it."""
-    measured = evaluated(Job("lesrcnn", scale, "truncated"), shared, images)
+    measured = evaluated(Evaluation("lesrcnn", scale, "truncated"), shared, images)
     psnr, ssim = registry.find("lesrcnn")[scale].published[images]
     assert measured.psnr == pytest.approx(psnr, abs=0.01)
     assert measured.ssim == pytest.approx(ssim, abs=0.0005)
@@ -60,6 +70,6 @@ def test_lesrcnn_as_its_authors_scored_it(shared: Path, checkpoints: Path, image
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_bicubic_as_the_tables_have_it(shared: Path, scale: int) -> None:
     """From Y alone, on Set5 to the digits printed."""
-    measured = evaluated(Job(BICUBIC, scale, "y-only"), shared, "Set5")
+    measured = evaluated(Evaluation(BICUBIC, scale, "y-only"), shared, "Set5")
     psnr, ssim = registry.BICUBIC[scale]["Set5"]
     assert (f"{measured.psnr:.2f}", f"{measured.ssim:.4f}") == (f"{psnr:.2f}", f"{ssim:.4f}")

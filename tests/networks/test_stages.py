@@ -11,20 +11,27 @@ import pytest
 import torch
 from torch import Tensor
 
-from srup.engines.pytorch import stages_on, tensor_of
 from srup.images import read_image
+from srup.inference.engines.pytorch import stages_on, tensor_of
+from srup.inference.tiling import tiled
+from srup.models.registry import MODELS, Model, build, load_weights, weights_file
 from srup.networks.base import Network
-from srup.networks.stages import Stage, fitted
-from srup.registry import MODELS, Model, build, load_weights, weights_file
-from srup.tiling import tiled
+from srup.networks.stages import Stage, pad_to_multiple
 from tests.conftest import in_windows, model_id, random_network, to_bytes
 
 Noise = Callable[[int, int], Tensor]
 
-every_published = pytest.mark.parametrize("model", [model for model in MODELS if model.urls], ids=model_id)
+every_published = pytest.mark.parametrize(
+    "model", [model for model in MODELS if model.urls], ids=model_id
+)
 every_network = pytest.mark.parametrize(
     "model",
-    [pytest.param(model, id=model_id(model), marks=[pytest.mark.slow] if model.parameters > 5e6 else []) for model in MODELS],
+    [
+        pytest.param(
+            model, id=model_id(model), marks=[pytest.mark.slow] if model.parameters > 5e6 else []
+        )
+        for model in MODELS
+    ],
 )
 
 
@@ -35,7 +42,9 @@ def test_tiled_equals_whole(model: Model, size: int, memory: int, noise: Noise) 
     image = noise(81, 70)
     with torch.no_grad():
         expected = network(image)
-    result = fitted(network, image, lambda padded: in_windows(network.stages(), padded, size, memory=memory))
+    result = pad_to_multiple(
+        network, image, lambda padded: in_windows(network.stages(), padded, size, memory=memory)
+    )
     assert torch.linalg.norm(result - expected) / torch.linalg.norm(expected) < 3e-6
 
 
@@ -60,7 +69,9 @@ def test_margins_are_the_measured_reach(model: Model, noise: Noise) -> None:
     for number, stage in enumerate(stages):
         with torch.no_grad():
             following = stage.run(state, context)
-            assert reach(stage, state, context, following) == stage.margin, f"stage {number} of {model_id(model)}"
+            assert reach(stage, state, context, following) == stage.margin, (
+                f"stage {number} of {model_id(model)}"
+            )
             context = stage.summary([following[-1]]) if stage.summary else None
         state = following
 
@@ -141,9 +152,13 @@ def test_computes_what_the_published_code_does(shared: Path, reference: str) -> 
     model = next(model for model in MODELS if (model.name, model.scale) == REFERENCES[reference])
     network = random_network(model)
     facts = json.loads((shared / "networks" / f"{reference}.json").read_text())
-    assert {name: list(tensor.shape) for name, tensor in network.state_dict().items()} == facts["tensors"]
+    assert {name: list(tensor.shape) for name, tensor in network.state_dict().items()} == facts[
+        "tensors"
+    ]
     arrays = np.load(shared / "networks" / f"{reference}.npz")
-    for key in set(arrays) - {"input"}:  # "output", or "x2", "x3", "x4" of a network of several scales
+    for key in set(arrays) - {
+        "input"
+    }:  # "output", or "x2", "x3", "x4" of a network of several scales
         bound = network if key == "output" else network.at(int(key[1:]))
         with torch.no_grad():
             result = bound(torch.from_numpy(arrays["input"])).numpy()
@@ -151,29 +166,39 @@ def test_computes_what_the_published_code_does(shared: Path, reference: str) -> 
 
 
 @every_published
-def test_tiles_of_a_photograph_equal_the_whole_to_a_level(model: Model, shared: Path, checkpoints: Path) -> None:
+def test_tiles_of_a_photograph_equal_the_whole_to_a_level(
+    model: Model, shared: Path, checkpoints: Path
+) -> None:
     network = load_published(model, shared)
     image = tensor_of(read_image(shared / "datasets" / "Set14" / "LR_x4" / "img_004.png").pixels)
     with torch.no_grad():
         expected = levels(network(image))
-    result = levels(fitted(network, image, lambda padded: in_windows(network.stages(), padded, 96)))
+    result = levels(
+        pad_to_multiple(network, image, lambda padded: in_windows(network.stages(), padded, 96))
+    )
     assert np.abs(result.astype(int) - expected).max() <= 1
 
 
 @pytest.mark.slow
 @every_published
-def test_tiles_of_photographs_equal_the_whole_to_a_level(model: Model, shared: Path, checkpoints: Path) -> None:
+def test_tiles_of_photographs_equal_the_whole_to_a_level(
+    model: Model, shared: Path, checkpoints: Path
+) -> None:
     """8-bit results of windows from 48 to 256 px against one window: at most 1 level, in fewer than 1 in 100,000 values."""
     network = load_published(model, shared)
     stages = stages_on(network.stages())  # as srup runs them, with -t none and with -t N
     for path in photographs(shared):
         image = tensor_of(read_image(path).pixels).numpy()
-        expected = to_bytes(fitted(network, image, lambda padded: tiled(stages, padded)))
+        expected = to_bytes(pad_to_multiple(network, image, lambda padded: tiled(stages, padded)))
         for size in (48, 64, 128, 256):
-            result = to_bytes(fitted(network, image, lambda padded, s=size: tiled(stages, padded, s)))
+            result = to_bytes(
+                pad_to_multiple(network, image, lambda padded, s=size: tiled(stages, padded, s))
+            )
             difference = np.abs(result.astype(int) - expected)
             differing = np.count_nonzero(difference)
-            print(f"{model_id(model)} {path.name} window {size}: at most {difference.max()}, in {differing} of {difference.size}")
+            print(
+                f"{model_id(model)} {path.name} window {size}: at most {difference.max()}, in {differing} of {difference.size}"
+            )
             assert difference.max() <= 1
             assert differing * 100_000 < difference.size
 
@@ -186,7 +211,10 @@ def load_published(model: Model, shared: Path) -> Network:
 
 def photographs(shared: Path) -> list[Path]:
     set14 = shared / "datasets" / "Set14" / "LR_x2"
-    return [*(set14 / f"img_{number:03}.png" for number in (1, 4, 14)), shared / "datasets" / "Kodak" / "08.png"]
+    return [
+        *(set14 / f"img_{number:03}.png" for number in (1, 4, 14)),
+        shared / "datasets" / "Kodak" / "08.png",
+    ]
 
 
 def levels(image: Tensor) -> np.ndarray:

@@ -13,14 +13,18 @@ from PIL import Image
 
 from srup.report import Picture, Report, Row, write
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 RED, BLUE, GREEN = (220, 0, 0), (0, 0, 220), (0, 160, 0)
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="needs playwright: pip install playwright"
+    )
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
     with playwright.sync_playwright() as started:
@@ -42,9 +46,19 @@ def opened(browser: Any) -> Iterator[Open]:
         context = browser.new_context(offline=True, **{"viewport": DESK, **settings})
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: troubles.append(message.text) if message.type in ("error", "warning") else None)
+        page.on(
+            "console",
+            lambda message: (
+                troubles.append(message.text) if message.type in ("error", "warning") else None
+            ),
+        )
         page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else troubles.append(request.url))
+        page.on(
+            "request",
+            lambda request: (
+                None if request.url.startswith(("file:", "data:")) else troubles.append(request.url)
+            ),
+        )
         page.on("requestfailed", lambda request: troubles.append(f"failed: {request.url[:100]}"))
         page.goto(path.as_uri())
         page.wait_for_load_state()
@@ -60,11 +74,18 @@ def opened(browser: Any) -> Iterator[Open]:
 def rows(tmp_path: Path) -> list[Row]:
     """Two images, each red before, green between and blue after; the first is a quarter as wide as the others."""
     paths = []
-    for name, colour, size in (("red", RED, (60, 40)), ("green", GREEN, (240, 160)), ("blue", BLUE, (240, 160))):
+    for name, colour, size in (
+        ("red", RED, (60, 40)),
+        ("green", GREEN, (240, 160)),
+        ("blue", BLUE, (240, 160)),
+    ):
         paths.append(tmp_path / f"{name}.png")
         Image.new("RGB", size, colour).save(paths[-1])
     pictures = tuple(Picture(path.stem, path, {"seconds": 0.5}) for path in paths)
-    return [Row("one.png", {"size": "240×160"}, pictures=pictures), Row("two.png", {"size": "240×160"}, pictures=pictures)]
+    return [
+        Row("one.png", {"size": "240×160"}, pictures=pictures),
+        Row("two.png", {"size": "240×160"}, pictures=pictures),
+    ]
 
 
 @pytest.fixture
@@ -130,7 +151,8 @@ def test_the_divider_follows_a_finger_and_two_fingers_zoom(opened: Open, single:
 
     def touch(kind: str, *fingers: float) -> None:
         points = [
-            {"x": stage["x"] + stage["width"] * x, "y": stage["y"] + stage["height"] / 2, "id": n} for n, x in enumerate(fingers)
+            {"x": stage["x"] + stage["width"] * x, "y": stage["y"] + stage["height"] / 2, "id": n}
+            for n, x in enumerate(fingers)
         ]
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
@@ -150,7 +172,9 @@ def test_the_divider_follows_a_finger_and_two_fingers_zoom(opened: Open, single:
 
 def places(page: Any) -> list[str]:
     """Where each layer's picture is put."""
-    found: list[str] = page.eval_on_selector_all(".layer img", "images => images.map(image => image.style.transform)")
+    found: list[str] = page.eval_on_selector_all(
+        ".layer img", "images => images.map(image => image.style.transform)"
+    )
     return found
 
 
@@ -162,10 +186,14 @@ def test_zoom_and_pan_are_one_for_all(opened: Open, single: Path) -> None:
     tile = box(page, ".layer")
     page.mouse.move(tile["x"] + tile["width"] / 4, tile["y"] + tile["height"] / 4)
     page.mouse.wheel(0, -600)
-    page.wait_for_function("before => document.querySelector('.layer img').style.transform !== before", arg=fitting[0])
+    page.wait_for_function(
+        "before => document.querySelector('.layer img').style.transform !== before", arg=fitting[0]
+    )
     zoomed = places(page)
     page.mouse.down()
-    page.mouse.move(tile["x"] + tile["width"] / 4 - 30, tile["y"] + tile["height"] / 4 - 20, steps=3)
+    page.mouse.move(
+        tile["x"] + tile["width"] / 4 - 30, tile["y"] + tile["height"] / 4 - 20, steps=3
+    )
     page.mouse.up()
     panned = places(page)
     assert all(len(set(each)) == 1 for each in (fitting, zoomed, panned))
@@ -191,7 +219,9 @@ def test_files_beside_the_page_are_shown(opened: Open, rows: list[Row], tmp_path
     write(Report("both", rows), tmp_path / "beside.html", limit=0)
     page = opened(tmp_path / "beside.html")
     page.locator(".thumbnail").first.click()
-    page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth)")
+    page.wait_for_function(
+        "[...document.images].every(image => image.complete && image.naturalWidth)"
+    )
     assert (colour(page, 0.4), colour(page, 0.6)) == (RED, BLUE)
 
 
@@ -203,7 +233,13 @@ def test_light_and_dark(opened: Open, several: Path, size: dict[str, int]) -> No
         page = opened(several, color_scheme=scheme, viewport=size)
         assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
         levels[scheme] = [
-            sum(int(part) for part in page.evaluate(f"getComputedStyle(document.body).{name}").strip("rgb()").split(",")) / 3
+            sum(
+                int(part)
+                for part in page.evaluate(f"getComputedStyle(document.body).{name}")
+                .strip("rgb()")
+                .split(",")
+            )
+            / 3
             for name in ("backgroundColor", "color")
         ]
     assert levels["light"][0] > 240 > 60 > levels["light"][1]

@@ -36,7 +36,12 @@ class Page(HTMLParser):
 
     def urls(self) -> Iterator[str]:
         """Everything the page could fetch."""
-        yield from (str(value) for _, attrs in self.tags for name, value in attrs.items() if name in ("src", "href"))
+        yield from (
+            str(value)
+            for _, attrs in self.tags
+            for name, value in attrs.items()
+            if name in ("src", "href")
+        )
         yield from (picture["src"] for row in self.rows for picture in row["pictures"])
 
 
@@ -45,7 +50,10 @@ def rows(tmp_path: Path) -> list[Row]:
     """Three rows: two with pictures, of which one is no format of browsers, and a failure."""
     draw(60, 40).save(tmp_path / "before #1.png")
     draw(120, 80).save(tmp_path / "after.tif")
-    pictures = (Picture("before", tmp_path / "before #1.png"), Picture("after", tmp_path / "after.tif", {"seconds": 0.5}))
+    pictures = (
+        Picture("before", tmp_path / "before #1.png"),
+        Picture("after", tmp_path / "after.tif", {"seconds": 0.5}),
+    )
     return [
         Row(NASTY, {"size": "120×80"}, pictures=pictures),
         Row("two.png", pictures=pictures),
@@ -93,7 +101,12 @@ def test_beyond_a_size_files_lie_beside_it(rows: list[Row], tmp_path: Path) -> N
     links = {url for url in page.urls() if not url.startswith("data:")}
     assert "before%20%231.png" in links
     assert all((tmp_path / unquote(link)).is_file() for link in links)
-    assert sorted(path.suffix for path in (tmp_path / "report_files").iterdir()) == [".png", ".png", ".webp", ".webp"]
+    assert sorted(path.suffix for path in (tmp_path / "report_files").iterdir()) == [
+        ".png",
+        ".png",
+        ".webp",
+        ".webp",
+    ]
     assert all(attrs["loading"] == "lazy" for tag, attrs in page.tags if tag == "img")
     assert len(html) < 40_000
 
@@ -110,7 +123,11 @@ def test_pictures_lie_upright(tmp_path: Path) -> None:
 def test_a_picture_that_is_gone_does_not_cost_the_report(rows: list[Row], tmp_path: Path) -> None:
     (tmp_path / "after.tif").unlink()
     draw(30, 20).save(tmp_path / "other.png")
-    kept = Row("kept.png", {"size": "30×20"}, pictures=(Picture("a", tmp_path / "other.png"), Picture("b", tmp_path / "other.png")))
+    kept = Row(
+        "kept.png",
+        {"size": "30×20"},
+        pictures=(Picture("a", tmp_path / "other.png"), Picture("b", tmp_path / "other.png")),
+    )
     page = Page(text(Report("all", [*rows, kept]), "html"))
     assert [row["name"] for row in page.rows] == ["kept.png"]
 
@@ -119,13 +136,22 @@ def test_sixteen_bits_are_shown_as_they_look(tmp_path: Path) -> None:
     grey = np.asarray(draw(64, 48).convert("L"))
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
     picture = Picture("deep", tmp_path / "deep.png")
-    html = text(Report("two", [Row("a", pictures=(picture, picture)), Row("b", pictures=(picture, picture))]), "html")
+    html = text(
+        Report(
+            "two", [Row("a", pictures=(picture, picture)), Row("b", pictures=(picture, picture))]
+        ),
+        "html",
+    )
     thumbnail = next(str(attrs["src"]) for tag, attrs in Page(html).tags if tag == "img")
     assert np.abs(pixels(thumbnail).mean(2) - grey).mean() < 6
 
 
 def test_a_plot_has_a_circle_for_each_point_with_its_area() -> None:
-    svg = bubbles([Point("a<b", 0.1, 30.0, 100.0), Point("c", 1.0, 31.0, 400.0), Point("d", 1.0, 31.0, 0.0)], "s", "dB")
+    svg = bubbles(
+        [Point("a<b", 0.1, 30.0, 100.0), Point("c", 1.0, 31.0, 400.0), Point("d", 1.0, 31.0, 0.0)],
+        "s",
+        "dB",
+    )
     radii = {name: float(r) for r, name in re.findall(r'r="([\d.]+)".*?<title>(\S+):', svg)}
     assert radii["c"] == pytest.approx(2 * radii["a&lt;b"])
     assert 0 < radii["d"] < radii["a&lt;b"]

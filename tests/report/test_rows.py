@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from srup.errors import UsageError, WriteError
-from srup.report import FORMATS, Picture, Report, Row, check, shown, text, write
+from srup.report import REPORT_FORMATS, Picture, Report, Row, check, shown, text, write
 
 ROWS = (
     Row("a|b.png", {"PSNR": 30.126, "seconds": 1.5}),
@@ -26,7 +26,13 @@ def test_columns_come_in_the_order_of_rows_and_errors_last() -> None:
 
 @pytest.mark.parametrize(
     ("value", "spec", "expected"),
-    [(None, "", "–"), (1234, "", "1,234"), (0.123456, "", "0.1235"), (math.inf, ".2f", "inf"), ("x", ".2f", "x")],
+    [
+        (None, "", "–"),
+        (1234, "", "1,234"),
+        (0.123456, "", "0.1235"),
+        (math.inf, ".2f", "inf"),
+        ("x", ".2f", "x"),
+    ],
 )
 def test_values_as_they_are_shown(value: float | str | None, spec: str, expected: str) -> None:
     assert shown(value, spec) == expected
@@ -59,11 +65,14 @@ def test_what_is_said_of_pictures_are_lines_too() -> None:
     pictures = (Picture("input", Path("a.png")), Picture("lite", Path("b.png"), {"seconds": 1.0}))
     one = Report("one", [Row("photo", pictures=pictures)])
     assert [row.name for row in one.lines] == ["lite"]
-    two = Report("two", [Row("photo", pictures=pictures), Row("other", pictures=pictures), Row("bad", error="no")])
+    two = Report(
+        "two",
+        [Row("photo", pictures=pictures), Row("other", pictures=pictures), Row("bad", error="no")],
+    )
     assert [row.name for row in two.lines] == ["photo, lite", "other, lite", "bad"]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", REPORT_FORMATS)
 def test_written_by_extension_whole_or_not_at_all(name: str, tmp_path: Path) -> None:
     write(REPORT, tmp_path / f"report.{name}")
     assert (tmp_path / f"report.{name}").read_text() == text(REPORT, name)

@@ -1,0 +1,426 @@
+"""One image from end to end: `load` makes an `Upscaler`, and an `Upscaler` makes images larger."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from srup import memory
+from srup.errors import EngineUnavailable, UnsoundResult, UsageError
+from srup.images import Image, Pages, Pixels, fill_transparent, from_pillow, read_image, to_pillow
+from srup.inference import engines
+from srup.inference.canvas import canvas
+from srup.inference.engines import ADVICE, Conversion, Program
+from srup.inference.run_options import RunOptions
+from srup.inference.self_ensemble import ORIENTATIONS, self_ensemble
+from srup.inference.target import Target
+from srup.inference.tiling import MEMORY, SMALLEST, cropped, tiled, windows
+from srup.models import registry, routing, weights
+from srup.models.registry import Model
+from srup.models.weights import verified
+from srup.networks.stages import pad_to_multiple, whole
+from srup.progress import Progress, share
+from srup.resize import imresize
+
+log = logging.getLogger(__name__)
+
+Size = tuple[int, int] | Target
+
+TILINGS = ("exact", "acs")
+LARGEST = 384  # pixels a side of a window on a processor: speed is flat from about 192 on, what is held back grows
+WORKSPACE = 2 << 30  # bytes that a stage may take on a processor
+BLOCK = 64  # pixels a side
+BAND = 256  # rows or columns that are resized at a time
+DARK = 1 / 16  # of white: what is brighter on average cannot have become black
+MAPS = 8  # like the largest one: about what a stage holds at once, with what the allocator keeps
+
+
+@dataclass(frozen=True)
+class Upscaler:
+    """Networks to run one after the other, and how. Calling it enlarges an image `scale` times, or to `size`."""
+
+    models: tuple[Model, ...]
+    programs: tuple[Program, ...]
+    scale: float
+    tile: int | str = "auto"
+    tiling: str = "exact"
+    precision: str = "auto"
+    self_ensemble: bool = False
+    memory_budget: int = (
+        MEMORY  # bytes of maps and results that stay in memory; what is beyond lies on disk
+    )
+
+    @property
+    def network(self) -> Any:
+        """The network, a `torch.nn.Module`, N×3×H×W RGB in [0, 1] at both ends, unclipped; the last one where several are chained.
+
+        Raises EngineUnavailable where another engine than PyTorch runs it.
+        """
+        if self.programs[-1].network is None:
+            raise EngineUnavailable(
+                "the module is there with PyTorch alone; load it with engine='pytorch'"
+            )
+        return self.programs[-1].network
+
+    @property
+    def native(self) -> int:
+        """How many times the networks enlarge together; 0 means any."""
+        return math.prod(model.scale for model in self.models)
+
+    @overload
+    def __call__(
+        self, image: Pages, *, size: Size | None = ..., progress: Progress | None = ...
+    ) -> Pages: ...
+    @overload
+    def __call__(
+        self, image: Image, *, size: Size | None = ..., progress: Progress | None = ...
+    ) -> Image: ...
+    @overload
+    def __call__(
+        self,
+        image: str | Path | Pillow.Image,
+        *,
+        size: Size | None = ...,
+        progress: Progress | None = ...,
+    ) -> Pillow.Image: ...
+    @overload
+    def __call__(
+        self, image: NDArray[np.uint8], *, size: Size | None = ..., progress: Progress | None = ...
+    ) -> NDArray[np.uint8]: ...
+    @overload
+    def __call__(
+        self, image: NDArray[np.uint16], *, size: Size | None = ..., progress: Progress | None = ...
+    ) -> NDArray[np.uint16]: ...
+
+    def __call__(
+        self,
+        image: Pages | Image | str | Path | Pillow.Image | Pixels,
+        *,
+        size: Size | None = None,
+        progress: Progress | None = None,
+    ) -> Pages | Image | Pillow.Image | Pixels:
+        """The enlarged image, in kind: `Pages` for `Pages`, an `Image` for an `Image`, an array (H×W or H×W×C, uint8 or uint16)
+        for an array, else a Pillow image.
+
+        `size` is (width, height), or a Target that decides for each page; by default `round(width·scale)` × `round(height·scale)`.
+        Raises ReadError, UnsoundResult, OutOfMemory.
+        """
+        if isinstance(image, Pages):
+            return replace(image, images=tuple(self._each(image.images, size, progress)))
+        if isinstance(image, Image):
+            return self._enlarge(
+                image, size if isinstance(size, Target) else _target(size, self.scale), progress
+            )
+        if isinstance(image, np.ndarray):
+            return self._array(image, size, progress)
+        own = from_pillow(image) if isinstance(image, Pillow.Image) else read_image(image)
+        return to_pillow(self(own, size=size, progress=progress))
+
+    def _each(
+        self, images: Sequence[Image], size: Size | None, progress: Progress | None
+    ) -> Iterator[Image]:
+        """Each page enlarged; together they stay within `memory_budget`."""
+        held = 0
+        for number, image in enumerate(images):
+            left = replace(self, memory_budget=max(self.memory_budget - held, 0))
+            enlarged = left(image, size=size, progress=share(progress, number, len(images)))
+            held += enlarged.nbytes
+            yield enlarged
+
+    def _array(self, image: Pixels, size: Size | None, progress: Progress | None) -> Pixels:
+        known = image.dtype in (np.uint8, np.uint16) and image.ndim in (2, 3)
+        if not known or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
+            raise UsageError(
+                f"an array must be uint8 or uint16, H×W or H×W×1, 3 or 4, not {image.dtype} {image.shape}"
+            )
+        planes = image.reshape(*image.shape[:2], -1)
+        alpha = planes[:, :, 3] if planes.shape[2] == 4 else None
+        enlarged = self(Image(planes[:, :, :3], alpha), size=size, progress=progress)
+        result = (
+            enlarged.pixels
+            if enlarged.alpha is None
+            else np.dstack([enlarged.pixels, enlarged.alpha])
+        )
+        return result.reshape(*result.shape[:2], *image.shape[2:])
+
+    def _enlarge(self, image: Image, target: Target, progress: Progress | None) -> Image:
+        size, final = target.enlarged(image.size), target.size(image.size)
+        pixels = (
+            image.pixels if image.alpha is None else fill_transparent(image.pixels, image.alpha)
+        )
+        try:
+            enlarged = self._sound(pixels, size, progress)
+        except UnsoundResult as error:
+            log.warning("%s: once more in full precision", error)
+            enlarged = replace(self, precision="fp32")._sound(pixels, size, progress)
+        alpha = None
+        if image.alpha is not None:
+            levels = np.float32(np.iinfo(image.alpha.dtype).max)
+            alpha = _resized(
+                (image.alpha / levels).astype(np.float32)[:, :, None],
+                size,
+                image.alpha.dtype,
+                self.memory_budget,
+            )[:, :, 0]
+        return image.with_pixels(
+            _cropped(enlarged, final), None if alpha is None else _cropped(alpha, final)
+        )
+
+    def _sound(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None) -> Pixels:
+        """What `colours` makes, if it is a picture. Raises UnsoundResult."""
+        enlarged = self.colours(pixels, size, progress)
+        check_not_black(pixels, enlarged)
+        return enlarged
+
+    def colours(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None) -> Pixels:
+        """Pixels H×W×C (C = 1 or 3) enlarged to `size`, of the same depth. Raises UnsoundResult for NaN."""
+        height, width, channels = pixels.shape
+        levels = np.iinfo(pixels.dtype).max
+        # a network of any scale restores what is of the right size already
+        start = (
+            pixels
+            if self.native
+            else imresize(pixels.astype(np.float32), size=size).clip(0, levels)
+        )
+        exact = not self.native or size == (width * self.native, height * self.native)
+        colours = start[None].transpose(0, 3, 1, 2)
+        for index, program in enumerate(self.programs):
+            first, last = index == 0, index == len(self.programs) - 1
+            conversion = Conversion(
+                levels if first else None,
+                levels if last and exact else None,
+                last and channels == 1,
+            )
+            colours = self._run(
+                program,
+                colours,
+                conversion,
+                self.in_full(pixels),
+                share(progress, index, len(self.programs)),
+            )
+        result: Pixels = colours[0].transpose(1, 2, 0)
+        return result if exact else _resized(result, size, pixels.dtype, self.memory_budget)
+
+    def in_full(self, pixels: Pixels) -> bool:
+        """Whether pixels are computed in float32: of 16 bits, bfloat16 keeps 8."""
+        chosen = {program.precision for program in self.programs}
+        return (
+            self.precision == "fp32"
+            or chosen == {"fp32"}
+            or (self.precision == "auto" and pixels.dtype == np.uint16)
+        )
+
+    def _run(
+        self,
+        program: Program,
+        image: NDArray[Any],
+        conversion: Conversion,
+        full: bool,
+        progress: Progress | None,
+    ) -> NDArray[Any]:
+        """The network over an image N×C×H×W."""
+        if not self.self_ensemble:
+            return self._tile(program, image, conversion, full, progress)
+        entering, leaving = Conversion(before=conversion.before), replace(conversion, before=None)
+        shares = iter(share(progress, turn, len(ORIENTATIONS)) for turn in range(len(ORIENTATIONS)))
+        return leaving.postprocess(
+            self_ensemble(
+                lambda turned: self._tile(program, turned, entering, full, next(shares)), image
+            )
+        )
+
+    def _tile(
+        self,
+        program: Program,
+        image: NDArray[Any],
+        conversion: Conversion,
+        full: bool,
+        progress: Progress | None,
+    ) -> NDArray[Any]:
+        """The network over an image in this upscaler's windows."""
+        stages, size = program.stages(conversion, full), window_size(program, self.tile)
+        cut = f"windows of {size} px" if size else "one window"
+        computed_by = (replace(program, precision="fp32") if full else program).computed_by
+        log.info("%s: %s tiling, %s; %s", program.name, self.tiling, cut, computed_by)
+        if self.tiling == "acs":
+
+            def enlarge(crop: NDArray[Any]) -> NDArray[Any]:
+                enlarged: NDArray[Any] = pad_to_multiple(
+                    program, crop, lambda padded: whole(stages, padded)
+                )
+                return enlarged
+
+            return cropped(enlarge, image, size=size, multiple=program.multiple, progress=progress)
+        parked = min(memory.available() // 4, self.memory_budget)
+
+        def in_windows(padded: NDArray[Any]) -> NDArray[Any]:
+            return tiled(
+                stages,
+                padded,
+                size,
+                memory=parked,
+                workers=program.workers,
+                pool=program.pool,
+                progress=progress,
+            )
+
+        result: NDArray[Any] = pad_to_multiple(program, image, in_windows)
+        return result
+
+
+def load(
+    name: str = registry.DEFAULT,
+    *,
+    scale: float = 4,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    precision: str = "auto",
+    tile: int | str = "auto",
+    tiling: str = "exact",
+    self_ensemble: bool = False,
+    progress: Progress | None = None,
+) -> Upscaler:
+    """An Upscaler for `scale`, its weights downloaded and verified if need be.
+
+    A fixed-scale network asked for another scale runs the least chain of its own scales that suffices, and the result is resized
+    down. `weights` is a checkpoint of one's own, for a network that needs no chain. `tile` is "auto", "none" or a window's side in
+    pixels. `precision` is "fp32", "bf16", "fp16", or "auto": the fastest that costs no more than 0.01 dB on Set14, and float32 for
+    images of 16 bits. `self_ensemble` takes the mean over eight orientations: eight times the work, about 0.1 dB. Raises
+    UnknownModel, ScaleError, EngineUnavailable, WeightsError.
+    """
+    if tiling not in TILINGS:
+        raise UsageError(f"tiling {tiling!r} is neither of {' and '.join(TILINGS)}")
+    if not (tile in ("auto", "none") or (isinstance(tile, int) and tile >= 1)):
+        raise UsageError(f"tile {tile!r} is neither auto, none nor a number of pixels")
+    models = routing.route(name, scale, own_weights=weights is not None)
+    if weights is not None and len(models) > 1:
+        raise UsageError(
+            f"--weights holds one network, and ×{scale:g} takes {len(models)} with {name}; ask for a smaller scale"
+        )
+    paths = [Path(weights) if weights else verified(model, progress=progress) for model in models]
+    programs = tuple(
+        engines.program(model, path, engine=engine, device=device, precision=precision)
+        for model, path in zip(models, paths, strict=True)
+    )
+    return Upscaler(models, programs, scale, tile, tiling, precision, self_ensemble)
+
+
+class UpscalerCache:
+    """Upscalers of one network, each loaded once: images of different sizes may need different scales of it."""
+
+    def __init__(
+        self, name: str, weights: str | Path | None = None, run_options: RunOptions | None = None
+    ) -> None:
+        self.name, self.weights, self.run_options = name, weights, run_options or RunOptions()
+        self.ready: dict[str, Upscaler] = {}
+
+    def route(self, scale: float) -> tuple[Model, ...]:
+        return routing.route(self.name, scale, own_weights=self.weights is not None)
+
+    def at_hand(self, scale: float) -> bool:
+        """Whether nothing needs to be downloaded."""
+        return self.weights is not None or all(weights.at_hand(row) for row in self.route(scale))
+
+    def __call__(self, scale: float, *, progress: Progress | None = None) -> Upscaler:
+        """Raises as `load` does."""
+        steps = " ".join(str(row.scale) for row in self.route(scale))
+        if steps not in self.ready:
+            self.ready[steps] = load(
+                self.name,
+                scale=scale,
+                weights=self.weights,
+                progress=progress,
+                **asdict(self.run_options),
+            )
+        return replace(self.ready[steps], scale=scale)
+
+    def untrained(self, scale: float) -> Upscaler:
+        """One that takes as long and as much as a loaded one, for forecasts: nothing is read or downloaded."""
+        from srup.inference.engines.pytorch import program_of
+
+        own, route = self.run_options, self.route(scale)
+        programs = tuple(
+            program_of(
+                registry.build(row), device=own.device, precision=own.precision, largest=row.largest
+            )
+            for row in route
+        )
+        return Upscaler(
+            route, programs, scale, own.tile, own.tiling, own.precision, own.self_ensemble
+        )
+
+
+def window_size(program: Program, tile: int | str) -> int | None:
+    """The side of a window in pixels: as told, or the largest that a share of the free memory allows; None for one window."""
+    if tile == "none":
+        return None
+    if isinstance(tile, int):
+        return tile
+    on_processor = program.device == "cpu"
+    share = min(program.free() // 8, WORKSPACE) if on_processor else program.free() // 2
+    side = math.isqrt(int(share / program.workers / (program.largest * 4 * MAPS))) // 32 * 32
+    return max(SMALLEST, min(side, LARGEST) if on_processor else side)
+
+
+def _resized(
+    image: NDArray[Any], size: tuple[int, int], dtype: np.dtype[Any], memory_budget: int
+) -> Pixels:
+    """An image H×W×C in [0, 1] at another size as whole numbers: in bands, so that it is never there twice as floats."""
+    _, width, channels = image.shape
+    levels = np.iinfo(dtype).max
+    upright = (
+        canvas((1, channels, size[1], width), np.float32, memory_budget=memory_budget // 2)
+        .array[0]
+        .transpose(1, 2, 0)
+    )
+    for left in range(0, width, BAND):
+        band = image[:, left : left + BAND]
+        upright[:, left : left + BAND] = imresize(band, size=(band.shape[1], size[1]))
+    result: Pixels = (
+        canvas((1, channels, size[1], size[0]), dtype, memory_budget=memory_budget // 2)
+        .array[0]
+        .transpose(1, 2, 0)
+    )
+    for top in range(0, size[1], BAND):
+        band = imresize(upright[top : top + BAND], size=(size[0], min(BAND, size[1] - top)))
+        result[top : top + BAND] = np.rint(band * np.float32(levels)).clip(0, levels)
+    return result
+
+
+def check_not_black(before: Pixels, after: Pixels) -> None:
+    """Raises UnsoundResult if a part of the result is black throughout where the image (H×W×C both) is not."""
+    rows, columns = (Fraction(after.shape[axis], before.shape[axis]) for axis in (0, 1))
+    dark = DARK * int(np.iinfo(before.dtype).max)
+    for part in windows(before.shape[0], before.shape[1], BLOCK):
+        top, bottom = math.ceil(part.top * rows), int(part.bottom * rows)
+        left, right = math.ceil(part.left * columns), int(part.right * columns)
+        there = after[top:bottom, left:right]
+        if (
+            there.size
+            and not there.any()
+            and before[part.top : part.bottom, part.left : part.right].mean() > dark
+        ):
+            raise UnsoundResult(
+                f"the network made black of what is not (at {left}, {top}); {ADVICE}"
+            )
+
+
+def _cropped(plane: Pixels, size: tuple[int, int]) -> Pixels:
+    """The middle of H×W or H×W×C."""
+    width, height = size
+    top, left = (plane.shape[0] - height) // 2, (plane.shape[1] - width) // 2
+    return plane[top : top + height, left : left + width]
+
+
+def _target(size: tuple[int, int] | None, scale: float) -> Target:
+    return Target(width=size[0], height=size[1], fit="stretch") if size else Target(scale)

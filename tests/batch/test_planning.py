@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from srup.batch import planning
+from srup.batch.planning import Job
+from srup.errors import ReadError, UsageError
+from srup.storage import Entry
+from tests.data.draw import draw
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """in/{a.png, b.jpg, notes.txt, unnamed (a PNG), .hidden.png, sub/c.png, shots.png/d.png}"""
+    place = tmp_path / "in"
+    for name in ("a.png", "b.jpg", ".hidden.png", "sub/c.png", "shots.png/d.png"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        draw(8, 6).save(place / name)
+    draw(8, 6).save(place / "unnamed", "PNG")
+    (place / "notes.txt").write_text("no image")
+    return place
+
+
+def names(found: list[Entry]) -> list[str]:
+    return [each.name for each in found]
+
+
+def test_a_folder_is_its_images_by_name_or_content(folder: Path) -> None:
+    """A folder that is called like an image is not passed over in silence, unless it is gone into."""
+    assert names(planning.find([str(folder)])) == ["a.png", "b.jpg", "shots.png", "unnamed"]
+    assert names(planning.find([str(folder)], recursive=True)) == [
+        "a.png",
+        "b.jpg",
+        "unnamed",
+        "shots.png/d.png",
+        "sub/c.png",
+    ]
+
+
+def test_files_and_globs(folder: Path) -> None:
+    assert names(planning.find([str(folder / "sub/c.png"), str(folder / "notes.txt")])) == [
+        "c.png",
+        "notes.txt",
+    ]
+    assert names(planning.find([str(folder / "*.png")])) == ["a.png"]
+    assert names(planning.find([str(folder / "**/*.png")])) == [
+        "a.png",
+        "shots.png/d.png",
+        "sub/c.png",
+    ]
+
+
+def test_what_is_given_twice_is_made_once(folder: Path) -> None:
+    assert names(planning.find([str(folder), str(folder)])) == [
+        "a.png",
+        "b.jpg",
+        "shots.png",
+        "unnamed",
+    ]
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="no such file"):
+        planning.find([str(tmp_path / "gone")])
+
+
+def test_a_loop_of_links_ends(folder: Path) -> None:
+    (folder / "sub" / "up").symlink_to(folder)
+    assert "sub/c.png" in names(planning.find([str(folder)], recursive=True))
+
+
+def test_a_list_keeps_folders_only_when_recursive(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    lines = ["sub/c.png\n", "\n", "# a remark\n", "gone.png\n", str(folder / "a.png")]
+    assert names(planning.read_list(lines)) == ["c.png", "gone.png", "a.png"]
+    assert names(planning.read_list(lines, recursive=True)) == ["sub/c.png", "gone.png", "a.png"]
+
+
+def test_a_job_keeps_its_folder(folder: Path, tmp_path: Path) -> None:
+    planned = planning.plan(
+        planning.find([str(folder / "**/c.png")]),
+        str(tmp_path / "out"),
+        suffix="_x4",
+        extension=".jpg",
+    )
+    assert [job.name for job in planned] == ["sub/c_x4.jpg"]
+
+
+def entries(*paths: str) -> list[Entry]:
+    return [Entry(path, Path(path).name) for path in paths]
+
+
+def test_two_inputs_of_one_result_are_refused_or_told_apart() -> None:
+    both = entries("in/a.jpg", "in/a.png", "in/b.png")
+    with pytest.raises(UsageError, match=r"in/a\.jpg and in/a\.png would both become a\.png"):
+        planning.plan(both, "out", extension=".png")
+    told = planning.plan(both, "out", extension=".png", on_collision="suffix")
+    assert [job.name for job in told] == ["a_jpg.png", "a_png.png", "b.png"]
+
+
+def test_a_result_is_not_an_input(folder: Path) -> None:
+    """In the folder itself, and below it, a second run finds the same jobs as the first."""
+    draw(8, 6).save(folder / "a_x4.png")
+    into_itself = planning.plan(
+        planning.find([str(folder / "*.*g")]), str(folder), suffix="_x4", extension=".png"
+    )
+    assert [job.name for job in into_itself] == ["a_x4.png", "b_x4.png"]
+    out = folder / "sub"
+    below = planning.plan(planning.find([str(folder)], recursive=True), str(out), extension=".png")
+    assert "sub/c.png" not in [job.name for job in below]
+    assert len(below) == 5
+
+
+def test_nothing_is_written_over_an_input(folder: Path) -> None:
+    with pytest.raises(UsageError, match="is itself an input"):
+        planning.plan(planning.find([str(folder)]), str(folder), extension=".png")
+
+
+def test_urls_keep_their_form() -> None:
+    source = Entry("s3://bucket/in/a.jpg", "a.jpg")
+    assert planning.plan([source], "s3://bucket/out", extension=".png") == [Job(source, "a.png")]
+
+
+def test_the_size_is_that_of_the_upright_image(tmp_path: Path) -> None:
+    picture = draw(8, 6)
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "turned.jpg", exif=exif)
+    assert planning.size_of(Job(Entry(str(tmp_path / "turned.jpg"), ""), "")) == (6, 8)
+    assert planning.size_of(Job(Entry(str(tmp_path / "gone.jpg"), ""), "")) is None

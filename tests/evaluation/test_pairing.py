@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from srup.errors import ReadError, UsageError
+from srup.evaluation.pairing import core, images_in, pair, scale_in
+
+
+def folder(path: Path, *names: str) -> Path:
+    path.mkdir()
+    for name in names:
+        (path / name).touch()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [
+        ("baby", "baby"),
+        ("baby_x4", "baby"),
+        ("babyx4", "baby"),
+        ("0801x4", "0801"),
+        ("baby_x2.5", "baby"),
+        ("baby_x4_out", "baby"),
+        ("baby-SR", "baby"),
+        ("photo_800x600", "photo"),
+        ("photo@2x", "photo"),
+        ("x4", "x4"),
+        ("img_003", "img_003"),
+    ],
+)
+def test_names_without_their_endings(stem: str, expected: str) -> None:
+    assert core(stem) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [
+        ("baby_x4.png", 4),
+        ("0801x2.png", 2),
+        ("baby_x3_out.png", 3),
+        ("photo_800x600.png", None),
+        ("baby.png", None),
+    ],
+)
+def test_the_scale_in_a_name(name: str, scale: int | None) -> None:
+    assert scale_in(Path(name)) == scale
+
+
+def test_folders_are_paired_by_name(tmp_path: Path) -> None:
+    sr = folder(
+        tmp_path / "sr",
+        "baby_x4.png",
+        "bird_out.png",
+        "head.jpg",
+        "extra.png",
+        "notes.txt",
+        ".hidden.png",
+    )
+    hr = folder(tmp_path / "hr", "baby.png", "bird.png", "head.png", "woman.png")
+    paired = pair(sr, hr)
+    assert [(one.name, other.name) for one, other in paired.both] == [
+        ("baby_x4.png", "baby.png"),
+        ("bird_out.png", "bird.png"),
+        ("head.jpg", "head.png"),
+    ]
+    assert [path.name for path in paired.alone] == ["extra.png", "woman.png"]
+
+
+def test_a_name_that_is_the_same_wins(tmp_path: Path) -> None:
+    sr, hr = (
+        folder(tmp_path / "sr", "cat.png", "cat_x2.png"),
+        folder(tmp_path / "hr", "cat.png", "cat_x2.png"),
+    )
+    assert [(one.name, other.name) for one, other in pair(sr, hr).both] == [
+        ("cat.png", "cat.png"),
+        ("cat_x2.png", "cat_x2.png"),
+    ]
+
+
+def test_what_cannot_be_paired(tmp_path: Path) -> None:
+    sr, hr = folder(tmp_path / "sr", "cat_x2.png", "cat_x4.png"), folder(tmp_path / "hr", "cat.png")
+    with pytest.raises(UsageError, match="both belong to one image"):
+        pair(sr, hr)
+    with pytest.raises(UsageError, match="is a folder and"):
+        pair(sr, hr / "cat.png")
+    with pytest.raises(UsageError, match="no image in"):
+        pair(folder(tmp_path / "other", "dog.png"), hr)
+    with pytest.raises(ReadError, match="no such file or folder"):
+        pair(tmp_path / "nowhere", hr)
+    with pytest.raises(ReadError, match="no images in"):
+        images_in(folder(tmp_path / "empty"))

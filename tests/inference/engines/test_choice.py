@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from srup.inference.engines import libraries
+from srup.inference.engines.choice import choose
+from srup.models import registry
+
+RTC = registry.find("imdn-rtc")[2]
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.save(registry.build(RTC).state_dict(), tmp_path / "rtc.pth")
+    return tmp_path / "rtc.pth"
+
+
+def test_what_was_measured_once_is_known(weights: Path, cache: Path) -> None:
+    cache.mkdir()
+    (cache / "engines.json").write_text('{"half": ')  # a damaged note is written anew
+    chosen = choose(RTC, weights, "cpu", "fp32")
+    ((key, seconds),) = json.loads((cache / "engines.json").read_text()).items()
+    assert key.startswith("imdn-rtc ×2, cpu, fp32, ")
+    assert seconds.keys() == libraries().keys()
+    assert seconds[chosen] == min(seconds.values()) > 0
+
+    slower = max(seconds, key=lambda name: seconds[name])
+    (cache / "engines.json").write_text(
+        json.dumps({key: {slower: 1.0, chosen: 2.0 if slower != chosen else 1.0}})
+    )
+    assert choose(RTC, weights, "cpu", "fp32") == slower, "measured again"
+
+
+def test_an_engine_that_cannot_run_it_is_not_taken(tmp_path: Path) -> None:
+    assert choose(RTC, tmp_path / "nothing.pth", "cpu", "fp32") == "pytorch"  # which then says why

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srup.errors import OutOfMemory
+from srup.inference import canvas as canvases
+from srup.inference.tiling import Window, cropped, windows
+from srup.models import registry
+from srup.networks.layers import mean_and_deviation
+from srup.networks.stages import Stage, whole
+from tests.conftest import in_windows, random_network
+
+Noise = Callable[[int, int], Tensor]
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+@pytest.mark.parametrize(
+    ("height", "width", "size"), [(1, 1, 8), (100, 37, 16), (64, 64, 64), (65, 9, 8), (7, 7, None)]
+)
+def test_windows_make_up_the_image_once(
+    height: int, width: int, size: int | None, stride: int
+) -> None:
+    covered = np.zeros((height, width))
+    for window in windows(height, width, size, stride):
+        window.of(covered)[...] += 1
+        assert window.top % stride == window.left % stride == 0
+        if size:
+            assert max(window.height, window.width) <= -(-size // stride) * stride
+    assert (covered == 1).all()
+
+
+def test_windows_are_even() -> None:
+    assert {window.width for window in windows(1, 520, 512)} == {260}
+
+
+def test_a_grown_window_stays_inside() -> None:
+    bounds = Window(0, 0, 10, 10)
+    assert Window(2, 4, 6, 10).grown(3, bounds) == Window(0, 1, 9, 10)
+    assert Window(2, 4, 6, 10).within(Window(0, 1, 9, 10)) == Window(2, 3, 6, 9)
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_a_window_is_cut_large_enough(stride: int) -> None:
+    bounds = Window(0, 0, 100, 30)
+    for window in windows(100, 30, 12, stride):
+        cut = window.at_least(84, bounds, stride)
+        assert cut.height >= 84 and cut.width == 30
+        assert cut.top % stride == cut.left % stride == 0
+        assert window.grown(0, cut) == window
+
+
+def box(size: int) -> Callable[[list[Tensor], Tensor | None], list[Tensor]]:
+    """A stage's run: a box blur with a zero border, after taking the mean that it was told away."""
+
+    def run(state: list[Tensor], context: Tensor | None) -> list[Tensor]:
+        x = state[-1] if context is None else state[-1] - context
+        return [*state[:-1], F.avg_pool2d(x, 2 * size + 1, 1, size)]
+
+    return run
+
+
+def mean(strips: object) -> Tensor:
+    return mean_and_deviation(strips)[0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [5, 8, 16, 100])
+def test_a_map_is_written_over_only_when_nobody_reads_it_any_more(size: int, noise: Noise) -> None:
+    """Margins larger than windows, in a map that keeps its shape."""
+    stages = [Stage(box(1), 1, mean), Stage(box(7), 7, mean), Stage(box(6), 6)]
+    image = noise(61, 47)
+    assert torch.allclose(in_windows(stages, image, size), whole(stages, image), atol=1e-6)
+
+
+def test_the_image_itself_is_left_alone(noise: Noise) -> None:
+    image = noise(20, 20)
+    before = image.clone()
+    in_windows([Stage(box(1), 1), Stage(box(1), 1)], image, 8)
+    assert (image == before).all()
+
+
+def test_a_context_that_is_a_map_is_cut_as_the_state_is(noise: Noise) -> None:
+    doubled = Stage(lambda state, _: state, 0, lambda strips: 2 * torch.cat(list(strips), 2))
+    stages = [doubled, Stage(lambda state, context: [state[0] + context], 0)]  # type: ignore[operator]
+    image = noise(20, 31)
+    assert torch.equal(in_windows(stages, image, 8), 3 * image)
+
+
+def test_a_window_that_does_not_fit_is_halved(noise: Noise) -> None:
+    largest = []
+
+    def run(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+        if state[0].shape[-1] > 90:
+            raise OutOfMemory("too large")
+        largest.append(state[0].shape[-1])
+        return box(1)(state, None)
+
+    image = noise(300, 300)
+    assert torch.allclose(
+        in_windows([Stage(run, 1)], image), whole([Stage(box(1), 1)], image), atol=1e-6
+    )
+    assert 64 <= max(largest) <= 90
+
+
+def test_a_window_of_64_that_does_not_fit_is_an_error(noise: Noise) -> None:
+    def run(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
+        raise OutOfMemory("too large")
+
+    with pytest.raises(OutOfMemory):
+        in_windows([Stage(run, 0)], noise(200, 200))
+
+
+def test_progress_ends_at_the_whole(noise: Noise) -> None:
+    heard: list[tuple[float, float]] = []
+    in_windows(
+        [Stage(box(1), 1), Stage(box(1), 1)],
+        noise(20, 20),
+        10,
+        progress=lambda done, total: heard.append((done, total)),
+    )
+    assert heard[0] == (0.25, 2)
+    assert heard[-1] == (2, 2)
+    assert heard == sorted(heard)
+
+
+def test_a_canvas_on_disk_holds_what_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    made = canvases.canvas((1, 3, 50, 40), np.float32, memory_budget=0)
+    assert made.resident == 0
+    values = np.random.default_rng(0).random((1, 3, 50, 40), np.float32)
+    made.array[...] = values
+    made.release_pages()
+    assert np.array_equal(np.concatenate(list(made.strips()), 2), values)
+    assert not list(tmp_path.iterdir()), "a name is left behind"
+
+
+def test_no_room_on_disk_says_so() -> None:
+    with pytest.raises(OutOfMemory, match="TMPDIR"):
+        canvases.canvas((1, 64, 1 << 20, 1 << 20), np.float32, memory_budget=0)
+
+
+def test_mean_and_deviation_of_strips(noise: Noise) -> None:
+    image = noise(50, 40) + 1000  # where sums of squares would cancel
+    mean, deviation = mean_and_deviation(image.split(7, 2))
+    assert torch.allclose(mean, image.double().mean((2, 3), keepdim=True).float())
+    assert torch.allclose(
+        deviation, image.double().std((2, 3), correction=0, keepdim=True).float(), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(("height", "width"), [(97, 130), (64, 64), (40, 500), (5, 6)])
+@pytest.mark.parametrize("size", [None, 160])
+def test_cropping_joins_crops_of_whole_multiples(
+    height: int, width: int, size: int | None, noise: Noise
+) -> None:
+    image = noise(height, width).numpy()
+
+    def enlarge(crop: np.ndarray) -> np.ndarray:
+        assert crop.shape[-1] % 4 == crop.shape[-2] % 4 == 0 or min(height, width) < 64
+        assert size is None or max(crop.shape[-2:]) <= size
+        return crop.repeat(2, 2).repeat(2, 3)
+
+    assert np.array_equal(
+        cropped(enlarge, image, size=size, multiple=4), image.repeat(2, 2).repeat(2, 3)
+    )
+
+
+@pytest.mark.parametrize(("name", "scale"), [("imdn", 4), ("rfdn", 4), ("lite", 2)])
+def test_windows_at_a_time_change_nothing(name: str, scale: int, noise: Noise) -> None:
+    """Canvases are written over while other windows are being computed, and still every one reads what it should."""
+    network = random_network(registry.find(name)[scale])
+    image = noise(150, 170)
+    for memory in (1 << 40, 0):
+        alone = in_windows(network.stages(), image, 40, memory=memory)
+        assert torch.equal(in_windows(network.stages(), image, 40, memory=memory, workers=3), alone)

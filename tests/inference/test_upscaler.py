@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+import srup
+from srup.errors import EngineUnavailable, ScaleError, UnsoundResult, UsageError, WeightsMismatch
+from srup.images import Image, Pages
+from srup.inference.engines.pytorch import tensor_of
+from srup.models import registry
+from srup.resize import imresize
+from tests.conftest import random_network, to_bytes
+from tests.data.draw import draw
+
+COLOURS = np.asarray(draw(48, 36))
+
+
+@pytest.fixture
+def random_weights(tmp_path: Path) -> Path:
+    """A checkpoint for imdn-rtc that keeps its signals alive; the quickest network there is."""
+    torch.save(random_network(registry.find("imdn-rtc")[2]).state_dict(), tmp_path / "random.pth")
+    return tmp_path / "random.pth"
+
+
+def test_it_comes_with_a_network() -> None:
+    enlarged = srup.load(scale=2)(COLOURS)
+    assert enlarged.shape == (72, 96, 3)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_network_that_comes_with_it_beats_bicubic(scale: int) -> None:
+    hr = np.asarray(draw(144, 96))
+    lr = imresize(hr, scale=1 / scale)
+
+    def error(sr: np.ndarray) -> float:
+        return float(((sr.astype(float) - hr) ** 2).mean())
+
+    assert error(srup.load("lite", scale=scale)(lr)) < error(imresize(lr, scale=scale))
+
+
+def test_in_kind(photo: Path) -> None:
+    enlarge = srup.load("lite", scale=2)
+    expected = np.asarray(enlarge(photo))
+    assert isinstance(enlarge(photo), Pillow.Image)
+    assert (np.asarray(enlarge(str(photo))) == expected).all()
+    assert (np.asarray(enlarge(Pillow.open(photo))) == expected).all()
+    assert (enlarge(np.asarray(Pillow.open(photo))) == expected).all()
+    assert (enlarge(srup.read_image(photo)).pixels == expected).all()
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (9, 7, 1), (9, 7, 3), (9, 7, 4), (1, 1, 3)])
+def test_arrays_keep_their_shape(shape: tuple[int, ...]) -> None:
+    enlarged = srup.load("lite", scale=2)(np.full(shape, 99, np.uint8))
+    assert enlarged.shape == (shape[0] * 2, shape[1] * 2, *shape[2:])
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 2), np.uint8), np.zeros(4, np.uint8)]
+)
+def test_other_arrays_are_refused(array: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="uint8"):
+        srup.load("lite")(array)
+
+
+def test_the_network_is_a_module_and_its_stages_are_the_tilers() -> None:
+    upscaler = srup.load("lite", scale=3, engine="pytorch", precision="fp32")
+    image = tensor_of(COLOURS)
+    with torch.no_grad():
+        result = upscaler.network(image)
+    assert result.shape == (1, 3, 108, 144)
+    assert (to_bytes(result[0].permute(1, 2, 0).numpy()) == upscaler(COLOURS)).all()
+
+
+@pytest.mark.parametrize("tile", [16, 32, "none", "auto"])
+def test_windows_change_nothing(tile: int | str) -> None:
+    expected = srup.load("lite", scale=2, tile="none")(COLOURS).astype(int)
+    assert np.abs(srup.load("lite", scale=2, tile=tile)(COLOURS) - expected).max() <= 1
+
+
+def test_grey_stays_grey() -> None:
+    enlarged = srup.load("lite", scale=2)(Pillow.fromarray(COLOURS).convert("L"))
+    assert enlarged.mode == "L"
+
+
+def test_between_scales_the_next_larger_is_resized() -> None:
+    larger = srup.load("lite", scale=3, engine="pytorch").network
+    with torch.no_grad():
+        result = larger(torch.from_numpy(COLOURS.copy()).permute(2, 0, 1)[None].float() / 255)
+    expected = to_bytes(imresize(result[0].permute(1, 2, 0).numpy(), size=(120, 90)))
+    assert (
+        np.abs(srup.load("lite", scale=2.5, precision="fp32")(COLOURS).astype(int) - expected).max()
+        <= 1
+    )
+
+
+def test_beyond_its_scales_networks_are_chained() -> None:
+    upscaler = srup.load("lite", scale=6)
+    assert [program.scale for program in upscaler.programs] == [2, 3]
+    assert upscaler(COLOURS[:9, :8]).shape == (54, 48, 3)
+
+
+def test_a_size_of_ones_own() -> None:
+    assert srup.load("lite", scale=2)(COLOURS, size=(50, 41)).shape == (41, 50, 3)
+
+
+def test_any_scale_restores_what_bicubic_enlarged(tmp_path: Path) -> None:
+    """IMDN_AS sees the image at its target size."""
+    torch.save(random_network(registry.find("imdn-as")[0]).state_dict(), tmp_path / "as.pth")
+    assert srup.load("imdn-as", scale=3.3, weights=tmp_path / "as.pth")(COLOURS).shape == (
+        119,
+        158,
+        3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("factor", "says"), [(0.0, "black"), (float("nan"), "NaN"), (float("inf"), "NaN")]
+)
+def test_what_is_no_picture_is_an_error(
+    tmp_path: Path, factor: float, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = registry.build(registry.find("imdn-as")[0])
+    torch.save(
+        {name: tensor * factor for name, tensor in network.state_dict().items()},
+        tmp_path / "as.pth",
+    )
+    enlarge = srup.load("imdn-as", scale=2, weights=tmp_path / "as.pth")
+    with pytest.raises(UnsoundResult, match=says), caplog.at_level("WARNING", "srup"):
+        enlarge(COLOURS)
+    assert "once more in full precision" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["imdn-as", "imdn-rtc"])
+def test_adaptive_cropping(name: str, tmp_path: Path) -> None:
+    model = next(iter(registry.find(name).values()))
+    torch.save(random_network(model).state_dict(), tmp_path / "random.pth")
+    sizes = {
+        tiling: srup.load(name, scale=2, weights=tmp_path / "random.pth", tiling=tiling)(
+            COLOURS
+        ).shape
+        for tiling in ("acs", "exact")
+    }
+    assert sizes == {"acs": (72, 96, 3), "exact": (72, 96, 3)}
+
+
+def test_no_halo_around_what_is_cut_out() -> None:
+    """A red disc on transparent black: over white and over black no colour but red and the ground's shows beyond a pixel."""
+    y, x = np.mgrid[:40, :40]
+    alpha = ((x - 20) ** 2 + (y - 20) ** 2 < 150).astype(np.uint8) * 255
+    pixels = np.where(alpha[:, :, None] > 0, np.array([220, 20, 20]), 0).astype(np.uint8)
+    enlarged = srup.load("lite", scale=4)(Image(pixels, alpha))
+    assert enlarged.alpha is not None
+    inside = enlarged.alpha > 0
+    assert np.abs(enlarged.pixels[inside].astype(int) - [220, 20, 20]).max() <= 12
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("ground", [0, 255])
+def test_no_fringe_over_black_or_white(soft: bool, ground: int) -> None:
+    """Composed over a ground, a red disc cut out of transparent black is red or ground, but for one input pixel at its edge."""
+    scale, (y, x) = 4, np.mgrid[:160, :160]
+    distance = np.hypot(x - 79.5, y - 79.5) / 4  # in input pixels
+    (ys, xs) = np.mgrid[:40, :40]
+    cover = (
+        np.clip(12.5 - np.hypot(xs - 19.5, ys - 19.5), 0, 1)
+        if soft
+        else np.hypot(xs - 19.5, ys - 19.5) < 12
+    )
+    alpha = np.round(cover * 255).astype(np.uint8)
+    pixels = np.where(alpha[:, :, None] > 0, np.array([220, 20, 20]), 0).astype(np.uint8)
+    enlarged = srup.load("lite", scale=scale)(Image(pixels, alpha))
+    assert enlarged.alpha is not None
+    share = enlarged.alpha[:, :, None] / 255
+    over = enlarged.pixels * share + ground * (1 - share)
+    assert np.abs(over[distance < 10.5] - [220, 20, 20]).max() <= 12
+    assert np.abs(over[distance > 14] - ground).max() <= 12
+    edge = over[
+        (distance > 10.5) & (distance < 14)
+    ]  # in between: mixtures of the two and nothing else
+    mixture = (edge[:, :1] - ground) / (220 - ground)
+    assert np.abs(edge - (np.array([220, 20, 20]) * mixture + ground * (1 - mixture))).max() <= 25
+
+
+def test_pages_beyond_the_memory_allowed_lie_on_disk() -> None:
+    pages = Pages((Image(COLOURS), Image(COLOURS[:20]), Image(COLOURS[:, :30])))
+    upscaler = srup.load("lite", scale=2)
+    expected, found = upscaler(pages), replace(upscaler, memory_budget=30_000)(pages)
+    for one, other in zip(expected.images, found.images, strict=True):
+        assert (one.pixels == other.pixels).all()
+
+
+def test_pages_in_16_bits_resized() -> None:
+    image = Image(COLOURS.astype(np.uint16) * 257)
+    enlarged = srup.load("lite", scale=2.5)(image)  # in float32 unless told otherwise
+    eight = srup.load("lite", scale=2.5, precision="fp32")(Image(COLOURS))
+    assert enlarged.pixels.dtype == np.uint16
+    assert np.abs(enlarged.eight().pixels.astype(int) - eight.pixels).max() <= 1
+    assert len(np.unique(enlarged.pixels)) > 256
+
+
+def test_metadata_travels() -> None:
+    enlarged = srup.load("lite", scale=2)(
+        Image(COLOURS, icc=b"profile", exif=b"Exif", dpi=(72, 72))
+    )
+    assert (enlarged.icc, enlarged.exif, enlarged.dpi) == (b"profile", b"Exif", (72, 72))
+
+
+def test_what_cannot_be_loaded(random_weights: Path) -> None:
+    with pytest.raises(ScaleError):
+        srup.load("lite", scale=0.5)
+    with pytest.raises(EngineUnavailable, match="-d cpu"):
+        srup.load("lite", device="cuda:77")
+    with pytest.raises(EngineUnavailable, match="no engine"):
+        srup.load("lite", engine="steam")(COLOURS)
+    with pytest.raises(WeightsMismatch):
+        srup.load("lite", weights=random_weights)
+    with pytest.raises(UsageError, match="smaller scale"):
+        srup.load("imdn-rtc", scale=4, weights=random_weights)
+    with pytest.raises(UsageError, match="tile"):
+        srup.load("lite", tile="some")
+    with pytest.raises(UsageError, match="tiling"):
+        srup.load("lite", tiling="bathroom")

@@ -1,0 +1,274 @@
+"""Downloads, against a real server on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from srup.errors import DigestMismatch, DownloadError, Offline
+from srup.models import weights
+
+CONTENT = bytes(range(256)) * 4000  # about 1 MB
+DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+
+Respond = Callable[[http.server.BaseHTTPRequestHandler, int], None]
+
+
+@dataclass
+class Server:
+    """Answers the n-th request for a path with the n-th of `script` (the last one from then on), and counts."""
+
+    url: str = ""
+    script: list[Respond] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            state.requests.append(self.headers.get("Range", "whole"))
+            respond = state.script[min(len(state.requests), len(state.script)) - 1]
+            respond(self, len(state.requests))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.daemon_threads = True
+        state.url = f"http://127.0.0.1:{running.server_port}/model.pth"
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield state
+        state.stop.set()
+        running.shutdown()
+
+
+def send(
+    content: bytes, *, status: int = 200, announced: int | None = None, **headers: str
+) -> Respond:
+    def respond(request: http.server.BaseHTTPRequestHandler, _: int) -> None:
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(content) if announced is None else announced))
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+        request.wfile.write(content)
+
+    return respond
+
+
+def ranged(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
+    """As a server that understands Range does."""
+    start = int(request.headers.get("Range", "bytes=0-")[6:-1])
+    if start >= len(CONTENT):
+        return send(b"", status=416, Content_Range=f"bytes */{len(CONTENT)}")(request, number)
+    headers = {"Content_Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"} if start else {}
+    return send(CONTENT[start:], status=206 if start else 200, **headers)(request, number)
+
+
+good = send(CONTENT)
+cut = send(CONTENT[: weights.CHUNK], announced=len(CONTENT))
+missing, broken = send(b"no", status=404), send(b"oops", status=500)
+
+
+def fetch(server: Server, **options: object) -> Path:
+    return weights.fetch("model.pth", urls=(server.url,), digest=DIGEST, pause=0, **options)  # type: ignore[arg-type]
+
+
+def left(cache: Path) -> set[str]:
+    return {path.name for path in (cache / "weights").iterdir()} - {"model.pth.lock"}
+
+
+def test_fetched_once(server: Server, cache: Path) -> None:
+    server.script = [good]
+    heard: list[tuple[int, int]] = []
+    path = fetch(server, progress=lambda done, total: heard.append((done, total)))
+    assert path == cache / "weights" / "model.pth"
+    assert path.read_bytes() == CONTENT
+    assert heard[-1] == (len(CONTENT), len(CONTENT))
+    assert fetch(server) == path
+    assert len(server.requests) == 1
+    assert left(cache) == {"model.pth"}
+
+
+def test_what_breaks_off_goes_on_where_it_was(server: Server) -> None:
+    server.script = [cut, ranged]
+    assert fetch(server).read_bytes() == CONTENT
+    assert server.requests == ["whole", f"bytes={weights.CHUNK}-"]
+
+
+def test_a_part_left_by_a_killed_process_is_resumed(server: Server, cache: Path) -> None:
+    (cache / "weights").mkdir(parents=True)
+    (cache / "weights" / "model.pth.part").write_bytes(CONTENT[:700_000])
+    server.script = [ranged]
+    assert fetch(server).read_bytes() == CONTENT
+    assert server.requests == ["bytes=700000-"]
+
+
+def test_a_whole_part_needs_no_bytes(server: Server, cache: Path) -> None:
+    (cache / "weights").mkdir(parents=True)
+    (cache / "weights" / "model.pth.part").write_bytes(CONTENT)
+    server.script = [ranged]
+    assert fetch(server).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("wrong", [b"x" * 500_000, b"x" * 5_000_000])
+def test_a_part_of_something_else_is_thrown_away(server: Server, cache: Path, wrong: bytes) -> None:
+    (cache / "weights").mkdir(parents=True)
+    (cache / "weights" / "model.pth.part").write_bytes(wrong)
+    server.script = [ranged]
+    assert fetch(server).read_bytes() == CONTENT
+
+
+def test_a_server_without_range_sends_it_all_again(server: Server, cache: Path) -> None:
+    (cache / "weights").mkdir(parents=True)
+    (cache / "weights" / "model.pth.part").write_bytes(CONTENT[:700_000])
+    server.script = [good]
+    assert fetch(server).read_bytes() == CONTENT
+
+
+def test_a_passing_fault_is_tried_again(server: Server) -> None:
+    server.script = [broken, broken, good]
+    assert fetch(server).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("respond", "tries", "says"),
+    [(missing, 1, "answers 404"), (broken, 3, "answers 500"), (cut, 3, "breaks off")],
+)
+def test_a_source_that_fails(
+    server: Server, cache: Path, respond: Respond, tries: int, says: str
+) -> None:
+    server.script = [respond]
+    with pytest.raises(DownloadError, match=says) as caught:
+        fetch(server)
+    assert len(server.requests) == tries
+    assert "--weights" in str(caught.value)
+    assert "model.pth" not in left(cache)
+
+
+def test_a_server_that_hangs(server: Server) -> None:
+    def hang(request: http.server.BaseHTTPRequestHandler, _: int) -> None:
+        server.stop.wait(20)
+
+    server.script = [hang]
+    with pytest.raises(DownloadError, match="does not answer"):
+        fetch(server, timeout=(1.0, 0.1))
+
+
+def test_other_bytes_than_published(server: Server, cache: Path) -> None:
+    server.script = [send(b"something else")]
+    with pytest.raises(DigestMismatch, match="not what was published"):
+        fetch(server)
+    assert left(cache) == set()
+
+
+def test_the_next_source_is_tried(server: Server) -> None:
+    server.script = [missing, send(b"something else"), good]
+    path = weights.fetch(
+        "model.pth", urls=(server.url, server.url, server.url), digest=DIGEST, pause=0
+    )
+    assert path.read_bytes() == CONTENT
+
+
+def test_the_mirror_is_asked_first(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.script = [good]
+    monkeypatch.setenv("SRUP_MIRROR", server.url.removesuffix("/model.pth") + "/")
+    path = weights.fetch("model.pth", urls=("http://127.0.0.1:9/never",), digest=DIGEST)
+    assert path.read_bytes() == CONTENT
+
+
+def test_nobody_there() -> None:
+    with pytest.raises(DownloadError, match=r"connection to 127\.0\.0\.1:9"):
+        weights.fetch("model.pth", urls=("http://127.0.0.1:9/model.pth",), digest=DIGEST, pause=0)
+
+
+def test_offline_asks_nobody(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.script = [good]
+    monkeypatch.setenv("SRUP_OFFLINE", "1")
+    with pytest.raises(Offline, match="SRUP_OFFLINE"):
+        fetch(server)
+    assert server.requests == []
+
+
+def test_damage_in_the_cache_is_noticed_and_mended(server: Server, cache: Path) -> None:
+    (cache / "weights").mkdir(parents=True)
+    (cache / "weights" / "model.pth").write_bytes(b"rotten")
+    server.script = [good]
+    assert fetch(server).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "digest",
+    [
+        DIGEST,
+        DIGEST[: len("sha256:") + 8],
+        "git:" + hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest(),
+    ],
+)
+def test_what_bytes_are_known_by(tmp_path: Path, digest: str) -> None:
+    (tmp_path / "right").write_bytes(CONTENT)
+    (tmp_path / "wrong").write_bytes(CONTENT[1:])
+    assert weights.matches(tmp_path / "right", digest)
+    assert not weights.matches(tmp_path / "wrong", digest)
+
+
+def test_a_cache_that_cannot_be_written(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SRUP_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DownloadError, match="SRUP_CACHE"):
+        fetch(server)
+
+
+FETCH = f"from srup.models import weights; import sys; weights.fetch('model.pth', urls=(sys.argv[1],), digest={DIGEST!r})"
+
+
+def test_two_processes_download_once(server: Server, cache: Path) -> None:
+    both_wait = threading.Barrier(2)
+
+    def slowly(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
+        both_wait.wait(60)
+        good(request, number)
+
+    server.script = [slowly]
+    processes = [subprocess.Popen([sys.executable, "-c", FETCH, server.url]) for _ in range(2)]
+    both_wait.wait(60)
+    assert [process.wait(60) for process in processes] == [0, 0]
+    assert len(server.requests) == 1
+
+
+def test_a_killed_download_is_resumed(server: Server, cache: Path) -> None:
+    def half(request: http.server.BaseHTTPRequestHandler, _: int) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(CONTENT)))
+        request.end_headers()
+        request.wfile.write(CONTENT[:600_000])
+        request.wfile.flush()
+        server.stop.wait(30)
+
+    server.script = [half, ranged]
+    part = cache / "weights" / "model.pth.part"
+    process = subprocess.Popen(
+        [sys.executable, "-c", FETCH, server.url], env={**os.environ, "SRUP_CACHE": str(cache)}
+    )
+    while not (part.exists() and part.stat().st_size):
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    size = part.stat().st_size
+    assert fetch(server).read_bytes() == CONTENT
+    assert server.requests == ["whole", f"bytes={size}-"]

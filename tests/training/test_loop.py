@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from srup.errors import TrainingError
+from srup.models import registry
+from srup.networks.lite import Lite
+from srup.resize import imresize
+from srup.training import dataset, loop
+from srup.training.loop import Hyperparameters
+from srup.training.reparameterize import branch, merged
+from tests.data.draw import draw
+
+PLAN = Hyperparameters(scales=(2, 3), steps=9, batch=2, patch=12, wider=2, clip=1.0)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, (width, height) in enumerate([(100, 80), (81, 97)]):
+        draw(width, height).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def pairs(pictures: Path, cache: Path) -> dataset.Pairs:
+    return dataset.prepare([pictures], (2, 3), cache=cache)
+
+
+def fresh() -> Lite:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return Lite(2, channels=8, pairs=2)
+
+
+def run(
+    pairs: dataset.Pairs,
+    out: Path,
+    plan: Hyperparameters = PLAN,
+    steps: int | None = None,
+    **options: object,
+) -> list[loop.Step]:
+    return list(
+        itertools.islice(loop.train(fresh(), pairs, plan, out=out, every=3, **options), steps)
+    )  # type: ignore[arg-type]
+
+
+def weights_in(path: Path) -> dict[str, torch.Tensor]:
+    return dict(torch.load(path, weights_only=True))
+
+
+def test_pairs_are_what_imresize_makes(pairs: dataset.Pairs, pictures: Path) -> None:
+    hr = np.asarray(Pillow.open(pictures / "0.png"))[:78, :96]
+    assert len(pairs) == 2
+    assert (pairs.image(1, 0) == hr).all()
+    for scale in (2, 3):
+        assert (pairs.image(scale, 0) == imresize(hr, scale=1 / scale)).all()
+
+
+def test_pairs_are_made_once(pictures: Path, cache: Path) -> None:
+    dataset.prepare([pictures], (2,), cache=cache)
+    made = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
+    dataset.prepare([pictures], (2,), cache=cache)
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == made
+
+
+def test_a_batch_is_a_function_of_its_seed(pairs: dataset.Pairs) -> None:
+    first, again, other = (
+        dataset.batch(pairs, scale=3, size=4, patch=10, seed=(0, n)) for n in (1, 1, 2)
+    )
+    assert (first[0] == again[0]).all() and (first[1] == again[1]).all()
+    assert not (first[0] == other[0]).all()
+    assert first[0].shape == (4, 10, 10, 3)
+    assert first[1].shape == (4, 30, 30, 3)
+
+
+def test_lr_and_hr_patches_show_the_same(pairs: dataset.Pairs) -> None:
+    """Away from the border, where it knows no neighbours, a shrunk HR patch is the LR patch, whatever way it was turned."""
+    lr, hr = dataset.batch(pairs, scale=2, size=16, patch=16, seed=(3,))
+    for small, large in zip(lr, hr, strict=True):
+        assert (
+            np.abs(imresize(large, scale=0.5)[4:-4, 4:-4].astype(int) - small[4:-4, 4:-4]).max()
+            <= 1
+        )
+
+
+def test_hdf5(tmp_path: Path, pictures: Path, cache: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="needs the extra srup[hdf5]")
+    hr = np.asarray(Pillow.open(pictures / "0.png"))
+    with h5py.File(tmp_path / "set.h5", "w") as file:
+        file.create_dataset("hr/0", data=hr)
+        file.create_dataset("lr/0", data=imresize(hr, scale=0.5))
+    made = dataset.prepare([tmp_path / "set.h5"], (2,), cache=cache)
+    assert (made.image(1, 0) == hr).all()
+    assert (made.image(2, 0) == imresize(hr, scale=0.5)).all()
+    with pytest.raises(TrainingError, match="is not 4 times"):
+        dataset.prepare([tmp_path / "set.h5"], (4,), cache=cache)
+
+
+def test_a_broken_image_is_left_out(pictures: Path, cache: Path) -> None:
+    (pictures / "broken.png").write_bytes((pictures / "0.png").read_bytes()[:300])
+    assert len(dataset.prepare([pictures], (2,), cache=cache)) == 2
+
+
+def test_data_that_is_none(tmp_path: Path, cache: Path, pairs: dataset.Pairs) -> None:
+    with pytest.raises(TrainingError, match="no such file"):
+        dataset.prepare([tmp_path / "nowhere"], (2,), cache=cache)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match="no images"):
+        dataset.prepare([tmp_path / "empty"], (2,), cache=cache)
+    with pytest.raises(TrainingError, match="smaller --patch"):
+        dataset.batch(pairs, scale=2, size=1, patch=100, seed=(0,))
+
+
+@pytest.mark.parametrize("killed_after", [3, 5, 8])
+def test_resumed_is_undisturbed(pairs: dataset.Pairs, tmp_path: Path, killed_after: int) -> None:
+    undisturbed = run(pairs, tmp_path / "a.pt")
+    run(pairs, tmp_path / "b.pt", steps=killed_after)
+    resumed = run(pairs, tmp_path / "b.pt")
+    assert resumed[0].number == killed_after // 3 * 3 + 1
+    assert [step.loss for step in resumed] == [
+        step.loss for step in undisturbed[resumed[0].number - 1 :]
+    ]
+    for name, tensor in weights_in(tmp_path / "a.pt").items():
+        assert torch.equal(tensor, weights_in(tmp_path / "b.pt")[name])
+
+
+def test_another_plan_does_not_go_on(pairs: dataset.Pairs, tmp_path: Path) -> None:
+    run(pairs, tmp_path / "a.pt", steps=3)
+    with pytest.raises(TrainingError, match="other batch, rate"):
+        run(
+            pairs,
+            tmp_path / "a.pt",
+            Hyperparameters(
+                scales=(2, 3), steps=9, batch=3, patch=12, wider=2, clip=1.0, rate=2e-3
+            ),
+        )
+
+
+def test_it_learns(pairs: dataset.Pairs, tmp_path: Path, pictures: Path) -> None:
+    validation = loop.Validation(sorted(pictures.iterdir()), (2,))
+    plan = Hyperparameters(scales=(2,), steps=240, batch=4, patch=16, rate=3e-3, decay=0.9)
+    steps = run(pairs, tmp_path / "a.pt", plan, validation=validation)
+    measured = [step.psnr[2] for step in steps if step.psnr]
+    assert measured[-1] > measured[0] + 2
+    assert sum(step.loss for step in steps[-20:]) < 0.8 * sum(step.loss for step in steps[:20])
+    network = fresh()
+    network.load_state_dict(weights_in(tmp_path / "a.pt"))
+    assert validation.psnr(network) == pytest.approx(max(measured), abs=1e-3)
+
+
+def test_a_teacher_is_imitated(pairs: dataset.Pairs, tmp_path: Path) -> None:
+    """With the teacher's share at 1 the loss is the distance to the teacher: none, for one that is the pupil itself."""
+    plan = Hyperparameters(scales=(2,), steps=1, batch=2, patch=12, distil=1.0)
+    assert run(pairs, tmp_path / "a.pt", plan, teachers={2: fresh()})[0].loss == 0
+
+
+def test_a_loss_that_runs_away_is_an_error(pairs: dataset.Pairs, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="smaller --rate"):
+        run(
+            pairs,
+            tmp_path / "a.pt",
+            Hyperparameters(scales=(2,), steps=40, batch=2, patch=12, rate=1e12, loss="l2"),
+        )
+
+
+def test_branches_begin_as_nothing_and_merge() -> None:
+    plain, branched = fresh(), fresh()
+    branch(branched, 2)
+    image = torch.rand(1, 3, 9, 9)
+    assert torch.equal(plain(image), branched(image))
+    with torch.no_grad():
+        for name, tensor in branched.named_parameters():
+            if "squeeze" in name:
+                tensor.normal_()
+    assert not torch.allclose(plain(image), branched(image))
+    plain.load_state_dict(merged(branched, list(plain.state_dict())))
+    assert torch.allclose(plain(image), branched(image), atol=1e-5)
+
+
+def test_schedules() -> None:
+    plans = {
+        name: Hyperparameters(scales=(2,), steps=100, schedule=name) for name in loop.SCHEDULES
+    }
+    rates = {
+        name: [loop.rate(plan, step) for step in range(1, 101)] for name, plan in plans.items()
+    }
+    assert all(
+        values[0] == 1e-3 and values == sorted(values, reverse=True) for values in rates.values()
+    )
+    assert rates["step"][-1] == 1e-3 / 8
+    assert rates["cosine"][-1] == pytest.approx(1e-5, rel=0.1)
+    assert math.isclose(rates["cosine"][50], 0.505e-3, rel_tol=1e-3)
+
+
+def test_a_rate_warms_up_and_ends_at_the_last() -> None:
+    plan = Hyperparameters(scales=(2,), steps=1000, rate=1e-3, last_rate=1e-6, warm_up=100)
+    assert loop.rate(plan, 1) == pytest.approx(1e-5, rel=0.01)
+    assert loop.rate(plan, 50) == pytest.approx(0.5e-3, rel=0.02)
+    assert loop.rate(plan, 1000) == pytest.approx(1e-6, rel=0.01)
+
+
+def test_the_end_is_trained_with_l2() -> None:
+    plan = Hyperparameters(scales=(2,), steps=100, finish=0.15)
+    assert [loop.loss_name(plan, step) for step in (1, 85, 86, 100)] == ["l1", "l1", "l2", "l2"]
+
+
+def test_a_scale_given_twice_is_drawn_twice_as_often(pairs: dataset.Pairs, tmp_path: Path) -> None:
+    plan = Hyperparameters(scales=(2, 3, 3), steps=120, batch=1, patch=8)
+    drawn = [step.scale for step in run(pairs, tmp_path / "a.pt", plan)]
+    assert 65 <= drawn.count(3) <= 95
+
+
+def test_every_network_of_a_fixed_scale_can_be_trained(
+    pairs: dataset.Pairs, tmp_path: Path
+) -> None:
+    for model in registry.MODELS:
+        if model.scale in (2, 3):
+            network = registry.build(model)
+            plan = Hyperparameters(scales=(model.scale,), steps=2, batch=1, patch=12, rate=1e-4)
+            losses = [
+                step.loss
+                for step in loop.train(
+                    network, pairs, plan, out=tmp_path / f"{model.name}{model.scale}.pt"
+                )
+            ]
+            assert len(losses) == 2
