@@ -22,6 +22,7 @@ from srup.inference.upscaler import Upscaler, window_size
 from srup.models import registry
 from srup.models.registry import Model
 from srup.networks.stages import Stage
+from srup.pipeline import Decoded, Job, Result, Worker, attempted
 from srup.resize import imresize
 
 ENOUGH = 1.0  # seconds that a probe takes
@@ -264,3 +265,29 @@ def _maps(model: Model, item: int) -> tuple[list[float], float, bool]:
 def _bytes(tensor: torch.Tensor, item: int) -> float:
     """Per input pixel."""
     return tensor.numel() * item / META**2
+
+
+def forecast_of(job: Job, worker: Worker) -> tuple[Result, Forecast | None]:
+    """What making one image would take, or why it cannot be made. Nothing is downloaded for it."""
+    read = worker.read(job)
+    if isinstance(read, Result):
+        return read, None
+    predicted = attempted(read.result, _predicted, read, worker)
+    if isinstance(predicted, Result):
+        return predicted, None
+    return read.result, predicted
+
+
+def _predicted(read: Decoded, worker: Worker) -> Forecast:
+    plan, upscalers, recipe = read.plan, worker.upscalers, worker.recipe
+    trained = upscalers.at_hand(plan.factor)
+    upscaler = upscalers(plan.factor) if trained else upscalers.untrained(plan.factor)
+    return forecast(
+        upscaler,
+        plan.pages,
+        recipe.target,
+        path=Path(plan.name),
+        encoding=recipe.encoding,
+        decoding=read.result.seconds,
+        trained=trained,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 Progress = Callable[[float, float], None]  # (done, total), of any unit; a total of 0 is not known
+StageProgress = Callable[[str, float, float], None]  # (what is being done, done, total)
 
 
 def ignore(done: float, total: float) -> None:

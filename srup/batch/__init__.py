@@ -1,0 +1,29 @@
+"""Many images: found, planned, made by threads, processes or a cluster, and written down as they
+are done.
+
+    recipe = Recipe(model="imdn")
+    jobs = batch.planned(batch.find(["photos/"]), "larger/", recipe)
+    with batch.journal("larger/") as journal:
+        for result in batch.run(jobs, recipe, journal):
+            print(result.status, result.name)
+
+What has been done is in the journal of the output folder, so that a batch that was killed goes on
+where it was.
+"""
+
+from srup.batch.executors.threads import in_threads
+from srup.batch.journal import Journal, journal
+from srup.batch.planning import find, planned, read_list
+from srup.batch.running import Policy, run, settings_difference
+
+__all__ = [
+    "Journal",
+    "Policy",
+    "find",
+    "in_threads",
+    "journal",
+    "planned",
+    "read_list",
+    "run",
+    "settings_difference",
+]

@@ -1,7 +1,8 @@
-"""What a batch has done: JSON lines in the output folder, appended and synced one by one, never rewritten.
+"""What a batch has done: JSON lines in the output folder, appended and synced one by one, never
+rewritten.
 
-The last line about a result says what it is: "claimed" by a run (it may be there or not, and is ours), "done", or "failed". A line
-about settings stands before the lines made with them.
+The last line about a result says what it is: "claimed" by a run (it may be there or not, and is
+ours), "done", or "failed". A line about settings stands before the lines made with them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ Record = Mapping[str, Any]
 
 @dataclass
 class Journal:
-    """The lines of the output folder `out`, written to the local file `path`; `last` is name of a result → its last line."""
+    """The lines of the output folder `out`, written to the local file `path`; `last` is name of a
+    result → its last line.
+    """
 
     out: str
     path: Path
@@ -66,7 +69,9 @@ class Journal:
 
 @contextmanager
 def journal(out: str) -> Iterator[Journal]:
-    """The journal of an output folder, for this process alone: a second one is refused with UsageError."""
+    """The journal of an output folder, for this process alone: a second one is refused with
+    UsageError.
+    """
     path = _remote_path(out) if storage.is_url(out) else Path(out) / NAME
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +100,9 @@ def _remote_path(out: str) -> Path:
 
 
 def _bring(out: str, path: Path) -> None:
-    """Takes the copy at an URL where it knows more than the local file: it may come from another machine."""
+    """Takes the copy at an URL where it knows more than the local file: it may come from another
+    machine.
+    """
     place = storage.join(out, NAME)
     there = storage.entry(place)
     if there is not None and there.size > (path.stat().st_size if path.exists() else 0):

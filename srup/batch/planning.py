@@ -1,39 +1,40 @@
-"""What a batch has to do: inputs found, and the file that each becomes. Nothing here opens an image."""
+"""What a batch has to do: images found, and the file that each becomes. Nothing is decoded here."""
 
 from __future__ import annotations
 
 import glob
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from PIL import ExifTags
 from PIL import Image as Pillow
 
 from srup.errors import ReadError, UsageError
-from srup.images import looks_like_image, named_like_image
+from srup.images import EXTENSIONS, looks_like_image, named_like_image
+from srup.pipeline import Destination, Job, Recipe
 from srup.storage import Entry, entry, is_url, join, listing
 
-
-@dataclass(frozen=True)
-class Job:
-    """One image to make: `source` becomes the file `name` below the output folder. `tile` overrides that of the batch."""
-
-    source: Entry
-    name: str
-    tile: int | None = None
+OnCollision = Literal["refuse", "suffix"]
 
 
 def find(inputs: Sequence[str], *, recursive: bool = False) -> list[Entry]:
-    """The images among `inputs`: files, folders (all below them with `recursive`), globs, and URLs of these.
+    """The images among `inputs`: files, folders (all below them with `recursive`), globs, URLs of
+    these.
 
-    An entry's `name` is its path below the folder it was found in, or that of its file alone. In folders, a file is an image if its
-    name or its first bytes say so; what was named itself is taken at its word. Raises ReadError for what is not there.
+    An entry's `name` is its path below the folder it was found in, or that of its file alone. In
+    folders a file is an image if its name or its first bytes say so; what was named itself is taken
+    at its word. Raises ReadError for what does not exist.
     """
-    found = [each for place in inputs for each in _below(place, recursive)]
-    return list({each.path: each for each in found}.values())
+    found = {}
+    for place in inputs:
+        for each in _below(place, recursive):
+            found[each.path] = each
+    return list(found.values())
 
 
 def _below(place: str, recursive: bool) -> Iterator[Entry]:
@@ -43,35 +44,18 @@ def _below(place: str, recursive: bool) -> Iterator[Entry]:
     elif here is not None:
         yield from filter(_is_image, listing(place, recursive=recursive))
     elif not is_url(place) and glob.has_magic(place):
-        root = _fixed_part(place)
-        for path in sorted(glob.glob(place, recursive=True)):  # noqa: PTH207 - of an absolute pattern, too
-            yield from (
-                replace(each, name=os.path.relpath(path, root))
-                for each in [entry(path)]
-                if each and not each.folder
-            )
+        yield from _matching(place)
     else:
         raise ReadError(f"cannot read {place}: no such file or folder; check the name")
 
 
-def _is_image(found: Entry) -> bool:
-    """Whether a file's name or first bytes say image; of a folder or a URL its name alone."""
-    if found.folder or is_url(found.path):
-        return named_like_image(found.path)
-    return looks_like_image(found.path)
-
-
-def size_of(job: Job) -> tuple[int, int] | None:
-    """(width, height) by the head of the file; None if it is damaged or not at hand."""
-    try:
-        with warnings.catch_warnings(), Pillow.open(job.source.path) as opened:
-            warnings.simplefilter("ignore")
-            turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-            return opened.size[::-1] if turned else opened.size
-    except (
-        Exception
-    ):  # Pillow's decoders raise what they like; whoever makes the image will say what is wrong
-        return None
+def _matching(pattern: str) -> Iterator[Entry]:
+    """The files that a glob matches, named by their path below its fixed part."""
+    root = _fixed_part(pattern)
+    for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - of an absolute pattern, too
+        each = entry(path)
+        if each and not each.folder:
+            yield replace(each, name=os.path.relpath(path, root))
 
 
 def _fixed_part(pattern: str) -> Path:
@@ -84,58 +68,94 @@ def _fixed_part(pattern: str) -> Path:
     return Path(*fixed)
 
 
+def _is_image(found: Entry) -> bool:
+    """Whether a file's name or first bytes say image; of a folder or a URL its name alone."""
+    if found.folder or is_url(found.path):
+        return named_like_image(found.path)
+    return looks_like_image(found.path)
+
+
 def read_list(lines: Iterable[str], *, recursive: bool = False) -> list[Entry]:
-    """The inputs of a list, one a line; empty lines and those that begin with # do not count.
+    """The images of a list, one a line; empty lines and those that begin with # do not count.
 
-    With `recursive`, a relative path keeps its folders in the output. What is missing stays in the list, to fail in its turn.
+    With `recursive` a relative path keeps its folders in the output. A missing file stays in the
+    list, and fails when its turn comes.
     """
-    named = [line.strip() for line in lines]
-    found = []
-    for place in [place for place in named if place and not place.startswith("#")]:
+    found = {}
+    for line in lines:
+        place = line.strip()
+        if not place or place.startswith("#"):
+            continue
         each = entry(place) or Entry(place, PurePosixPath(place).name)
-        kept = (
-            recursive
-            and not is_url(place)
-            and not Path(place).is_absolute()
-            and ".." not in Path(place).parts
-        )
-        found.append(replace(each, name=os.path.normpath(place)) if kept else each)
-    return list({each.path: each for each in found}.values())
+        if recursive and _keeps_folders(place):
+            each = replace(each, name=os.path.normpath(place))
+        found[each.path] = each
+    return list(found.values())
 
 
-def plan(
+def _keeps_folders(place: str) -> bool:
+    return not is_url(place) and not Path(place).is_absolute() and ".." not in Path(place).parts
+
+
+def size_of(job: Job) -> tuple[int, int] | None:
+    """(width, height) of a job's image, upright, by the head of its file; None if it is damaged or
+    not at hand.
+    """
+    try:
+        with warnings.catch_warnings(), Pillow.open(job.source.path) as opened:
+            warnings.simplefilter("ignore")
+            turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            return opened.size[::-1] if turned else opened.size
+    except (
+        Exception
+    ):  # Pillow's decoders raise what they like; making the image will say what is wrong
+        return None
+
+
+def planned(
     sources: Sequence[Entry],
     out: str,
+    recipe: Recipe,
     *,
     suffix: str = "",
-    extension: str | None = None,
-    on_collision: str = "refuse",
+    on_collision: OnCollision = "refuse",
 ) -> list[Job]:
-    """One job for each source that is not itself a result. `extension` None keeps the source's.
+    """One job for each source that is not itself a result, all into the folder or URL `out`.
 
-    What lies in the output folder is left out if that folder is below an input, or if a source of the same run becomes it. Two
-    sources with one result are refused, or told apart as a_jpg.png and a_png.png with `on_collision` "suffix". Raises UsageError.
+    What lies in `out` is left out if `out` is below an input folder, or if another source of the
+    same run becomes it. Two sources of one result are refused, or told apart as a_jpg.png and
+    a_png.png with `on_collision` "suffix". Raises UsageError.
     """
-    jobs = [Job(each, _result(each.name, suffix, extension)) for each in sources]
-    made = {
-        _identity(join(out, job.name))
-        for job in jobs
-        if _identity(join(out, job.name)) != _identity(job.source.path)
-    }
-    jobs = [
-        job
-        for job in jobs
-        if _identity(job.source.path) not in made and not _nested(job.source, out)
-    ]
+    jobs = [_job(source, out, _result_name(source.name, suffix, recipe)) for source in sources]
+    jobs = _without_results(jobs, out)
     if on_collision == "suffix":
-        jobs = _told_apart(jobs)
-    _check(jobs, out)
+        jobs = _told_apart(jobs, out)
+    _check(jobs)
     return jobs
 
 
-def _result(name: str, suffix: str, extension: str | None) -> str:
-    path = PurePosixPath(Path(name).as_posix())
-    return str(path.with_name(f"{path.stem}{suffix}{extension or path.suffix}"))
+def _job(source: Entry, out: str, name: str) -> Job:
+    destination = Destination(join(out, name), overwrite=True, make_folders=True)
+    return Job(name, source, destination)
+
+
+def _result_name(name: str, suffix: str, recipe: Recipe) -> str:
+    path = PurePosixPath(name.replace(os.sep, "/"))
+    return str(path.with_name(f"{path.stem}{suffix}{EXTENSIONS[recipe.format or 'png']}"))
+
+
+def _without_results(jobs: list[Job], out: str) -> list[Job]:
+    """The jobs whose source is not itself a result of this batch."""
+    made = set()
+    for job in jobs:
+        place, source = _identity(job.destination.place), _identity(job.source.path)
+        if place != source:
+            made.add(place)
+    kept = []
+    for job in jobs:
+        if _identity(job.source.path) not in made and not _nested(job.source, out):
+            kept.append(job)
+    return kept
 
 
 def _nested(source: Entry, out: str) -> bool:
@@ -143,41 +163,43 @@ def _nested(source: Entry, out: str) -> bool:
     if is_url(out) != is_url(source.path):
         return False
     place, folder = _identity(source.path), _identity(out)
-    root = place.removesuffix(_identity_of_name(source.name))
+    root = place.removesuffix(Path(source.name).as_posix())
     return place.startswith(f"{folder}/") and folder.startswith(root) and folder != root.rstrip("/")
 
 
 def _identity(place: str) -> str:
+    """The same for every path to one file."""
     return place if is_url(place) else Path(os.path.realpath(place)).as_posix()
 
 
-def _identity_of_name(name: str) -> str:
-    return Path(name).as_posix()
+def _told_apart(jobs: Sequence[Job], out: str) -> list[Job]:
+    """The jobs, those of one result named after their source's extension too: a_jpg.png."""
+    count = Counter(job.name for job in jobs)
+    apart = []
+    for job in jobs:
+        if count[job.name] > 1:
+            path, extension = PurePosixPath(job.name), Path(job.source.name).suffix[1:].lower()
+            job = _job(
+                job.source, out, str(path.with_name(f"{path.stem}_{extension}{path.suffix}"))
+            )
+        apart.append(job)
+    return apart
 
 
-def _told_apart(jobs: Sequence[Job]) -> list[Job]:
-    names = [job.name for job in jobs]
-
-    def own(job: Job) -> str:
-        path = PurePosixPath(job.name)
-        return str(
-            path.with_name(f"{path.stem}_{Path(job.source.name).suffix[1:].lower()}{path.suffix}")
-        )
-
-    return [replace(job, name=own(job)) if names.count(job.name) > 1 else job for job in jobs]
-
-
-def _check(jobs: Sequence[Job], out: str) -> None:
+def _check(jobs: Sequence[Job]) -> None:
+    """Raises UsageError if a result would replace an input, or two become one file."""
     sources = {_identity(job.source.path) for job in jobs}
     taken: dict[str, Job] = {}
     for job in jobs:
-        if _identity(join(out, job.name)) in sources:
+        place = job.destination.place
+        if _identity(place) in sources:
             raise UsageError(
-                f"{job.name} in {out} is itself an input; name another folder, or a --suffix such as _x4"
+                f"{place} is itself an input; name another folder", "or a {suffix=_x4}"
             )
         if job.name in taken:
             both = f"{taken[job.name].source.path} and {job.source.path}"
             raise UsageError(
-                f"{both} would both become {job.name}; rename one, or tell them apart with --on-collision suffix"
+                f"{both} would both become {job.name}; rename one",
+                "or tell them apart with {on_collision=suffix}",
             )
         taken[job.name] = job

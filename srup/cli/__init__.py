@@ -9,20 +9,24 @@ import sys
 import click
 
 from srup import __version__, memory
+from srup.cli.errors import command_of, spelling
 from srup.errors import OutOfMemory, SrupError
 
-COMMANDS = {  # name, which is that of its module → what `srup --help` says of it, which need not import it for that
+COMMANDS = {  # name of a command and its module → its line in `srup --help`, which imports none
     "upscale": "Enlarge images: photographs, animations, documents of many pages.",
     "batch": "Enlarge folders of images: IN are folders, files or globs, OUT is a folder.",
     "models": "Show the networks; fetch, check and remove their weights.",
     "train": "Train NETWORK on folders of images, any format, or HDF5 files with groups lr and hr.",
     "score": "PSNR and SSIM of SR, a file or a folder, against HR.",
     "evaluate": "Score networks on a folder of HR images, bicubic first.",
-    "compare": "Make a page that compares: networks on an IMAGE, or IMAGEs that are versions of one another.",
+    "compare": "Make a page that compares networks on an IMAGE, or IMAGEs that are versions of one.",
     "features": "Draw the feature maps after each stage of a network as a grid.",
     "bench": "Measure this machine: networks in every precision and engine it has.",
 }
 INTERRUPTED = 130
+FULL = OutOfMemory(
+    "the memory is full", "take smaller windows with {tile=128}", "or a smaller image"
+)
 
 
 class Commands(click.Group):
@@ -70,18 +74,15 @@ def run(arguments: list[str]) -> int:
     try:
         result = srup.main(arguments, prog_name="srup", standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except SrupError as error:
-        return _refused(str(error), error.exit_code)
+    except (SrupError, MemoryError) as raised:
+        error = raised if isinstance(raised, SrupError) else FULL
+        command = command_of(srup, arguments)
+        return _refused(error.told(spelling(command)), error.exit_code)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except click.exceptions.Exit as error:
         return error.exit_code
-    except MemoryError:
-        return _refused(
-            "the memory is full; take smaller windows with -t 128, or a smaller image",
-            OutOfMemory.exit_code,
-        )
     except (KeyboardInterrupt, click.Abort):
         return _refused("interrupted", INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has gone

@@ -11,183 +11,255 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from srup import storage
+from srup import batch, report, storage
+from srup.batch.executors.processes import in_processes
+from srup.batch.executors.threads import in_threads
+from srup.batch.overview import overview
+from srup.batch.planning import OnCollision, size_of
+from srup.batch.running import Executor, record, remove_partial_files
 from srup.cli import console, options
 from srup.errors import ReadError, UsageError
-from srup.images import EXTENSIONS
-from srup.inference.run_options import RunOptions
-from srup.inference.target import Target
 from srup.models import routing
-
-if TYPE_CHECKING:
-    from srup.batch.journal import Journal
-    from srup.batch.planning import Job
-    from srup.batch.running import Executor, Result, Settings
-    from srup.report import Report
+from srup.pipeline import Job, Recipe, Result, Worker
 
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}  # signal → exit code
-BATCH_COLUMNS = {"seconds": ".2f", "consistency": ".1f"}  # of a report, and how they are shown
-LOOK = 2.0  # seconds between looks of --watch; a file that did not change between two of them is complete
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where images come from and go to, and what results are called."""
+
+    places: tuple[str, ...]
+    list_file: str | None
+    recursive: bool
+    suffix: str
+    on_collision: OnCollision
+
+    def __post_init__(self) -> None:
+        if len(self.places) < 2 and self.list_file is None:
+            usage = "srup batch photos/ larger/"
+            raise UsageError(f"srup batch takes inputs and then the output folder: {usage}")
+
+    @property
+    def out(self) -> str:
+        """The folder or URL that results go to."""
+        return self.places[-1]
+
+    def absolute(self) -> Inputs:
+        """The same as processes with other working folders find it."""
+        return replace(self, places=tuple(map(storage.absolute, self.places)))
+
+    def jobs(self, recipe: Recipe, listed: Sequence[str]) -> list[Job]:
+        """The images there are now; `listed` are the lines of the list.
+
+        Raises ReadError, UsageError.
+        """
+        found = batch.find(self.places[:-1], recursive=self.recursive)
+        found += batch.read_list(listed, recursive=self.recursive)
+        return batch.planned(
+            found, self.out, recipe, suffix=self.suffix, on_collision=self.on_collision
+        )
+
+    def lines(self) -> list[str]:
+        """The lines of the list, if there is one. Raises ReadError."""
+        if self.list_file is None:
+            return []
+        try:
+            if self.list_file == "-":
+                return list(sys.stdin)
+            return Path(self.list_file).read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            advice = "give a text file with one image a line"
+            raise ReadError(f"cannot read {self.list_file}: {error}; {advice}") from error
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What jobs are shared out to."""
+
+    threads: int
+    cluster: str | None
+    cores: int
+
+    def executor(self, recipe: Recipe) -> tuple[Executor, Recipe]:
+        """Threads, or a process for each of several devices, or a cluster; and the recipe for the
+        device.
+        """
+        if self.cluster is not None:
+            return self._on_cluster(recipe), recipe
+        names = recipe.run_options.device.split(",")
+        if names == ["all"]:
+            from srup.inference.engines.pytorch import devices
+
+            names = devices()
+        if len(names) == 1:
+            return partial(in_threads, threads=self.threads), recipe.on(names[0])
+        return partial(in_processes, devices=names, threads=self.threads), recipe
+
+    def _on_cluster(self, recipe: Recipe) -> Executor:
+        from srup.batch.executors.ray import connect, on_cluster
+
+        if recipe.run_options.device != "auto":
+            about = "a cluster takes what its nodes have, and a device is one of this machine"
+            raise UsageError(f"{about}; give one of them")
+        connect(str(self.cluster))
+        return partial(on_cluster, cores=self.cores, threads=self.threads)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is shown of a run."""
+
+    report_file: Path | None
+    as_json: bool
+    quiet: bool
+    verbose: bool
+
+    def __post_init__(self) -> None:
+        if self.report_file:
+            report.check(self.report_file)
+
+
+_places = click.argument("places", nargs=-1, required=True, metavar="[IN...] OUT")
+_inputs = (
+    _places,
+    click.option(
+        "--from",
+        "list_file",
+        metavar="FILE",
+        help="A list of images, one a line; - for standard input.",
+    ),
+    click.option(
+        "-r",
+        "--recursive",
+        is_flag=True,
+        help="Take all below the folders; OUT gets the same tree.",
+    ),
+    click.option("--suffix", default="", help="Added to the names.  [default: none]"),
+    click.option(
+        "--on-collision",
+        type=click.Choice(["refuse", "suffix"]),
+        default="refuse",
+        show_default=True,
+        help="For a.jpg and a.png: refuse, or make a_jpg.png and a_png.png.",
+    ),
+)
+_workers = (
+    click.option(
+        "-j",
+        "--jobs",
+        "threads",
+        type=click.IntRange(1),
+        default=3,
+        show_default=True,
+        help="Images on their way at a time.",
+    ),
+    click.option(
+        "--cluster",
+        metavar="ADDRESS|local",
+        help="Share out to the workers of a Ray cluster; IN and OUT may then be URLs.",
+    ),
+    click.option(
+        "--cores",
+        type=click.IntRange(1),
+        default=4,
+        show_default=True,
+        help="Cores of a cluster's worker that has no GPU.",
+    ),
+)
+_policy = (
+    options.overwrite,
+    click.option(
+        "--rehash", is_flag=True, help="Tell changed inputs by content, not size and time."
+    ),
+    click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
+)
+_output = (
+    click.option(
+        "--report",
+        "report_file",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Write what became of each image, as .html, .csv, .json or .md.",
+    ),
+    options.as_json,
+    click.option("--quiet", is_flag=True, help="Show failures and the summary only."),
+    options.verbose,
+)
 
 
 @click.command("batch")
-@click.argument("places", nargs=-1, required=True, metavar="[IN...] OUT")
-@click.option(
-    "--from",
-    "list_file",
-    metavar="FILE",
-    help="A list of images, one a line; - for standard input.",
-)
-@click.option(
-    "-r", "--recursive", is_flag=True, help="All below the folders; OUT gets the same tree."
-)
-@options.wanted
-@options.model
-@options.weights
-@options.run_options(device=options.devices)
-@click.option(
-    "-j",
-    "--jobs",
-    "threads",
-    type=click.IntRange(1),
-    default=3,
-    show_default=True,
-    help="Images on their way at a time.",
-)
-@click.option(
-    "--cluster",
-    metavar="ADDRESS|local",
-    help="Over the workers of a Ray cluster; IN and OUT may then be URLs.",
-)
-@click.option(
-    "--cores",
-    type=click.IntRange(1),
-    default=4,
-    show_default=True,
-    help="Of a worker of the cluster without a GPU.",
-)
-@options.format_
-@options.quality
-@click.option("--suffix", default="", help="Added to the names.  [default: none]")
-@click.option(
-    "--on-collision",
-    type=click.Choice(["refuse", "suffix"]),
-    default="refuse",
-    show_default=True,
-    help="Of a.jpg and a.png: refuse, or make a_jpg.png and a_png.png.",
-)
-@click.option(
-    "--rehash", is_flag=True, help="Tell changed inputs by their content, not by size and time."
-)
-@click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
+@options.gathered("inputs", Inputs, _inputs)
+@options.recipe(device=options.devices)
+@options.gathered("workers", Workers, _workers)
+@options.gathered("policy", batch.Policy, _policy)
+@options.gathered("output", Output, _output)
 @click.option("--watch", is_flag=True, help="Stay, and enlarge what arrives.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@click.option(
-    "--report",
-    "report_file",
-    metavar="FILE",
-    help="What became of each image, as .html, .csv, .json or .md.",
-)
-@options.overwrite
-@options.as_json
-@click.option("--quiet", is_flag=True, help="Failures and the summary only.")
-@options.verbose
+@click.option("--dry-run", is_flag=True, help="Say what would be done and what it takes.")
 def command(
-    places: tuple[str, ...],
-    list_file: str | None,
-    recursive: bool,
-    wanted: Target,
-    model: str,
-    weights: str | None,
-    run_options: RunOptions,
-    threads: int,
-    cluster: str | None,
-    cores: int,
-    format_: str,
-    quality: int | None,
-    suffix: str,
-    on_collision: str,
-    rehash: bool,
-    fail_fast: bool,
+    inputs: Inputs,
+    recipe: Recipe,
+    workers: Workers,
+    policy: batch.Policy,
     watch: bool,
+    output: Output,
     dry_run: bool,
-    report_file: str | None,
-    overwrite: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
 ) -> int:
     """Enlarge folders of images: IN are folders, files or globs, OUT is a folder.
 
-    What has been done is written down in OUT: run the same command again after a crash, and only what is missing, changed or failed
-    is made.
+    What has been done is written down in OUT: run the same command again after a crash, and only
+    what is missing, changed or failed is made.
 
     \b
     srup batch photos/ larger/
     srup batch -r photos/ larger/ -s 2 -m imdn -f jpeg
     find . -name '*.jpg' | srup batch --from - larger/
     """
-    console.start_logging(verbose)
-    routing.route(model, wanted.scale or 1)
-    from srup import report
-    from srup.batch import planning, running
-    from srup.batch.journal import journal
-
-    if report_file:
-        report.check(Path(report_file))
-    *inputs, out = places if cluster is None else map(storage.absolute, places)
-    if not inputs and list_file is None:
-        raise UsageError(
-            "srup batch takes inputs and then the output folder: srup batch photos/ larger/"
-        )
-    listed = _lines(list_file) if list_file else []
-    settings = running.Settings(
-        out, wanted, model, weights, run_options, quality, EXTENSIONS[format_ or "png"]
-    )
-
-    def plan() -> list[Job]:
-        sources = [
-            *planning.find(inputs, recursive=recursive),
-            *planning.read_list(listed, recursive=recursive),
-        ]
-        return planning.plan(
-            sources, out, suffix=suffix, extension=settings.extension, on_collision=on_collision
-        )
-
-    planned = plan()
+    console.start_logging(output.verbose)
+    routing.route(recipe.model, recipe.target.scale or 1)
+    if workers.cluster is not None:
+        inputs = inputs.absolute()
+    listed = inputs.lines()
+    jobs = inputs.jobs(recipe, listed)
     if dry_run:
-        return _forecast(planned, settings)
-    stopped = threading.Event()
-    drive = (
-        _on_cluster(settings, cluster, cores, threads, stopped)
-        if cluster
-        else _drive(settings, threads, stopped)
-    )
-    with journal(out) as lines, _signals(stopped, out) as received:
-        running.clear(out)
-        if difference := running.otherwise(planned, lines, settings):
+        return _forecast(jobs, recipe, inputs.out)
+    executor, recipe = workers.executor(recipe)
+    look = partial(inputs.jobs, recipe, listed) if watch else None
+    stopped, tally = threading.Event(), Tally()
+    with batch.journal(inputs.out) as journal, _signals(stopped, inputs.out) as received:
+        remove_partial_files(inputs.out)
+        if difference := batch.settings_difference(jobs, journal, recipe):
             console.warning(
-                f"the settings have changed, and what was made with the old ones is made anew: {difference}"
+                f"the settings have changed, so earlier results are made anew: {difference}"
             )
-        work = _Work(settings, lines, drive, stopped, fail_fast, as_json, quiet)
-        look = partial(running.pending, journal=lines, settings=settings, rehash=rehash)
-        work.do(*look(planned, overwrite=overwrite), of=len(planned))
-        if watch and not stopped.is_set():
-            _watch(work, plan, look)
-        running.clear(out)  # of workers that died
-        lines.copy()
-        if report_file:
-            report.write(_report(planned, lines, settings), Path(report_file))
-    work.tally.tell(interrupted=bool(received))
-    return STOPPED[received[0]] if received else 1 if work.tally.failed else 0
+        with console.Overall(shown=not output.quiet) as progress:
+            results = batch.run(
+                jobs,
+                recipe,
+                journal,
+                executor,
+                policy=policy,
+                look=look,
+                stopped=stopped,
+                announce=partial(_announce, tally, progress),
+            )
+            for result in results:
+                _take(result, recipe, tally, progress, as_json=output.as_json)
+        remove_partial_files(inputs.out)  # of workers that died
+        journal.copy()
+        if output.report_file:
+            report.write(overview(jobs, journal, recipe), output.report_file)
+    tally.tell(interrupted=bool(received))
+    if received:
+        return STOPPED[received[0]]
+    return 1 if tally.failed else 0
 
 
 @dataclass
@@ -195,204 +267,78 @@ class Tally:
     """What has come of a batch so far. Pixels are those of the inputs."""
 
     done: int = 0
-    already: int = 0
+    before: int = 0
     left: int = 0
     pixels: int = 0
     failed: list[Result] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
     def take(self, result: Result) -> None:
+        """Counts a result."""
         self.left -= 1
         if result.status == "failed":
             self.failed.append(result)
-        else:
-            self.done += 1
-            width, height = result.before or (0, 0)
-            self.pixels += width * height
-
-    def rate(self) -> str:
-        seconds = time.perf_counter() - self.started
-        return f"{self.done / seconds:.2f} images/s, {self.pixels / 1e6 / seconds:.2f} megapixels/s"
+            return
+        self.done += 1
+        width, height = result.before or (0, 0)
+        self.pixels += width * height
 
     def tell(self, *, interrupted: bool) -> None:
+        """Says in one line what was done, then what failed, and how to go on."""
         seconds = time.perf_counter() - self.started
-        already = f", {self.already} were done before" if self.already else ""
-        left = f", {self.left} left" if self.left else ""
-        console.line(
-            f"{self.done} done{already}, {len(self.failed)} failed{left}: {console.duration(seconds)}, {self.rate()}"
-        )
+        counts = [f"{self.done} done"]
+        if self.before:
+            counts.append(f"{self.before} were done before")
+        counts.append(f"{len(self.failed)} failed")
+        if self.left:
+            counts.append(f"{self.left} left")
+        images, megapixels = self.done / seconds, self.pixels / 1e6 / seconds
+        rate = f"{images:.2f} images/s, {megapixels:.2f} megapixels/s"
+        console.line(f"{', '.join(counts)}: {console.duration(seconds)}, {rate}")
         for result in self.failed:
-            console.error(result.error or "")
+            if result.error:
+                console.error(result.error)
         if interrupted or self.left:
             console.line(f"to go on: {shlex.join(['srup', *sys.argv[1:]])}")
 
 
-@dataclass
-class _Work:
-    """A batch under way: it takes jobs, writes down and shows what becomes of them."""
-
-    settings: Settings
-    lines: Journal
-    drive: Executor
-    stopped: threading.Event
-    fail_fast: bool
-    as_json: bool
-    quiet: bool
-    tally: Tally = field(default_factory=Tally)
-
-    def do(self, todo: list[Job], refused: list[Result], *, of: int) -> None:
-        from srup.batch import running
-
-        self.tally.left += len(todo) + len(refused)
-        self.tally.already += of - len(todo) - len(refused)
-        for result in refused:
-            self._take(result)
-        if not todo:
-            return
-        running.claim(todo, self.lines, self.settings)
-        weights = {job.name: _megapixels(job) for job in todo}
-        with console.overall(len(todo), sum(weights.values()), shown=not self.quiet) as progress:
-            for result in running.completed(self._unless_stopped(todo), self.drive):
-                if result.status != "stopped":
-                    self._take(result)
-                    progress(result.name, weights[result.name])
-
-    def _unless_stopped(self, todo: list[Job]) -> Iterator[Job]:
-        for job in todo:
-            if self.stopped.is_set():
-                return
-            yield job
-
-    def _take(self, result: Result) -> None:
-        self.lines.append([result.record()])
-        self.tally.take(result)
-        if self.as_json:
-            click.echo(json.dumps(result.record()))
-        if result.status == "failed" and self.fail_fast:
-            self.stopped.set()
-
-
-def _lines(list_file: str) -> list[str]:
-    try:
-        return list(sys.stdin) if list_file == "-" else Path(list_file).read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReadError(
-            f"cannot read {list_file}: {error}; give --from a text file with one image a line"
-        ) from error
-
-
-def _drive(settings: Settings, threads: int, stopped: threading.Event) -> Executor:
-    """What carries the jobs out: threads of this process, or a process for each of several devices."""
-    from srup.batch import running
-    from srup.inference.engines.pytorch import devices
-
-    names = (
-        devices()
-        if settings.run_options.device == "all"
-        else settings.run_options.device.split(",")
-    )
-    if len(names) == 1:
-        make = running.Worker(settings.on(names[0]), stopped)
-        return lambda jobs: running.in_threads(jobs, make, threads=threads, stopped=stopped)
-    from srup.batch.processes import in_processes
-
-    return lambda jobs: in_processes(jobs, settings, names, threads=threads, stopped=stopped)
-
-
-def _on_cluster(
-    settings: Settings, address: str, cores: int, threads: int, stopped: threading.Event
-) -> Executor:
-    from srup.batch.ray import connect, on_cluster
-
-    if settings.run_options.device != "auto":
-        raise UsageError(
-            "--cluster takes what its nodes have, and -d names devices of this machine; give one of them"
-        )
-    connect(address)
-    return lambda jobs: on_cluster(jobs, settings, cores=cores, threads=threads, stopped=stopped)
-
-
-def _watch(
-    work: _Work,
-    plan: Callable[[], list[Job]],
-    look: Callable[[list[Job]], tuple[list[Job], list[Result]]],
+def _announce(
+    tally: Tally, progress: console.Overall, jobs: Sequence[Job], done_before: int
 ) -> None:
-    """Makes what arrives, once it is complete, until stopped. What failed is left until it changes."""
-    before: set[tuple[str, str]] = set()
-    while not work.stopped.wait(LOOK):
-        jobs = plan()
-        todo, _ = look(jobs)
-        now = {(job.name, job.source.stamp) for job in todo}
-        fresh = [
-            job
-            for job in todo
-            if (job.name, job.source.stamp) in before and not _failed(job, work.lines)
-        ]
-        before = now
-        if fresh:
-            work.do(fresh, [], of=len(fresh))
+    tally.left += len(jobs)
+    tally.before += done_before
+    progress.expect(len(jobs), sum(map(_megapixels, jobs)))
 
 
-def _failed(job: Job, lines: Journal) -> bool:
-    line = lines.last.get(job.name, {})
-    return line.get("status") == "failed" and line.get("stamp") == job.source.stamp
-
-
-def _report(planned: list[Job], lines: Journal, settings: Settings) -> Report:
-    """What is known of each job, from this run or an earlier one; failures on top."""
-    from srup.report import Picture, Report, Row
-
-    def row(job: Job) -> Row:
-        line = lines.last.get(job.name, {})
-        sizes = {
-            name: "×".join(map(str, line[name])) if name in line else None
-            for name in ("before", "after")
-        }
-        after = storage.join(settings.out, job.name)
-        shown = (
-            line.get("status") == "done"
-            and not storage.is_url(job.source.path)
-            and not storage.is_url(after)
-        )
-        pictures = (
-            (Picture("before", Path(job.source.path)), Picture("after", Path(after)))
-            if shown
-            else ()
-        )
-        return Row(
-            job.name,
-            {**sizes, **{name: line.get(name) for name in BATCH_COLUMNS}},
-            line.get("error"),
-            pictures,
-        )
-
-    rows = sorted((row(job) for job in planned), key=lambda row: row.error is None)
-    notes = [
-        f"{name}: {value}"
-        for name, value in settings.decisive.items()
-        if name in ("model", "scale", "width", "height")
-    ]
-    return Report(f"{len(rows)} images, to {settings.out}", rows, notes, BATCH_COLUMNS)
+def _take(
+    result: Result, recipe: Recipe, tally: Tally, progress: console.Overall, *, as_json: bool
+) -> None:
+    """Counts and shows one result."""
+    tally.take(result)
+    width, height = result.before or (0, 0)
+    progress.advance(result.name, width * height / 1e6)
+    if as_json:
+        facts = dict(record(result, recipe))
+        if result.error:
+            facts["error"] = console.told(result.error)
+        click.echo(json.dumps(facts))
 
 
 def _megapixels(job: Job) -> float:
-    """Of the input; where it cannot be known without fetching it, its megabytes."""
-    from srup.batch.planning import size_of
-
+    """Megapixels of an input; where they cannot be known without fetching it, its megabytes."""
     size = None if storage.is_url(job.source.path) else size_of(job)
-    return (size[0] * size[1] if size else job.source.size) / 1e6
+    pixels = size[0] * size[1] if size else job.source.size
+    return pixels / 1e6
 
 
 @contextlib.contextmanager
 def _signals(stopped: threading.Event, out: str) -> Iterator[list[signal.Signals]]:
-    """The first signal lets what is being written be finished, a second one ends the process at once."""
+    """Lets the first signal finish what is being written; a second one ends the process at once."""
     received: list[signal.Signals] = []
 
     def stop(number: int, _: object) -> None:
-        from srup.batch import running
-
         if received:
-            running.clear(out)
+            remove_partial_files(out)
             os._exit(STOPPED[received[0]])
         received.append(signal.Signals(number))
         stopped.set()
@@ -406,39 +352,48 @@ def _signals(stopped: threading.Event, out: str) -> Iterator[list[signal.Signals
             signal.signal(number, handler)
 
 
-def _forecast(planned: list[Job], settings: Settings) -> int:
-    """What a run would do, and what it would take if all images are like the one of middling size."""
-    from srup.batch import running
-    from srup.batch.planning import size_of
-
-    sizes = [(job, size_of(job)) for job in planned]
-    for job, size in sizes:
-        after = "{}×{}".format(*settings.target.size(size)) if size else "cannot be read"
-        click.echo(f"{job.source.path} → {storage.join(settings.out, job.name)}  {after}")
-    known = sorted(
-        ((job, size[0] * size[1]) for job, size in sizes if size), key=lambda each: each[1]
-    )
+def _forecast(jobs: Sequence[Job], recipe: Recipe, out: str) -> int:
+    """Says what a run would do, and what it would take if all images were like the middling one."""
+    known: list[tuple[int, Job]] = []
+    for job in jobs:
+        size, after = size_of(job), "cannot be read"
+        if size:
+            known.append((size[0] * size[1], job))
+            after = "{}×{}".format(*recipe.target.size(size))
+        click.echo(f"{job.source.path} → {job.destination.place}  {after}")
     if not known:
         return 0
-    total, (job, pixels) = sum(each[1] for each in known), known[len(known) // 2]
-    console.line(
-        f"{len(known)} images, {total / 1e6:.1f} megapixels; free in {settings.out}: {_free(settings.out)}"
-    )
-    if one := running.Worker(
-        settings.on(settings.run_options.device.split(",")[0]), threading.Event()
-    ).forecast(job):
-        times = total / pixels
-        console.line(
-            f"about {one.disk * times / 1e9:.2f} GB of disk and {console.duration(one.seconds * times)}, by {job.source.path}"
-        )
+    known.sort(key=lambda each: each[0])
+    total, (pixels, middling) = sum(each[0] for each in known), known[len(known) // 2]
+    megapixels = f"{total / 1e6:.1f} megapixels"
+    console.line(f"{len(known)} images, {megapixels}; free in {out}: {_free(out)}")
+    _forecast_like(middling, recipe, total / pixels)
     return 0
+
+
+def _forecast_like(job: Job, recipe: Recipe, times: float) -> None:
+    """Says what so many times a job takes; nothing where weights would have to be downloaded."""
+    from srup.forecast import forecast_of
+
+    device = recipe.run_options.device.split(",")[0]
+    worker = Worker(recipe.on("auto" if device == "all" else device))
+    if not worker.upscalers.at_hand(recipe.target.factor(size_of(job) or (1, 1))):
+        return
+    result, forecast = forecast_of(job, worker)
+    if forecast is None:
+        if result.error:
+            console.error(result.error)
+        return
+    disk, seconds = forecast.disk * times / 1e9, forecast.seconds * times
+    took = f"{disk:.2f} GB of disk and {console.duration(seconds)}"
+    console.line(f"about {took}, by {job.source.path}")
 
 
 def _free(out: str) -> str:
     """Room on the disk that the folder is on, or will be."""
     if storage.is_url(out):
         return "unknown"
-    folder = next(
-        path for path in (Path(out).absolute(), *Path(out).absolute().parents) if path.exists()
-    )
-    return f"{shutil.disk_usage(folder).free / 1e9:.2f} GB"
+    path = Path(out).absolute()
+    while not path.exists():
+        path = path.parent
+    return f"{shutil.disk_usage(path).free / 1e9:.2f} GB"

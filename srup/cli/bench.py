@@ -77,7 +77,7 @@ PRESSURE = (
     show_default=True,
     help="Of the arithmetic.",
 )
-@options.shown
+@options.report_output
 @options.verbose
 def command(
     models: tuple[str, ...],
@@ -88,7 +88,7 @@ def command(
     device: str,
     engine: str,
     precision: str,
-    shown: console.Shown,
+    report_output: console.ReportOutput,
     verbose: bool,
 ) -> int:
     """Measure this machine: networks in every precision and engine it has.
@@ -113,7 +113,7 @@ def command(
     title = f"{'Pressure test' if pressure else 'Speed'}, ×{scale}"
     note = PRESSURE if pressure else SPEED.format(runs=runs)
     report = Report(title, rows, [note], SPEED_COLUMNS, heading="network")
-    shown.show(report)
+    report_output.show(report)
     return 1 if any(row.error for row in rows) else 0
 
 

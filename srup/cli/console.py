@@ -1,21 +1,25 @@
-"""What is drawn on a terminal: lines, progress bars, tables. Everything but results goes to standard error."""
+"""What is drawn on a terminal: lines, progress bars, tables.
+
+Everything but results goes to standard error.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+from rich import progress as bars
 from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     DownloadColumn,
-    Progress,
     ProgressColumn,
     TaskProgressColumn,
     TextColumn,
@@ -26,18 +30,32 @@ from rich.table import Table
 from rich.text import Text
 
 from srup import report as reports
+from srup.cli.errors import spelling
+from srup.errors import SrupError
 from srup.files import check_free
+from srup.progress import Progress, StageProgress
 from srup.report import Report
 
 out = Console(soft_wrap=True, highlight=False)
+LINE_EVERY = 60  # seconds, where no bar can be drawn
+
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
-def error(message: str) -> None:
-    err.print(f"[bold red]error:[/] {_plain(message)}")
+def error(problem: SrupError | str) -> None:
+    """A line about what went wrong; hints are spelled in the options of the command that runs."""
+    text = told(problem) if isinstance(problem, SrupError) else problem
+    err.print(f"[bold red]error:[/] {_plain(text)}")
+
+
+def told(problem: SrupError) -> str:
+    """The message of an error in the words of the command that runs."""
+    context = click.get_current_context(silent=True)
+    return problem.told(spelling(context.command)) if context else str(problem)
 
 
 def warning(message: str) -> None:
+    """A line about what the user should know."""
     err.print(f"[yellow]warning:[/] {_plain(message)}")
 
 
@@ -61,34 +79,65 @@ def start_logging(verbose: bool) -> None:
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Callable[[float, float], None]]:
+def progress(label: str) -> Iterator[Progress]:
     """A bar that goes when it is done; nothing where standard error is no terminal."""
     with _bar(label, TaskProgressColumn(), TimeRemainingColumn()) as update:
         yield update
 
 
 @contextmanager
-def download(label: str) -> Iterator[Callable[[float, float], None]]:
+def download(label: str) -> Iterator[Progress]:
     """A bar of bytes, shown from the first one on."""
     with _bar(label, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as update:
         yield update
 
 
 @contextmanager
-def _bar(label: str, *columns: ProgressColumn) -> Iterator[Callable[[float, float], None]]:
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        *columns,
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
-    task = bar.add_task(_plain(label), total=None, visible=False)
-    with bar:
-        yield lambda done, total: bar.update(
-            task, completed=done, total=total or None, visible=True
+def stages() -> Iterator[StageProgress]:
+    """A bar for one stage after another, labelled by what is being done; it goes when a stage is
+    done.
+    """
+    columns = (TaskProgressColumn(), TimeRemainingColumn())
+    bar = _made_bar(*columns)
+    task = bar.add_task("", total=None, visible=False)
+    current = ""
+
+    def update(stage: str, done: float, total: float) -> None:
+        nonlocal current
+        if stage != current:
+            current = stage
+            bar.reset(task)
+        bar.update(
+            task,
+            description=_plain(stage),
+            completed=done,
+            total=total or None,
+            visible=done < total or not total,
         )
+
+    with bar:
+        yield update
+
+
+@contextmanager
+def _bar(label: str, *columns: ProgressColumn) -> Iterator[Progress]:
+    bar = _made_bar(*columns)
+    task = bar.add_task(_plain(label), total=None, visible=False)
+
+    def update(done: float, total: float) -> None:
+        bar.update(task, completed=done, total=total or None, visible=True)
+
+    with bar:
+        yield update
+
+
+def _made_bar(*columns: ProgressColumn, shown: bool = True) -> bars.Progress:
+    """A bar of the given columns; nothing where standard error is no terminal."""
+    described = TextColumn("{task.description}")
+    disabled = not (shown and err.is_terminal)
+    return bars.Progress(
+        described, BarColumn(), *columns, console=err, transient=True, disable=disabled
+    )
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -119,46 +168,61 @@ def duration(seconds: float) -> str:
     )
 
 
-@contextmanager
-def overall(
-    images: int, megapixels: float, *, shown: bool
-) -> Iterator[Callable[[str, float], None]]:
-    """Progress over many images, told by (name, megapixels) of each that is done: a bar with speed and time left by megapixels;
-    where standard error is no terminal, a line a minute.
+class Overall:
+    """Progress over many images: a bar with speed and time left by megapixels, or a line a minute
+    where no bar can be drawn.
     """
-    started = said = time.monotonic()
-    done, through = 0, 0.0
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-    )
-    bar = Progress(*columns, console=err, transient=True, disable=not (shown and err.is_terminal))
-    task = bar.add_task(f"0 of {images}", total=megapixels, speed="")
 
-    def update(name: str, size: float) -> None:
-        nonlocal done, through, said
-        done, through, now = done + 1, through + size, time.monotonic()
-        speed = f"{through / max(now - started, 1e-9):.2f} megapixels/s"
-        bar.update(
-            task,
-            completed=through,
-            description=f"{done} of {images}",
+    def __init__(self, *, shown: bool) -> None:
+        self.shown = shown
+        columns = (TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
+        self.bar = _made_bar(*columns, shown=shown)
+        self.task = self.bar.add_task("", total=0, speed="", visible=False)
+        self.images = self.done = 0
+        self.megapixels = self.through = 0.0
+        self.started = self.said = time.monotonic()
+
+    def __enter__(self) -> Overall:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def expect(self, images: int, megapixels: float) -> None:
+        """So many more are to be made."""
+        self.images, self.megapixels = self.images + images, self.megapixels + megapixels
+        self._show("")
+
+    def advance(self, name: str, megapixels: float) -> None:
+        """One is done."""
+        self.done, self.through = self.done + 1, self.through + megapixels
+        self._show(name)
+
+    def _show(self, name: str) -> None:
+        now = time.monotonic()
+        passed = max(now - self.started, 1e-9)
+        speed = f"{self.through / passed:.2f} megapixels/s"
+        self.bar.update(
+            self.task,
+            completed=self.through,
+            total=self.megapixels,
+            description=f"{self.done} of {self.images}",
             speed=f"{speed}  {_plain(name)}",
+            visible=True,
         )
-        if shown and not err.is_terminal and now - said >= 60:
-            said = now
-            left = (megapixels - through) * (now - started) / max(through, 1e-9)
-            line(f"{done} of {images}, {speed}, {duration(left)} left")
-
-    with bar:
-        yield update
+        if self.shown and not err.is_terminal and now - self.said >= LINE_EVERY:
+            self.said = now
+            left = (self.megapixels - self.through) * passed / max(self.through, 1e-9)
+            line(f"{self.done} of {self.images}, {speed}, {duration(left)} left")
 
 
 @dataclass(frozen=True)
-class Shown:
-    """How a report is wanted: printed in a format or as JSON, and written to a file. Raises WriteError where it cannot be."""
+class ReportOutput:
+    """How a report is wanted: printed in a format or as JSON, and written to a file.
+
+    Raises WriteError where it cannot be.
+    """
 
     output: Path | None
     format_: str | None
@@ -176,7 +240,9 @@ class Shown:
 def show(
     report: Report, *, output: Path | None = None, format_: str | None = None, as_json: bool = False
 ) -> None:
-    """Prints a report as a table, in a format, or as one line of JSON for each row; and writes it to a file if one is given."""
+    """Prints a report as a table, in a format, or as one line of JSON for each row; and writes it
+    to a file if one is given.
+    """
     if output:
         reports.write(report, output)
         err.print(f"[dim]written to {_plain(str(output))}[/]")
@@ -195,7 +261,9 @@ def show(
 
 
 def _print_table(report: Report) -> None:
-    """In the terminal's width where that can be: closer columns, then folded names; figures are never cut."""
+    """In the terminal's width where that can be: closer columns, then folded names; figures are
+    never cut.
+    """
     table, unbounded = _table(report), out.options.update(max_width=10_000)
     if Measurement.get(out, unbounded, table).maximum > out.width:
         table.padding = (0, 1, 0, 0)
@@ -204,7 +272,10 @@ def _print_table(report: Report) -> None:
 
 
 def _table(report: Report) -> Table:
-    """Headings of two words on two lines, so that many columns fit. Why a row failed is said by a line of its own."""
+    """Headings of two words on two lines, so that many columns fit.
+
+    Why a row failed is said by a line of its own.
+    """
     columns = [column for column in report.columns if column != "error"]
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     made.add_column(report.heading, overflow="fold", min_width=12)

@@ -77,7 +77,7 @@ MEASURED = "s/image: the mean. MB: the most memory that a process of the network
 @click.option("--each", is_flag=True, help="A row for each image too.")
 @options.weights
 @options.run_options("fp32")
-@options.shown
+@options.report_output
 @options.verbose
 def command(
     hr: Path,
@@ -92,7 +92,7 @@ def command(
     each: bool,
     weights: str | None,
     run_options: RunOptions,
-    shown: console.Shown,
+    report_output: console.ReportOutput,
     verbose: bool,
 ) -> int:
     """Score networks on a folder of HR images, bicubic first.
@@ -127,7 +127,7 @@ def command(
         heading="network",
         figures=_figures(results),
     )
-    shown.show(report)
+    report_output.show(report)
     return 1 if any(row.error for row in report.rows) else 0
 
 

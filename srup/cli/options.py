@@ -1,4 +1,7 @@
-"""Options that several commands share."""
+"""Options that several commands share.
+
+Those that belong together reach the command as one value.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,36 @@ from typing import Any
 import click
 
 from srup import report
-from srup.cli.console import Shown
-from srup.images import FORMATS
+from srup.cli.console import ReportOutput
+from srup.images import FORMATS, MAX_PIXELS, QUALITY, Encoding
 from srup.inference.engines import ENGINES, PRECISIONS
 from srup.inference.run_options import RunOptions
-from srup.inference.target import target
+from srup.inference.target import Target, target
 from srup.models.registry import DEFAULT
+from srup.pipeline import ReadOptions, Recipe
 
-Option = Callable[[Callable[..., Any]], Callable[..., Any]]
+Command = Callable[..., Any]
+Option = Callable[[Command], Command]
+
+
+def gathered(argument: str, make: Callable[..., object], options: Sequence[Option]) -> Option:
+    """Several options that become one argument of the command: what `make`, called with them by
+    name, returns.
+    """
+    names = set(inspect.signature(make).parameters)
+
+    def decorated(command: Command) -> Command:
+        @functools.wraps(command)
+        def gathering(*args: Any, **values: Any) -> Any:
+            own = {name: values.pop(name) for name in names}
+            return command(*args, **{argument: make(**own)}, **values)
+
+        result: Command = gathering
+        for option in reversed(options):
+            result = option(result)
+        return result
+
+    return decorated
 
 
 def _tile(_: click.Context, __: click.Parameter, value: str) -> int | str:
@@ -32,30 +57,27 @@ def _tile(_: click.Context, __: click.Parameter, value: str) -> int | str:
 scale = click.option(
     "-s", "--scale", type=float, help="How many times larger, whole or not.  [default: 4]"
 )
-_sizes = (
-    scale,
-    click.option("--size", metavar="WxH", help="Fit inside so many pixels."),
-    click.option("--fill", is_flag=True, help="With --size: cover it, and crop what is over."),
-    click.option(
-        "--stretch", is_flag=True, help="With --size: exactly that, whatever becomes of the shape."
+wanted = gathered(
+    "wanted",
+    target,
+    (
+        scale,
+        click.option("--size", metavar="WxH", help="Fit inside so many pixels."),
+        click.option("--fill", is_flag=True, help="With --size: cover it, and crop what is over."),
+        click.option("--stretch", is_flag=True, help="With --size: exactly that, out of shape."),
+        click.option("--width", type=click.IntRange(1), help="Enlarge to this width."),
+        click.option("--height", type=click.IntRange(1), help="Enlarge to this height."),
+        click.option(
+            "--long-edge", type=click.IntRange(1), help="Enlarge the longer side to this."
+        ),
+        click.option(
+            "--megapixels",
+            type=click.FloatRange(0, min_open=True),
+            help="Enlarge to so many million pixels.",
+        ),
     ),
-    click.option("--width", type=click.IntRange(1), help="To this width."),
-    click.option("--height", type=click.IntRange(1), help="To this height."),
-    click.option("--long-edge", type=click.IntRange(1), help="To this length of the longer side."),
-    click.option(
-        "--megapixels", type=click.FloatRange(0, min_open=True), help="To so many million pixels."
-    ),
 )
-format_ = click.option(
-    "-f",
-    "--format",
-    "format_",
-    type=click.Choice(list(FORMATS)),
-    help="Output format.  [default: png]",
-)
-quality = click.option(
-    "-q", "--quality", type=click.IntRange(1, 100), help="Of lossy formats.  [default: 95]"
-)
+
 model = click.option(
     "-m",
     "--model",
@@ -67,6 +89,22 @@ model = click.option(
 weights = click.option(
     "--weights", type=click.Path(), metavar="FILE", help="A checkpoint of your own for the network."
 )
+
+device = click.option(
+    "-d",
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="Where to compute: auto, cpu, cuda, cuda:1, mps.",
+)
+devices = click.option(
+    "-d",
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Where to compute: cpu, cuda:0, …; several, or all: a worker process for each.",
+)
 _tiles = click.option(
     "-t",
     "--tile",
@@ -74,7 +112,7 @@ _tiles = click.option(
     show_default=True,
     metavar="auto|none|N",
     callback=_tile,
-    help="Side of the windows that a large image is computed in.",
+    help="Side in pixels of the windows that a large image is computed in.",
 )
 _tiling = click.option(
     "--tiling",
@@ -88,72 +126,103 @@ _self_ensemble = click.option(
     "--self-ensemble",
     "--tta",
     is_flag=True,
-    help="The mean over eight orientations: eight times the work, about 0.1 dB.",
+    help="Take the mean over eight orientations: eight times the work, about 0.1 dB better.",
 )
 _engine = click.option(
     "--engine",
     type=click.Choice(["auto", *ENGINES]),
     default="auto",
     show_default=True,
-    help="What computes; auto: the faster.",
-)
-device = click.option(
-    "-d",
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    help="auto, cpu, cuda, cuda:1, mps.",
-)
-devices = click.option(
-    "-d",
-    "--device",
-    default="auto",
-    show_default=True,
-    help="cpu, cuda:0, …; several, or all: a worker process for each.",
+    help="The library that computes; auto: the faster one.",
 )
 
 
 def precision(default: str) -> Option:
-    """With "auto" the fastest that costs next to nothing; what is measured wants figures that do not depend on the processor."""
-    says = "Of the arithmetic: auto, the fastest that costs no more than 0.01 dB here."
+    """Precision of the arithmetic.
+
+    What is measured wants figures that do not depend on the processor: "fp32".
+    """
     return click.option(
-        "--precision", type=click.Choice(PRECISIONS), default=default, show_default=True, help=says
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default=default,
+        show_default=True,
+        help="Precision of the arithmetic; auto: the fastest that costs no more than 0.01 dB here.",
     )
-
-
-def _gathering(argument: str, make: Callable[..., object], options: Sequence[Option]) -> Option:
-    """Several options that become one argument of the command, made of them by `make`."""
-
-    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
-        names = set(inspect.signature(make).parameters)
-
-        @functools.wraps(command)
-        def gathered(*args: Any, **values: Any) -> Any:
-            own = {name: values.pop(name) for name in names}
-            return command(*args, **{argument: make(**own)}, **values)
-
-        result: Callable[..., Any] = gathered
-        for option in reversed(options):
-            result = option(result)
-        return result
-
-    return decorated
 
 
 def run_options(precise: str = "auto", device: Option = device) -> Option:
     """Every option of how networks are run, as `run_options`."""
-    return _gathering(
-        "run_options",
-        RunOptions,
-        (_tiles, _tiling, _self_ensemble, device, _engine, precision(precise)),
-    )
+    options = (_tiles, _tiling, _self_ensemble, device, _engine, precision(precise))
+    return gathered("run_options", RunOptions, options)
 
 
-wanted = _gathering("wanted", target, _sizes)  # how large results are to be
+read_options = gathered(
+    "read_options",
+    ReadOptions,
+    (
+        click.option(
+            "--dpi",
+            type=click.FloatRange(1, 100_000),
+            help="Set the density.  [default: the input's]",
+        ),
+        click.option("--strip", is_flag=True, help="Leave EXIF, XMP, IPTC and texts out."),
+        click.option(
+            "--max-pixels",
+            type=click.IntRange(1),
+            default=MAX_PIXELS,
+            show_default=True,
+            help="Refuse inputs of more pixels.",
+        ),
+    ),
+)
+encoding = gathered(
+    "encoding",
+    Encoding,
+    (
+        click.option(
+            "-q",
+            "--quality",
+            type=click.IntRange(1, 100),
+            default=QUALITY,
+            show_default=True,
+            help="Quality of lossy formats.",
+        ),
+        click.option("--lossless", is_flag=True, help="Write WebP, HEIC and JPEG XL without loss."),
+        click.option("--palette", is_flag=True, help="Accept the 256 colours of a GIF."),
+    ),
+)
+format_ = click.option(
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(list(FORMATS)),
+    help="Output format.  [default: png; of a document's pages tiff]",
+)
+
+
+def _recipe(
+    wanted: Target,
+    model: str,
+    weights: str | None,
+    run_options: RunOptions,
+    read_options: ReadOptions,
+    encoding: Encoding,
+    format_: str | None,
+) -> Recipe:
+    return Recipe(wanted, model, weights, run_options, read_options, encoding, format_)
+
+
+def recipe(device: Option = device) -> Option:
+    """Every option of how images are enlarged, read and written, as `recipe`: `upscale` and `batch`
+    have the same.
+    """
+    parts = (wanted, model, weights, run_options(device=device), read_options, format_, encoding)
+    return gathered("recipe", _recipe, parts)
+
 
 overwrite = click.option("-y", "--overwrite", is_flag=True, help="Replace what exists.")
-as_json = click.option("--json", "as_json", is_flag=True, help="Results as JSON, one line each.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print results as JSON lines.")
 verbose = click.option("-v", "--verbose", is_flag=True, help="Say what is decided along the way.")
 edges = click.option(
     "--edges",
@@ -185,6 +254,6 @@ _report_format = click.option(
     type=click.Choice(list(report.REPORT_FORMATS)),
     help="Print in this format.",
 )
-shown = _gathering(
-    "shown", Shown, (_report_file, _report_format, overwrite, as_json)
-)  # what becomes of a report
+report_output = gathered(
+    "report_output", ReportOutput, (_report_file, _report_format, overwrite, as_json)
+)

@@ -39,7 +39,7 @@ SCORE_COLUMNS = {"PSNR": ".2f", "SSIM": ".4f", "consistency": ".1f"}
     type=click.Path(path_type=Path),
     help="What SR was made of: tells the scale, and is held to SR shrunk again.",
 )
-@options.shown
+@options.report_output
 def command(
     sr: Path,
     hr: Path,
@@ -47,7 +47,7 @@ def command(
     scale: int | None,
     border: int | None,
     lr: Path | None,
-    shown: console.Shown,
+    report_output: console.ReportOutput,
 ) -> int:
     """PSNR and SSIM of SR, a file or a folder, against HR.
 
@@ -80,7 +80,7 @@ def command(
     report = Report(
         f"{sr} against {hr}", [*rows, *_mean(rows)], notes, SCORE_COLUMNS, heading="image"
     )
-    shown.show(report)
+    report_output.show(report)
     return 1 if any(row.error for row in rows) else 0
 
 

@@ -2,114 +2,47 @@
 
 from __future__ import annotations
 
-import io
-import itertools
 import json
-import math
-import shutil
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
+from srup.batch.executors.threads import in_order
 from srup.cli import console, options
-from srup.errors import ImageError, OutOfMemory, UsageError, WriteError
-from srup.evaluation.consistency import consistency_of_pages
-from srup.files import check_folder
-from srup.images import (
-    FORMATS,
-    MAX_PIXELS,
-    QUALITY,
-    Encoding,
-    Pages,
-    check_holds,
-    default_format,
-    format_of,
-    read_pages,
-    write_pages,
-)
-from srup.inference.run_options import RunOptions
-from srup.inference.target import Target
-from srup.models import registry, routing
+from srup.errors import UsageError
+from srup.files import writing
+from srup.images import format_of
+from srup.models import routing
+from srup.pipeline import STANDARD, Destination, Job, Recipe, Result, Worker
 from srup.report import plain
+from srup.storage import Entry
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # it measures, and brings what that takes
     from srup.forecast import Forecast
-    from srup.inference.upscaler import Upscaler, UpscalerCache
-
-T = TypeVar("T")
-STANDARD = Path("-")  # input or output
 
 
 @click.command("upscale")
-@click.argument(
-    "inputs",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path, allow_dash=True),
-    metavar="INPUT...",
-)
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, allow_dash=True),
     help="A file, a folder for several, or - for standard output.  [default: beside the input]",
 )
-@options.wanted
-@options.model
-@options.weights
-@options.run_options()
-@click.option(
-    "-f",
-    "--format",
-    "format_",
-    type=click.Choice(list(FORMATS)),
-    help="Output format.  [default: png; tiff for pages]",
-)
-@options.quality
-@click.option("--lossless", is_flag=True, help="WebP, HEIC and JPEG XL without loss.")
-@click.option("--palette", is_flag=True, help="Accept the 256 colours of a GIF.")
-@click.option(
-    "--dpi",
-    type=click.FloatRange(1, 100_000),
-    help="Set the density.  [default: that of the input]",
-)
-@click.option("--strip", is_flag=True, help="Leave EXIF, XMP, IPTC and texts out.")
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(1),
-    default=MAX_PIXELS,
-    show_default=True,
-    help="Refuse larger inputs.",
-)
+@options.recipe()
 @click.option("--suffix", help="Added to the input's name.  [default: _x4, or _800x600]")
 @options.overwrite
-@click.option(
-    "--dry-run", is_flag=True, help="Say what would be done and what it would take, and do nothing."
-)
+@click.option("--dry-run", is_flag=True, help="Say what would be done and what it takes.")
 @options.as_json
 @options.verbose
 def command(
-    inputs: tuple[Path, ...],
-    output: Path | None,
-    wanted: Target,
-    model: str,
-    weights: str | None,
-    run_options: RunOptions,
-    format_: str | None,
-    quality: int | None,
-    lossless: bool,
-    palette: bool,
-    dpi: float | None,
-    strip: bool,
-    max_pixels: int,
+    inputs: tuple[str, ...],
+    output: str | None,
+    recipe: Recipe,
     suffix: str | None,
     overwrite: bool,
     dry_run: bool,
@@ -125,312 +58,119 @@ def command(
     cat photo.jpg | srup upscale - -s 2 -o - -f jpeg > large.jpg
     """
     console.start_logging(verbose)
-    routing.route(model, wanted.scale or 1)  # an unknown name or scale is met before any file is
-    encoding = Encoding(QUALITY if quality is None else quality, lossless, palette)
-    place = Place(output, format_, suffix, wanted, overwrite, encoding, several=len(inputs) > 1)
-    place.check(inputs)
-    loaded = Loaded(model, weights, run_options)
-    changes = Changes(max_pixels, strip, dpi)
+    routing.route(recipe.model, recipe.target.scale or 1)  # an unknown name ends it before any work
+    _check(inputs, output, recipe)
+    piped = output == STANDARD or (output is None and STANDARD in inputs)
+    jobs = [_job(path, output, suffix, overwrite) for path in inputs]
     failed = 0
-    for report in Line(place, loaded, changes, dry_run).reports(inputs):
-        failed += report.error is not None
-        _tell(report, as_json, aside=place.piped(inputs))
+    with console.stages() as progress:
+        worker = Worker(recipe, progress=progress)
+        results = _forecasts(jobs, worker) if dry_run else _made(jobs, worker)
+        for result, forecast in results:
+            failed += result.status == "failed"
+            _tell(result, forecast, as_json, aside=piped)
     return 1 if failed else 0
 
 
-@dataclass(frozen=True)
-class Changes:
-    """What is read, and what is left of what came with it."""
-
-    max_pixels: int
-    strip: bool
-    dpi: float | None
-
-    def read(self, path: Path) -> Pages:
-        source = io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD else path
-        pages = read_pages(source, max_pixels=self.max_pixels)
-        pages = pages.map(lambda image: image.stripped()) if self.strip else pages
-        dpi = self.dpi
-        return pages.map(lambda image: replace(image, dpi=(dpi, dpi))) if dpi else pages
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where results go."""
-
-    output: Path | None
-    format: str | None
-    suffix: str | None
-    target: Target
-    overwrite: bool
-    encoding: Encoding
-    several: bool
-
-    def check(self, inputs: tuple[Path, ...]) -> None:
-        """Raises UsageError if several inputs would become one file, or a picture be shown as text."""
-        if self.piped(inputs) and sys.stdout.isatty():
-            raise UsageError(
-                "standard output is a terminal; send it into a file with >, or name one with -o"
-            )
-        if self.output == STANDARD and self.several:
-            raise UsageError("standard output takes one image; name a folder with -o")
-        if self.output is None or not self.several:
-            return
-        if not self.output.is_dir():
-            raise UsageError(
-                f"several images need a folder to go to, and {self.output} is none; create it, or name another with -o"
-            )
-        names = [path.stem for path in inputs]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice:
-            raise UsageError(
-                f"several inputs are called {twice} and would become one file in {self.output}; take them one by one"
-            )
-
-    def piped(self, inputs: Sequence[Path]) -> bool:
-        """Whether a picture goes to standard output, where nothing else may go then."""
-        return self.output == STANDARD or (self.output is None and STANDARD in inputs)
-
-    def path(self, source: Path, pages: Pages, size: tuple[int, int]) -> Path:
-        """The file that the enlarged `source`, whose first page becomes of this size, is written to; `STANDARD` for none."""
-        if self.output == STANDARD or (self.output is None and source == STANDARD):
-            return STANDARD
-        if self.output is None:
-            return source.with_name(self.name(source, pages, size))
-        if self.output.is_dir() or str(self.output).endswith("/"):
-            return self.output / self.name(source, pages, size)
-        if self.format and format_of(self.output) != self.format:
-            raise UsageError(
-                f"-o {self.output} and -f {self.format} contradict each other; give one of them"
-            )
-        return self.output
-
-    def name(self, source: Path, pages: Pages, size: tuple[int, int]) -> str:
-        """photo_x4.png"""
-        scale = self.target.scale
-        suffix = (
-            self.suffix
-            if self.suffix is not None
-            else f"_x{scale:g}"
-            if scale
-            else f"_{size[0]}x{size[1]}"
+def _check(inputs: Sequence[str], output: str | None, recipe: Recipe) -> None:
+    """Refuses what cannot be meant, and makes the output folder. Raises UsageError, WriteError."""
+    several = len(inputs) > 1
+    if (output == STANDARD or (output is None and STANDARD in inputs)) and sys.stdout.isatty():
+        raise UsageError(
+            "standard output is a terminal; send it into a file with >", "or name one with {output}"
         )
-        stem = "stdin" if source == STANDARD else source.stem
-        return f"{stem}{suffix}{FORMATS[self.format or default_format(pages)].extensions[0]}"
-
-    def ready(self, source: Path, pages: Pages, claimed: Collection[Path] = ()) -> Path:
-        """The same, once it is sure that the result can be written there; `claimed` are being written. Raises WriteError."""
-        sizes = [self.target.size(image.size) for image in pages.images]
-        path = self.path(source, pages, sizes[0])
-        check_holds(
-            path if path != STANDARD else Path(self.name(source, pages, sizes[0])),
-            pages,
-            sizes,
-            self.encoding,
+    if output == STANDARD and several:
+        raise UsageError("standard output takes one image", "name a folder with {output}")
+    if output is None or output == STANDARD:
+        return
+    if _is_folder(output):
+        with writing(Path(output)):
+            Path(output).mkdir(parents=True, exist_ok=True)
+    elif several:
+        raise UsageError(
+            f"several images need a folder to go to, and {output} is none; create it",
+            "or name another with {output}",
         )
-        if path == STANDARD:
-            return path
-        if (path.exists() or path in claimed) and not self.overwrite:
-            raise WriteError(f"{path} exists; -y replaces it, -o or --suffix names another")
-        check_folder(path)
-        return path
-
-    def write(self, pages: Pages, path: Path, source: Path) -> None:
-        """Writes the enlarged pages to `path`, as `ready` gave it."""
-        if path != STANDARD:
-            write_pages(pages, path, encoding=self.encoding)
-            return
-        with tempfile.TemporaryDirectory(
-            prefix="srup-"
-        ) as folder:  # some encoders go back and forth in their file
-            written = Path(folder) / self.name(source, pages, pages.images[0].size)
-            write_pages(pages, written, encoding=self.encoding)
-            with written.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer, 1 << 20)
-            sys.stdout.buffer.flush()
-
-
-class Loaded:
-    """The upscalers, each loaded when it is needed first, and that is shown."""
-
-    def __init__(self, model: str, weights: str | None, run_options: RunOptions) -> None:
-        self.model, self.weights, self.run_options = model, weights, run_options
-
-    @cached_property
-    def upscalers(self) -> UpscalerCache:
-        from srup.inference.upscaler import UpscalerCache
-
-        return UpscalerCache(self.model, self.weights, self.run_options)
-
-    def upscaler(self, scale: float) -> Upscaler:
-        with console.download(f"{self.model} weights") as progress:
-            return self.upscalers(scale, progress=progress)
-
-    def forecast(
-        self, scale: float, pages: Pages, place: Place, path: Path, *, decoding: float
-    ) -> Forecast:
-        """What it will take; nothing is downloaded for it."""
-        from srup.forecast import forecast
-
-        trained = self.upscalers.at_hand(scale)
-        upscaler = self.upscaler(scale) if trained else self.upscalers.untrained(scale)
-        named = path if path != STANDARD else Path(place.name(path, pages, (0, 0)))
-        return forecast(
-            upscaler,
-            pages,
-            place.target,
-            path=named,
-            encoding=place.encoding,
-            decoding=decoding,
-            trained=trained,
+    elif recipe.format and format_of(Path(output)) != recipe.format:
+        raise UsageError(
+            f"the name {output} and the format {recipe.format} contradict each other; give one"
         )
+    if several:
+        _check_names(inputs, output)
 
 
-@dataclass(frozen=True)
-class Report:
-    """What became of one input."""
-
-    input: str
-    output: str | None = None
-    before: tuple[int, int] | None = None  # width, height
-    after: tuple[int, int] | None = None
-    pages: int | None = None  # where there are several
-    animated: bool | None = None
-    networks: str | None = None
-    seconds: float | None = None
-    consistency: float | None = None  # dB
-    forecast: Forecast | None = None
-    error: str | None = None
-
-    def __str__(self) -> str:
-        """photo.jpg → photo_x4.png  3072×2048  lite ×4  1.2 s"""
-        width, height = self.after or (0, 0)
-        took = f"would take {self.forecast}" if self.seconds is None else f"{self.seconds:.1f} s"
-        pages = f"  {self.pages} {'frames' if self.animated else 'pages'}" if self.pages else ""
-        return f"{self.input} → {self.output}  {width}×{height}{pages}  {self.networks}  {took}"
+def _is_folder(output: str) -> bool:
+    return output.endswith(("/", "\\")) or Path(output).is_dir()
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """An input, and how long reading it took."""
-
-    pages: Pages
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Line:
-    """Decode, compute, encode: while an image is computed, the next one is read and the one before is written."""
-
-    place: Place
-    loaded: Loaded
-    changes: Changes
-    dry_run: bool
-
-    def reports(self, inputs: Sequence[Path]) -> Iterator[Report]:
-        """What became of each, in order."""
-        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            last: Future[Report] | None = None
-            reading = reader.submit(self._decoded, inputs[0])
-            claimed: set[Path] = set()
-            for path, following in itertools.zip_longest(inputs, inputs[1:]):
-                decoding = reading
-                if following:
-                    reading = reader.submit(self._decoded, following)
-                try:
-                    made = _guarded(path, partial(self._computed, path, decoding, claimed))
-                    written = writer.submit(
-                        _guarded, path, partial(_same, made) if isinstance(made, Report) else made
-                    )
-                finally:
-                    if last:
-                        yield last.result()
-                last = written
-            if last:
-                yield last.result()
-
-    def _decoded(self, path: Path) -> Decoded:
-        started = time.perf_counter()
-        pages = self.changes.read(path)
-        return Decoded(pages, time.perf_counter() - started)
-
-    def _computed(
-        self, path: Path, decoding: Future[Decoded], claimed: set[Path]
-    ) -> Report | Callable[[], Report]:
-        """The image enlarged: what remains is to write it, and that reports. The report itself of a dry run."""
-        pages, place, decoded = decoding.result().pages, self.place, decoding.result().seconds
-        first = pages.images[0]
-        factor = max(place.target.factor(image.size) for image in pages.images)
-        result = place.ready(path, pages, claimed)
-        networks = _networks(
-            self.loaded.upscalers.route(factor), first.size, place.target.enlarged(first.size)
-        )
-        report = Report(
-            str(path), str(result), first.size, place.target.size(first.size), networks=networks
-        )
-        if len(pages) > 1:
-            report = replace(report, pages=len(pages), animated=pages.animated)
-        if self.dry_run:
-            return replace(
-                report,
-                forecast=self.loaded.forecast(factor, pages, place, result, decoding=decoded),
-            )
-        upscaler = self.loaded.upscaler(factor)
-        started = time.perf_counter()
-        with console.progress(path.name) as progress:
-            enlarged = upscaler(pages, size=place.target, progress=progress)
-        seconds = decoded + time.perf_counter() - started
-        claimed.add(result)
-        return partial(self._written, report, seconds, pages, enlarged)
-
-    def _written(self, report: Report, seconds: float, pages: Pages, enlarged: Pages) -> Report:
-        started = time.perf_counter()
-        self.place.write(enlarged, Path(str(report.output)), Path(report.input))
-        seconds += time.perf_counter() - started
-        kept = (
-            None
-            if self.place.target.crops
-            else consistency_of_pages(pages, enlarged, name=report.input)
-        )
-        return replace(report, seconds=seconds, consistency=kept)
+def _check_names(inputs: Sequence[str], folder: str) -> None:
+    """Raises UsageError if two inputs would become one file."""
+    (name, count), *_ = Counter(Path(path).stem for path in inputs).most_common(1)
+    if count > 1:
+        about = f"several inputs are called {name} and would become one file in {folder}"
+        raise UsageError(f"{about}; take them one by one")
 
 
-def _same(report: Report) -> Report:
-    return report
+def _job(path: str, output: str | None, suffix: str | None, overwrite: bool) -> Job:
+    source = Entry(path, path if path == STANDARD else Path(path).name)
+    if output == STANDARD or (output is None and path == STANDARD):
+        return Job(path, source, Destination(STANDARD, suffix=suffix))
+    if output is None:
+        folder = Destination(str(Path(path).parent), True, suffix, overwrite)
+        return Job(path, source, folder)
+    return Job(path, source, Destination(output, _is_folder(output), suffix, overwrite))
 
 
-def _guarded(path: Path, step: Callable[[], T]) -> T | Report:
-    """What a step reports, be it an error that is about this image and no other."""
-    try:
-        return step()
-    except ImageError as error:
-        return Report(str(path), error=str(error))
-    except (OutOfMemory, MemoryError) as error:
-        return Report(
-            str(path), error=f"{path}: {str(error) or 'the memory is full; take a smaller scale'}"
-        )
+def _made(jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[Result, None]]:
+    for result in in_order(jobs, worker):
+        yield result, None
 
 
-def _networks(
-    route: tuple[registry.Model, ...], before: tuple[int, int], after: tuple[int, int]
-) -> str:
-    """imdn ×4, or imdn ×2 ×3, resized where the networks enlarge more than was asked."""
-    if not route[0].scale:
-        return route[0].name
-    total = math.prod(row.scale for row in route)
-    natural = after == (before[0] * total, before[1] * total)
-    return f"{route[0].name} {' '.join(f'×{row.scale}' for row in route)}{'' if natural else ', resized'}"
+def _forecasts(jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[Result, Forecast | None]]:
+    from srup.forecast import forecast_of
+
+    for job in jobs:
+        yield forecast_of(job, worker)
 
 
-def _tell(report: Report, as_json: bool, *, aside: bool) -> None:
-    if report.error:
-        console.error(report.error)
+def _tell(result: Result, forecast: Forecast | None, as_json: bool, *, aside: bool) -> None:
+    """Says what became of one input: on standard error, where standard output is for a picture."""
+    if result.error:
+        console.error(result.error)
     if as_json:
-        click.echo(
-            json.dumps(
-                {key: plain(value) for key, value in asdict(report).items() if value is not None}
-            ),
-            err=aside,
-        )
-    elif not report.error:
-        click.echo(report, err=aside)
+        click.echo(json.dumps(_facts(result, forecast)), err=aside)
+    elif not result.error:
+        click.echo(_line(result, forecast), err=aside)
+
+
+def _line(result: Result, forecast: Forecast | None) -> str:
+    """photo.jpg → photo_x4.png  3072×2048  lite ×4  1.2 s"""
+    width, height = result.after or (0, 0)
+    took = f"{result.seconds:.1f} s"
+    if forecast:
+        took = f"would take {forecast}"
+    pages = ""
+    if result.pages:
+        pages = f"  {result.pages} {'frames' if result.animated else 'pages'}"
+    size = f"{width}×{height}{pages}"
+    return f"{result.source} → {result.destination}  {size}  {result.networks}  {took}"
+
+
+def _facts(result: Result, forecast: Forecast | None) -> dict[str, object]:
+    """A result as one JSON record."""
+    facts: dict[str, object] = {
+        "input": result.source,
+        "output": result.destination or None,
+        "before": result.before,
+        "after": result.after,
+        "pages": result.pages,
+        "animated": result.animated if result.pages else None,
+        "networks": result.networks or None,
+    }
+    if result.status == "done":
+        facts |= {"seconds": result.seconds, "consistency": plain(result.consistency)}
+    if forecast:
+        facts["forecast"] = asdict(forecast)
+    if result.error:
+        facts["error"] = console.told(result.error)
+    return {name: value for name, value in facts.items() if value is not None}

@@ -1,0 +1,36 @@
+"""A batch as a report: every image with what is known of it, failures on top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from srup import storage
+from srup.batch.journal import Journal, Record
+from srup.batch.running import decisive
+from srup.pipeline import Job, Recipe
+from srup.report import Picture, Report, Row
+
+BATCH_COLUMNS = {"seconds": ".2f", "consistency": ".1f"}
+TOLD = ("model", "scale", "width", "height")  # of the settings
+
+
+def overview(jobs: Sequence[Job], journal: Journal, recipe: Recipe) -> Report:
+    """What the journal knows of each job, from this run or an earlier one."""
+    rows = [_row(job, journal.last.get(job.name, {})) for job in jobs]
+    rows.sort(key=lambda row: row.error is None)
+    settings = decisive(recipe)
+    notes = [f"{name}: {settings[name]}" for name in TOLD if name in settings]
+    return Report(f"{len(rows)} images, to {journal.out}", rows, notes, BATCH_COLUMNS)
+
+
+def _row(job: Job, line: Record) -> Row:
+    values = {}
+    for name in ("before", "after"):
+        values[name] = "×".join(map(str, line[name])) if name in line else None
+    figures = {name: line.get(name) for name in BATCH_COLUMNS}
+    source, result = job.source.path, job.destination.place
+    pictures: tuple[Picture, ...] = ()
+    if line.get("status") == "done" and not (storage.is_url(source) or storage.is_url(result)):
+        pictures = (Picture("before", Path(source)), Picture("after", Path(result)))
+    return Row(job.name, {**values, **figures}, line.get("error"), pictures)

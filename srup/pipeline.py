@@ -1,0 +1,489 @@
+"""One image from file to file: read, planned, enlarged, written.
+
+    result = process(Recipe(model="imdn"), job("photo.jpg", "photo_x4.png"))
+
+A `Recipe` says how, a `Job` which image and where to, a `Plan` what that comes to, a `Result` what
+became of it. A `Worker` takes one job after another through the three steps, from one thread or
+several.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
+
+from srup import memory, storage
+from srup.errors import ImageError, OutOfMemory, ScaleError, SrupError, WriteError
+from srup.evaluation.consistency import consistency_of_pages
+from srup.files import check_folder, hashed, writing
+from srup.images import (
+    EXTENSIONS,
+    MAX_PIXELS,
+    Encoding,
+    Image,
+    Pages,
+    check_holds,
+    default_format,
+    read_pages,
+    write_pages,
+)
+from srup.inference.run_options import RunOptions
+from srup.inference.target import Target
+from srup.models import routing
+from srup.models.registry import DEFAULT, Model
+from srup.progress import Progress, StageProgress
+from srup.storage import Entry
+
+if TYPE_CHECKING:
+    from srup.inference.upscaler import UpscalerCache
+
+T = TypeVar("T")
+
+Size = tuple[int, int]  # (width, height) in pixels
+Status = Literal[
+    "done", "failed", "stopped"
+]  # stopped: not begun, or given up because srup was told to stop
+
+STANDARD = "-"  # standard input as a source, standard output as a destination
+CHUNK = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What is read of an image, and what is kept of what came with it.
+
+    Images of more than `max_pixels` are refused; `strip` leaves EXIF, XMP, IPTC and texts out;
+    `dpi` replaces the density.
+    """
+
+    max_pixels: int = MAX_PIXELS
+    strip: bool = False
+    dpi: float | None = None
+
+    def read(self, source: str | Path | BinaryIO) -> Pages:
+        """The pages of an image file with these options applied. Raises ReadError."""
+        pages = read_pages(source, max_pixels=self.max_pixels)
+        return pages.map(self._applied)
+
+    def _applied(self, image: Image) -> Image:
+        if self.strip:
+            image = image.stripped()
+        if self.dpi:
+            image = replace(image, dpi=(self.dpi, self.dpi))
+        return image
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How images are enlarged: everything that holds for all of them alike.
+
+    `weights` is a checkpoint of one's own. `format` is that of the results, as "jpeg"; None leaves
+    it to the name of the destination, or where that has none takes PNG (TIFF for documents of
+    several pages).
+    """
+
+    target: Target = field(default_factory=lambda: Target(scale=4.0))
+    model: str = DEFAULT
+    weights: str | None = None
+    run_options: RunOptions = field(default_factory=RunOptions)
+    read_options: ReadOptions = field(default_factory=ReadOptions)
+    encoding: Encoding = field(default_factory=Encoding)
+    format: str | None = None
+
+    def on(self, device: str) -> Recipe:
+        """The same recipe, computed on another device."""
+        return replace(self, run_options=replace(self.run_options, device=device))
+
+    def in_windows(self, side: int) -> Recipe:
+        """The same recipe, computed in windows of `side` pixels."""
+        return replace(self, run_options=replace(self.run_options, tile=side))
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a result goes: a file, a URL, "-" for standard output, or with `is_folder` a folder.
+
+    In a folder a result is called after its source: the stem, `suffix` (None: "_x4", or "_800x600"
+    for a size) and the extension of its format. An existing file is replaced only with `overwrite`.
+    `make_folders` creates the folders that are missing.
+    """
+
+    place: str
+    is_folder: bool = False
+    suffix: str | None = None
+    overwrite: bool = False
+    make_folders: bool = False
+
+    def resolved(self, source: Entry, recipe: Recipe, pages: Pages) -> str:
+        """The file, URL or "-" that the result of `source` goes to."""
+        if not self.is_folder:
+            return self.place
+        return storage.join(self.place, self.name_in_folder(source, recipe, pages))
+
+    def name_in_folder(self, source: Entry, recipe: Recipe, pages: Pages) -> str:
+        """The result's name after its source: "photo_x4.png"."""
+        target, suffix = recipe.target, self.suffix
+        if suffix is None and target.scale:
+            suffix = f"_x{target.scale:g}"
+        elif suffix is None:
+            width, height = target.size(pages.images[0].size)
+            suffix = f"_{width}x{height}"
+        stem = "stdin" if source.path == STANDARD else PurePosixPath(source.name).stem
+        return f"{stem}{suffix}{EXTENSIONS[recipe.format or default_format(pages)]}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image to make. `name` tells it from the others: in a batch, the path of its result below
+    the output folder.
+
+    `tile` overrides the recipe's windows, for an image that did not fit into memory.
+    """
+
+    name: str
+    source: Entry
+    destination: Destination
+    tile: int | None = None
+
+
+def job(source: str | Path, destination: str | Path, *, overwrite: bool = False) -> Job:
+    """The job that makes one file, URL or standard stream of another."""
+    entry = Entry(str(source), PurePosixPath(str(source)).name)
+    return Job(str(source), entry, Destination(str(destination), overwrite=overwrite))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a job comes to, known once its image is read and before anything is computed.
+
+    `place` is the file, URL or "-" of the result and `name` a file name with its extension; `sizes`
+    are those of the result's pages; `factor` is how many times the page that grows most is
+    enlarged, and `route` the networks that run for it.
+    """
+
+    job: Job
+    recipe: Recipe
+    pages: Pages
+    place: str
+    name: str
+    sizes: tuple[Size, ...]
+    factor: float
+    route: tuple[Model, ...]
+
+    @property
+    def result_bytes(self) -> int:
+        """Bytes of the result in memory, at most."""
+        return sum(width * height for width, height in self.sizes) * 4
+
+    @property
+    def networks(self) -> str:
+        """What runs: "imdn ×4", or "imdn ×2 ×3, resized" where the networks enlarge more than was
+        asked.
+        """
+        first, total = self.route[0], math.prod(row.scale for row in self.route)
+        if not first.scale:
+            return first.name
+        steps = " ".join(f"×{row.scale}" for row in self.route)
+        before = self.pages.images[0].size
+        natural = (before[0] * total, before[1] * total)
+        resized = self.recipe.target.enlarged(before) != natural
+        return f"{first.name} {steps}{', resized' if resized else ''}"
+
+
+def plan(recipe: Recipe, job: Job, pages: Pages) -> Plan:
+    """What enlarging `pages` by a recipe comes to: a decision, nothing is looked up or written.
+
+    Raises WriteError if the format cannot hold the result, UsageError if the destination's name and
+    the recipe's format contradict each other, ScaleError if no network enlarges so much.
+    """
+    target, destination = recipe.target, job.destination
+    sizes = tuple(target.size(image.size) for image in pages.images)
+    factor = max(target.factor(image.size) for image in pages.images)
+    place = destination.resolved(job.source, recipe, pages)
+    if place == STANDARD:
+        name = destination.name_in_folder(job.source, recipe, pages)
+    else:
+        name = PurePosixPath(place).name if storage.is_url(place) else Path(place).name
+    shown = name if place == STANDARD else place
+    check_holds(Path(shown), pages, sizes, recipe.encoding)
+    route = routing.route(recipe.model, factor, own_weights=recipe.weights is not None)
+    return Plan(job, recipe, pages, place, name, sizes, factor, route)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a job. `before` and `after` are the sizes of its first page, `pages` their
+    number where it is not one.
+
+    `bytes`, `stamp` and `sha256` are the input's. `consistency` is the PSNR in dB between the input
+    and the result shrunk again (inf if they are equal; None where the result was cropped).
+    `seconds` counts reading, computing and writing.
+    """
+
+    name: str
+    source: str
+    status: Status
+    error: SrupError | None = None
+    destination: str = ""
+    seconds: float = 0.0
+    consistency: float | None = None
+    before: Size | None = None
+    after: Size | None = None
+    pages: int | None = None
+    animated: bool = False
+    networks: str = ""
+    bytes: int = 0
+    stamp: str = ""
+    sha256: str = ""
+
+    @property
+    def no_memory(self) -> bool:
+        """Whether it failed for lack of memory, and smaller windows might help."""
+        return isinstance(self.error, OutOfMemory)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image that was read, and what is to become of it; `result` as far as it is known."""
+
+    plan: Plan
+    result: Result
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """An image that was enlarged, ready to be written; `result` as far as it is known."""
+
+    plan: Plan
+    result: Result
+    pages: Pages
+
+
+class Worker:
+    """Makes the result of one job after another by a recipe; the networks are loaded when they are
+    needed first.
+
+    `process` may be called from several threads, which read and write side by side and compute in
+    turn. The three steps of it, `read`, `enlarge` and `write`, may be run apart, so that one image
+    is read while another is computed. Whatever is wrong with an image, and with no other, is in its
+    Result; what concerns all of them is raised. `progress(stage, done, total)` hears of downloads
+    and of computing. Once `stopped` is set, no further image is begun and the current one is given
+    up.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        progress: StageProgress | None = None,
+        stopped: threading.Event | None = None,
+    ) -> None:
+        self.recipe, self.progress, self.stopped = recipe, progress, stopped or threading.Event()
+        self.device = threading.Lock()
+        self.results = MemoryBudget(memory.available() // 3)
+        self.taken: set[str] = set()  # places that results of this worker go to
+
+    @cached_property
+    def upscalers(self) -> UpscalerCache:
+        """The networks, each loaded once."""
+        from srup.inference.upscaler import UpscalerCache
+
+        return UpscalerCache(self.recipe.model, self.recipe.weights, self.recipe.run_options)
+
+    def process(self, job: Job) -> Result:
+        """The result of a job, from file to file."""
+        read = self.read(job)
+        if isinstance(read, Result):
+            return read
+        with self.results.taken(read.plan.result_bytes):
+            with self.device:
+                enlarged = self.enlarge(read)
+            return self.write(enlarged)
+
+    def read(self, job: Job) -> Decoded | Result:
+        """The image of a job, decoded, and its plan."""
+        source = job.source
+        begun = Result(job.name, source.path, "stopped", bytes=source.size, stamp=source.stamp)
+        if self.stopped.is_set():
+            return begun
+        return attempted(begun, self._read, job, begun)
+
+    def enlarge(self, read: Decoded | Result) -> Enlarged | Result:
+        """The image enlarged; a Result is handed on."""
+        if isinstance(read, Result):
+            return read
+        return attempted(read.result, self._enlarge, read)
+
+    def write(self, enlarged: Enlarged | Result) -> Result:
+        """The result, written; a Result is handed on."""
+        if isinstance(enlarged, Result):
+            return enlarged
+        return attempted(enlarged.result, self._write, enlarged)
+
+    def _read(self, job: Job, begun: Result) -> Decoded:
+        started = time.perf_counter()
+        with fetched(job.source) as source:
+            pages = self.recipe.read_options.read(source)
+            sha256 = hashed(source) if isinstance(source, Path) else ""
+        decided = plan(self.recipe, job, pages)
+        self._check_place(decided)
+        known = replace(
+            begun,
+            destination=decided.place,
+            before=pages.images[0].size,
+            after=decided.sizes[0],
+            pages=len(pages) if len(pages) > 1 else None,
+            animated=pages.animated,
+            networks=decided.networks,
+            sha256=sha256,
+        )
+        return Decoded(decided, after(known, started))
+
+    def _check_place(self, decided: Plan) -> None:
+        """Raises WriteError if the result could not be written: better known before the work than
+        after it.
+        """
+        place, destination = decided.place, decided.job.destination
+        if place == STANDARD or storage.is_url(place):
+            return
+        path = Path(place)
+        if destination.make_folders:
+            with writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+        if not destination.overwrite and (path.exists() or place in self.taken):
+            raise WriteError(
+                f"{place} exists",
+                "{overwrite} replaces it",
+                "{output} names another place",
+                "{suffix} another name",
+            )
+        check_folder(path)
+        self.taken.add(place)
+
+    def _enlarge(self, read: Decoded) -> Enlarged:
+        decided = read.plan
+        upscaler = self.upscalers(decided.factor, progress=self._told("downloading weights"))
+        if decided.job.tile:
+            upscaler = replace(upscaler, tile=decided.job.tile)
+        started = time.perf_counter()
+        computing = self._told(f"enlarging {PurePosixPath(decided.job.source.name).name}")
+        enlarged = upscaler(decided.pages, size=self.recipe.target, progress=computing)
+        return Enlarged(decided, after(read.result, started), enlarged)
+
+    def _told(self, stage: str) -> Progress:
+        """Progress of one stage, as this worker's; raises Stopped where it is to stop."""
+
+        def progress(done: float, total: float) -> None:
+            if self.stopped.is_set():
+                raise Stopped
+            if self.progress:
+                self.progress(stage, done, total)
+
+        return progress
+
+    def _write(self, enlarged: Enlarged) -> Result:
+        decided, started = enlarged.plan, time.perf_counter()
+        write(enlarged.pages, decided)
+        done = replace(after(enlarged.result, started), status="done")
+        if self.recipe.target.crops:
+            return done
+        kept = consistency_of_pages(decided.pages, enlarged.pages, name=decided.job.source.path)
+        return replace(done, consistency=kept)
+
+
+def process(recipe: Recipe, job: Job, *, progress: StageProgress | None = None) -> Result:
+    """Makes one image, from file to file; what is wrong with it is in the Result.
+
+    Raises WeightsError, EngineUnavailable and UsageError, which would be the same for every image.
+    """
+    return Worker(recipe, progress=progress).process(job)
+
+
+class Stopped(Exception):
+    """Raised inside a computation that is to be given up."""
+
+
+def attempted(begun: Result, step: Callable[..., T], *args: object) -> T | Result:
+    """What a step returns; or, where it fails for a reason that is this image's alone, `begun` as a
+    failure.
+
+    The one place where an error becomes a Result.
+    """
+    try:
+        return step(*args)
+    except Stopped:
+        return replace(begun, status="stopped")
+    except MemoryError:
+        full = OutOfMemory(f"{begun.source}: the memory is full", "take a smaller {scale}")
+        return replace(begun, status="failed", error=full)
+    except OutOfMemory as error:
+        about = OutOfMemory(f"{begun.source}: {error.message}", *error.hints)
+        return replace(begun, status="failed", error=about)
+    except (ImageError, ScaleError) as error:
+        return replace(begun, status="failed", error=error)
+
+
+def after(result: Result, started: float) -> Result:
+    """The result with the seconds since `started` (of time.perf_counter) added."""
+    return replace(result, seconds=result.seconds + time.perf_counter() - started)
+
+
+@contextmanager
+def fetched(source: Entry) -> Iterator[Path | BinaryIO]:
+    """What a source holds: a local file, or a stream of standard input. Raises ReadError."""
+    if source.path == STANDARD:
+        yield io.BytesIO(sys.stdin.buffer.read())
+        return
+    with storage.fetched(source.path) as local:
+        yield local
+
+
+def write(pages: Pages, decided: Plan) -> None:
+    """Writes the enlarged pages where the plan says, whole or not at all. Raises WriteError."""
+    encoding = decided.recipe.encoding
+    if decided.place != STANDARD:
+        with storage.stored(decided.place) as path:
+            write_pages(pages, path, encoding=encoding)
+        return
+    with tempfile.TemporaryDirectory(
+        prefix="srup-"
+    ) as folder:  # some encoders go back and forth in their file
+        path = Path(folder) / decided.name
+        write_pages(pages, path, encoding=encoding)
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer, CHUNK)
+        sys.stdout.buffer.flush()
+
+
+class MemoryBudget:
+    """Bytes for results on their way, shared by threads.
+
+    A request above the budget waits until nothing else is in flight.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size, self.used, self.freed = size, 0, threading.Condition()
+
+    @contextmanager
+    def taken(self, amount: int) -> Iterator[None]:
+        """Takes `amount` bytes for the length of a block, waiting until they are there."""
+        with self.freed:
+            self.freed.wait_for(lambda: not self.used or self.used + amount <= self.size)
+            self.used += amount
+        try:
+            yield
+        finally:
+            with self.freed:
+                self.used -= amount
+                self.freed.notify_all()
