@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
 from srup import memory, storage
 from srup.errors import ImageError, OutOfMemory, ScaleError, SrupError, WriteError
 from srup.evaluation.consistency import consistency_of_pages
-from srup.files import check_folder, hashed, writing
+from srup.files import check_folder, hashed
 from srup.images import (
     EXTENSIONS,
     MAX_PIXELS,
@@ -358,9 +358,8 @@ class Worker:
         if place == STANDARD or storage.is_url(place):
             return
         path = Path(place)
-        if destination.make_folders:
-            with writing(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
+        if destination.make_folders and not path.parent.exists():
+            return
         if not destination.overwrite and (path.exists() or place in self.taken):
             raise WriteError(
                 f"{place} exists",

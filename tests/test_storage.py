@@ -1,18 +1,15 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from srup import storage
-from srup.batch import planning, running
-from srup.batch.journal import journal
-from srup.batch.running import Settings, Worker
+from srup import batch, storage
 from srup.errors import ReadError, WriteError
 from srup.inference.target import Target
+from srup.pipeline import Recipe
 from tests.data.draw import draw
 
 fsspec = pytest.importorskip("fsspec", reason="needs the extra srup[remote]")
@@ -107,18 +104,10 @@ def test_a_batch_from_and_to_it(place: str) -> None:
     source, out = storage.join(place, "in"), storage.join(place, "out")
     for name, width in (("a.png", 20), ("sub/b.png", 24)):
         put(source, name, width)
-    settings, stopped = Settings(out, Target(scale=2)), threading.Event()
-    planned = planning.plan(planning.find([source], recursive=True), out, extension=".png")
-    with journal(out) as lines:
-        todo, refused = running.pending(planned, lines, settings)
-        assert len(todo) == 2
-        assert not refused
-        running.claim(todo, lines, settings)
-        for result in running.in_threads(
-            todo, Worker(settings, stopped), threads=2, stopped=stopped
-        ):
-            assert result.status == "done", result.error
-            lines.append([result.record()])
-        lines.copy()
-        assert running.pending(planned, lines, settings) == ([], [])
+    recipe = Recipe(Target(scale=2))
+    with batch.journal(out) as journal:
+        jobs = batch.planned(batch.find([source], recursive=True), out, recipe)
+        results = {result.name: result.status for result in batch.run(jobs, recipe, journal)}
+        assert results == {"a.png": "done", "sub/b.png": "done"}
+        assert list(batch.run(jobs, recipe, journal)) == []
     assert {"a.png", "sub/b.png"} <= storage.sizes(out).keys()

@@ -89,7 +89,10 @@ def journal(out: str) -> Iterator[Journal]:
             _bring(out, path)
         for record in _lines(path):
             made._take(record)
-        yield made
+        try:
+            yield made
+        finally:
+            made.copy()
     finally:
         lock.release()
         path.with_suffix(".lock").unlink(missing_ok=True)

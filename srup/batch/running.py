@@ -244,6 +244,8 @@ def decisive(recipe: Recipe) -> dict[str, object]:
     optional |= {"strip": read.strip, "dpi": read.dpi}
     settings |= {name: value for name, value in optional.items() if value}
     settings |= {name: value for name, value in asdict(recipe.target).items() if value is not None}
+    if recipe.target.scale:
+        settings["scale"] = float(recipe.target.scale)  # 2 and 2.0 are one in JSON too
     settings["weights"] = _digests(recipe)
     return settings
 

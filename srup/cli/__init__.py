@@ -19,7 +19,7 @@ COMMANDS = {  # name of a command and its module → its line in `srup --help`, 
     "train": "Train NETWORK on folders of images, any format, or HDF5 files with groups lr and hr.",
     "score": "PSNR and SSIM of SR, a file or a folder, against HR.",
     "evaluate": "Score networks on a folder of HR images, bicubic first.",
-    "compare": "Make a page that compares networks on an IMAGE, or IMAGEs that are versions of one.",
+    "compare": "Make a page that compares: networks on an IMAGE, or versions of one image.",
     "features": "Draw the feature maps after each stage of a network as a grid.",
     "bench": "Measure this machine: networks in every precision and engine it has.",
 }

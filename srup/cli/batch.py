@@ -253,7 +253,6 @@ def command(
             for result in results:
                 _take(result, recipe, tally, progress, as_json=output.as_json)
         remove_partial_files(inputs.out)  # of workers that died
-        journal.copy()
         if output.report_file:
             report.write(overview(jobs, journal, recipe), output.report_file)
     tally.tell(interrupted=bool(received))

@@ -66,7 +66,7 @@ def command(
     as_json: bool,
     verbose: bool,
 ) -> int:
-    """Make a page that compares: networks on an IMAGE, or IMAGEs that are versions of one another.
+    """Make a page that compares: networks on an IMAGE, or versions of one image.
 
     The page is one file that needs no network: a divider to drag, zoom and pan, and what each version took and scores.
 

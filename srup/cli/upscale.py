@@ -62,14 +62,15 @@ def command(
     _check(inputs, output, recipe)
     piped = output == STANDARD or (output is None and STANDARD in inputs)
     jobs = [_job(path, output, suffix, overwrite) for path in inputs]
-    failed = 0
+    code = 0
     with console.stages() as progress:
         worker = Worker(recipe, progress=progress)
         results = _forecasts(jobs, worker) if dry_run else _made(jobs, worker)
         for result, forecast in results:
-            failed += result.status == "failed"
+            if result.error:
+                code = max(code, result.error.exit_code)
             _tell(result, forecast, as_json, aside=piped)
-    return 1 if failed else 0
+    return code
 
 
 def _check(inputs: Sequence[str], output: str | None, recipe: Recipe) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from srup.batch import planning
-from srup.batch.planning import Job
 from srup.errors import ReadError, UsageError
+from srup.pipeline import Destination, Job, Recipe, job
 from srup.storage import Entry
 from tests.data.draw import draw
 
@@ -81,11 +81,11 @@ def test_a_list_keeps_folders_only_when_recursive(
 
 
 def test_a_job_keeps_its_folder(folder: Path, tmp_path: Path) -> None:
-    planned = planning.plan(
+    planned = planning.planned(
         planning.find([str(folder / "**/c.png")]),
         str(tmp_path / "out"),
+        Recipe(format="jpeg"),
         suffix="_x4",
-        extension=".jpg",
     )
     assert [job.name for job in planned] == ["sub/c_x4.jpg"]
 
@@ -97,32 +97,38 @@ def entries(*paths: str) -> list[Entry]:
 def test_two_inputs_of_one_result_are_refused_or_told_apart() -> None:
     both = entries("in/a.jpg", "in/a.png", "in/b.png")
     with pytest.raises(UsageError, match=r"in/a\.jpg and in/a\.png would both become a\.png"):
-        planning.plan(both, "out", extension=".png")
-    told = planning.plan(both, "out", extension=".png", on_collision="suffix")
+        planning.planned(both, "out", Recipe())
+    told = planning.planned(both, "out", Recipe(), on_collision="suffix")
     assert [job.name for job in told] == ["a_jpg.png", "a_png.png", "b.png"]
 
 
 def test_a_result_is_not_an_input(folder: Path) -> None:
     """In the folder itself, and below it, a second run finds the same jobs as the first."""
     draw(8, 6).save(folder / "a_x4.png")
-    into_itself = planning.plan(
-        planning.find([str(folder / "*.*g")]), str(folder), suffix="_x4", extension=".png"
+    into_itself = planning.planned(
+        planning.find([str(folder / "*.*g")]), str(folder), Recipe(), suffix="_x4"
     )
     assert [job.name for job in into_itself] == ["a_x4.png", "b_x4.png"]
     out = folder / "sub"
-    below = planning.plan(planning.find([str(folder)], recursive=True), str(out), extension=".png")
+    below = planning.planned(planning.find([str(folder)], recursive=True), str(out), Recipe())
     assert "sub/c.png" not in [job.name for job in below]
     assert len(below) == 5
 
 
 def test_nothing_is_written_over_an_input(folder: Path) -> None:
     with pytest.raises(UsageError, match="is itself an input"):
-        planning.plan(planning.find([str(folder)]), str(folder), extension=".png")
+        planning.planned(planning.find([str(folder)]), str(folder), Recipe())
 
 
 def test_urls_keep_their_form() -> None:
     source = Entry("s3://bucket/in/a.jpg", "a.jpg")
-    assert planning.plan([source], "s3://bucket/out", extension=".png") == [Job(source, "a.png")]
+    assert planning.planned([source], "s3://bucket/out", Recipe()) == [
+        Job(
+            "a.png",
+            source,
+            Destination("s3://bucket/out/a.png", overwrite=True, make_folders=True),
+        )
+    ]
 
 
 def test_the_size_is_that_of_the_upright_image(tmp_path: Path) -> None:
@@ -130,5 +136,5 @@ def test_the_size_is_that_of_the_upright_image(tmp_path: Path) -> None:
     exif = picture.getexif()
     exif[0x0112] = 6
     picture.save(tmp_path / "turned.jpg", exif=exif)
-    assert planning.size_of(Job(Entry(str(tmp_path / "turned.jpg"), ""), "")) == (6, 8)
-    assert planning.size_of(Job(Entry(str(tmp_path / "gone.jpg"), ""), "")) is None
+    assert planning.size_of(job(tmp_path / "turned.jpg", "")) == (6, 8)
+    assert planning.size_of(job(tmp_path / "gone.jpg", "")) is None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,12 +19,12 @@ from srup.inference.run_options import RunOptions
 memory.keep_freed()  # as `srup` does, before torch is imported
 
 import srup  # noqa: E402
-from srup import jobs  # noqa: E402
-from srup.batch.planning import Job  # noqa: E402
-from srup.batch.processes import in_processes  # noqa: E402
-from srup.batch.running import Settings, Worker, running  # noqa: E402
-from srup.images import EXTENSIONS, read_image  # noqa: E402
+from srup import batch  # noqa: E402
+from srup.batch.executors.processes import in_processes  # noqa: E402
+from srup.batch.executors.threads import in_threads  # noqa: E402
+from srup.images import FORMATS, read_image  # noqa: E402
 from srup.inference.target import Target  # noqa: E402
+from srup.pipeline import Job, Recipe, Worker  # noqa: E402
 
 
 def main() -> None:
@@ -33,30 +32,26 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scale", type=float, default=4)
     parser.add_argument("--model", default="lite")
-    parser.add_argument("--format", default="png", choices=list(EXTENSIONS))
+    parser.add_argument("--format", default="png", choices=list(FORMATS))
     parser.add_argument("--threads", type=int, default=3)
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     upscaler = srup.load(options.model, scale=options.scale, device="cpu")
     images = [read_image(path) for path in sorted(options.folder.glob("*.png"))]
     with tempfile.TemporaryDirectory() as out:
-        extension = EXTENSIONS[options.format]
-        settings = Settings(
-            out,
+        recipe = Recipe(
             Target(options.scale),
-            model=options.model,
+            options.model,
             run_options=RunOptions(device="cpu"),
-            extension=extension,
+            format=options.format,
         )
-        planned = jobs.plan(jobs.find([str(options.folder / "*.png")]), out, extension=extension)
-        make = Worker(settings, threading.Event())
+        jobs = batch.planned(batch.find([str(options.folder / "*.png")]), out, recipe)
+        worker = Worker(recipe)
         ways: dict[str, Callable[[], object]] = {
             "compute": lambda: [upscaler(image) for image in images],
-            "batch": lambda: list(
-                running.in_threads(planned, make, threads=options.threads, stopped=make.stopped)
-            ),
-            "1 process": lambda: _processes(planned, settings, 1, options.threads),
-            "2 processes": lambda: _processes(planned, settings, 2, options.threads),
+            "batch": lambda: list(in_threads(jobs, worker, threads=options.threads)),
+            "1 process": lambda: _processes(jobs, recipe, 1, options.threads),
+            "2 processes": lambda: _processes(jobs, recipe, 2, options.threads),
         }
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(options.runs):
@@ -66,15 +61,13 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - started)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     for name, median in medians.items():
-        print(
-            f"{name:<12} {len(images) / median:.3f} images/s  {medians['compute'] / median:.1%} of compute"
-        )
+        rate, share = len(images) / median, medians["compute"] / median
+        print(f"{name:<12} {rate:.3f} images/s  {share:.1%} of compute")
 
 
-def _processes(planned: list[Job], settings: Settings, count: int, threads: int) -> object:
-    return list(
-        in_processes(planned, settings, ["cpu"] * count, threads=threads, stopped=threading.Event())
-    )
+def _processes(jobs: list[Job], recipe: Recipe, count: int, threads: int) -> object:
+    devices = ["cpu"] * count
+    return list(in_processes(jobs, Worker(recipe), devices=devices, threads=threads))
 
 
 if __name__ == "__main__":

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import ray
 from ray.cluster_utils import Cluster
 
-from srup.batch import planning
-from srup.batch.ray import connect, on_cluster
-from srup.batch.running import Settings
+from srup import batch
+from srup.batch.executors.ray import connect, on_cluster
 from srup.inference.target import Target
+from srup.pipeline import Recipe, Worker
 
 THREADS = 2  # of a worker
 
@@ -43,16 +42,17 @@ def _rate(nodes: int, options: argparse.Namespace) -> float:
         cluster.add_node(num_cpus=1)
     connect(cluster.address)
     with tempfile.TemporaryDirectory() as out:
-        settings = Settings(out, Target(options.scale), model=options.model, extension=".jpg")
-        planned = planning.plan(
-            planning.find([str(options.folder / "*.png")]), out, extension=".jpg"
-        )[: options.images]
-        results = on_cluster(planned, settings, cores=1, threads=THREADS, stopped=threading.Event())
-        conversion = [time.perf_counter() for result in results if result.status == "done"]
+        recipe = Recipe(Target(options.scale), options.model, format="jpeg")
+        sources = batch.find([str(options.folder / "*.png")])
+        jobs = batch.planned(sources, out, recipe)[: options.images]
+        times = []
+        for result in on_cluster(jobs, Worker(recipe), cores=1, threads=THREADS):
+            if result.status == "done":
+                times.append(time.perf_counter())
     ray.shutdown()
     cluster.shutdown()
     warm = nodes * THREADS
-    return (len(conversion) - 1 - warm) / (conversion[-1] - conversion[warm])
+    return (len(times) - 1 - warm) / (times[-1] - times[warm])
 
 
 if __name__ == "__main__":

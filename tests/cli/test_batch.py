@@ -92,7 +92,7 @@ def test_a_list_on_standard_input(folder: Path, tmp_path: Path) -> None:
         (
             ["in", "out", "--cluster", "local", "-d", "cpu"],
             2,
-            "--cluster takes what its nodes have",
+            "a cluster takes what its nodes have",
         ),
         (["in", "s3x://bucket/out"], 1, "Protocol not known"),
     ],

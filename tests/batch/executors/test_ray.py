@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from srup.batch import planning, running
-from srup.batch.ray import connect, on_cluster
-from srup.batch.running import Settings, Worker
+from srup import batch
+from srup.batch.executors.ray import connect, on_cluster
+from srup.batch.executors.threads import in_threads
+from srup.batch.running import remove_partial_files
 from srup.inference.target import Target
+from srup.pipeline import Recipe, Worker
 from tests.cli.test_batch import images
 from tests.data.draw import draw
 
@@ -39,20 +40,17 @@ def test_a_node_that_dies_loses_no_job(cluster: Any, tmp_path: Path) -> None:
         draw(24 + number % 5, 16).save(tmp_path / "in" / f"{number:03}.png")
     second = cluster.add_node(num_cpus=1)
     connect(cluster.address)
-    settings, stopped = Settings(str(tmp_path / "out"), Target(scale=4)), threading.Event()
-    planned = planning.plan(planning.find([str(tmp_path / "in")]), settings.out, extension=".png")
-    results = on_cluster(planned, settings, cores=1, threads=2, stopped=stopped)
+    recipe, out = Recipe(Target(scale=4)), str(tmp_path / "out")
+    sources = batch.find([str(tmp_path / "in")])
+    jobs = batch.planned(sources, out, recipe)
     names = []
-    for result in results:
+    for result in on_cluster(jobs, Worker(recipe), cores=1, threads=2):
         assert result.status == "done", result.error
         names.append(result.name)
         if len(names) == COUNT // 2:
             cluster.remove_node(second, allow_graceful=False)
     assert sorted(names) == [f"{number:03}.png" for number in range(COUNT)]
-    running.clear(settings.out)
-    here = Settings(str(tmp_path / "here"), Target(scale=4))
-    assert all(
-        result.status == "done"
-        for result in running.in_threads(planned, Worker(here, stopped), threads=2, stopped=stopped)
-    )
+    remove_partial_files(out)
+    here = batch.planned(sources, str(tmp_path / "here"), recipe)
+    assert all(result.status == "done" for result in in_threads(here, Worker(recipe)))
     assert images(tmp_path / "out") == images(tmp_path / "here")
