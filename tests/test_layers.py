@@ -1,8 +1,10 @@
-"""The layers: a file imports only from lower lines."""
+"""The layers: a file imports only from lower lines of the list in CONTRIBUTING."""
 
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,22 +12,24 @@ import pytest
 import srup
 
 ROOT = Path(srup.__file__).parent
-LAYERS = (  # lowest first; a chapter stands for all its files that no other line names
-    ("errors", "memory", "processor", "progress"),
-    ("files", "isolate"),
-    ("storage", "resize", "images", "networks.stages"),
-    ("networks",),
-    ("evaluation.metrics",),
-    ("evaluation.consistency", "models"),
-    ("inference",),
-    ("forecast",),
-    ("pipeline",),
-    ("report",),
-    ("evaluation", "training"),
-    ("batch",),
-    ("cli",),
-    ("__main__",),
-)
+CONTRIBUTING = ROOT.parent / ".github" / "CONTRIBUTING.md"
+OUTERMOST = ("cli", "__main__")  # chapters that may import `srup` itself, which imports all others
+
+
+def layers() -> tuple[tuple[str, ...], ...]:
+    """The names on each line of CONTRIBUTING's list, lowest line first.
+
+    A chapter stands for all its files that no other line names. Names are separated by " · " or by
+    two or more spaces.
+    """
+    pattern = r"<!-- layers -->\n```text\n(.*?)^```\n<!-- /layers -->"
+    found = re.search(pattern, CONTRIBUTING.read_text(), re.MULTILINE | re.DOTALL)
+    assert found, f"{CONTRIBUTING} has no list of layers"
+    lines = [re.split(r" · |\s{2,}", line.strip()) for line in found[1].splitlines()]
+    return tuple(tuple(names) for names in reversed(lines))
+
+
+LAYERS = layers()
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for path in ROOT.rglob("*.py")
@@ -33,28 +37,44 @@ MODULES = sorted(
 )
 
 
-def line(module: str) -> int:
-    """The number of the line that names a module "networks.imdn" below srup, or its chapter."""
-    for level, names in enumerate(LAYERS):
-        if module in names:
-            return level
-    chapter = module.partition(".")[0]
-    return next(level for level, names in enumerate(LAYERS) if chapter in names)
+def chapter_of(module: str) -> str:
+    return module.partition(".")[0]
 
 
-def imports(module: str) -> set[str]:
-    """The modules below srup that a module imports anywhere in it; "" for the package itself."""
+def layer_of(module: str) -> int:
+    """The number of the line that names a module below srup, as "networks.imdn", or its chapter."""
+    for name in (module, chapter_of(module)):
+        for number, names in enumerate(LAYERS):
+            if name in names:
+                return number
+    raise AssertionError(f"{module} has no place in the layers of {CONTRIBUTING}")
+
+
+def source_of(module: str) -> Path:
     path = ROOT.joinpath(*module.split("."))
-    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def imported(module: str) -> set[str]:
+    """The modules below srup that a module imports anywhere in it; "" is the package itself."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            within = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if _is_module(name) else node.module for name in within}
-    names = {name for name in found if name == "srup" or name.startswith("srup.")}
-    return {name.removeprefix("srup").removeprefix(".") for name in names}
+    for node in ast.walk(ast.parse(source_of(module).read_text())):
+        for name in _names(node):
+            if name == "srup" or name.startswith("srup."):
+                found.add(name.removeprefix("srup").removeprefix("."))
+    return found
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    """The full names of the modules that a statement imports."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield alias.name
+    if isinstance(node, ast.ImportFrom):
+        assert node.module and not node.level, "srup has no relative imports"
+        for alias in node.names:
+            name = f"{node.module}.{alias.name}"
+            yield name if _is_module(name) else node.module
 
 
 def _is_module(name: str) -> bool:
@@ -64,12 +84,16 @@ def _is_module(name: str) -> bool:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_down(module: str) -> None:
-    chapter = module.partition(".")[0]
-    for other in imports(module):
-        if (
-            not other
-        ):  # the package imports everything there is, so only its outermost files may want it
-            assert chapter in ("cli", "__main__"), f"{module} imports srup itself"
+    chapter, layer = chapter_of(module), layer_of(module)
+    for other in imported(module):
+        if not other:
+            assert chapter in OUTERMOST, f"{module} imports srup itself"
             continue
-        same = other.partition(".")[0] == chapter and line(other) == line(module)
-        assert line(other) < line(module) or same, f"{module} imports {other}, which is above it"
+        below = layer_of(other) < layer
+        beside = chapter_of(other) == chapter and layer_of(other) == layer
+        assert below or beside, f"{module} imports {other}, which is above it"
+
+
+def test_no_name_is_in_two_layers() -> None:
+    names = [name for line in LAYERS for name in line]
+    assert len(names) == len(set(names))

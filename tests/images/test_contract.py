@@ -433,7 +433,7 @@ def test_stripped(tmp_path: Path) -> None:
 
 def test_the_readme_says_the_same() -> None:
     """Its table is `FORMATS`."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / ".github/docs/formats.md").read_text()
     lines = dict(re.findall(r"^\| ([^|]+?) \| (.+?) \| `test_\w+` \|$", readme, re.M))
     for label, has in TABLE.items():
         assert lines[label] == " | ".join("✓" if has(row) else "–" for row in FORMATS.values()), (
