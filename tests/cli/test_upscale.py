@@ -395,6 +395,9 @@ def test_through_openvino_pytorch_is_never_imported(photo: Path, tmp_path: Path)
     assert run(arguments) == 0  # exports the network
     code = f"import sys; from srup.cli import run; sys.exit(run({arguments!r}) or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    folder = ["batch", str(photo.parent), str(tmp_path / "out"), "--engine", "openvino"]
+    code = f"import sys; from srup.cli import run; sys.exit(run({folder!r}) or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_what_decides_the_result_is_said(
