@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -234,24 +234,14 @@ def command(
     look = partial(inputs.jobs, recipe, listed) if watch else None
     stopped, tally = threading.Event(), Tally()
     with batch.journal(inputs.out) as journal, _signals(stopped, inputs.out) as received:
-        remove_partial_files(inputs.out)
+        remove_partial_files(inputs.out)  # of a run that was killed
         if difference := batch.settings_difference(jobs, journal, recipe):
-            console.warning(
-                f"the settings have changed, so earlier results are made anew: {difference}"
-            )
-        with console.Overall(shown=not output.quiet) as progress:
-            results = batch.run(
-                jobs,
-                recipe,
-                journal,
-                executor,
-                policy=policy,
-                look=look,
-                stopped=stopped,
-                announce=partial(_announce, tally, progress),
-            )
-            for result in results:
-                _take(result, recipe, tally, progress, as_json=output.as_json)
+            told = "the settings have changed, so earlier results are made anew"
+            console.warning(f"{told}: {difference}")
+        run = partial(
+            batch.run, jobs, recipe, journal, executor, policy=policy, look=look, stopped=stopped
+        )
+        _follow(run, recipe, tally, output)
         remove_partial_files(inputs.out)  # of workers that died
         if output.report_file:
             report.write(overview(jobs, journal, recipe), output.report_file)
@@ -259,6 +249,27 @@ def command(
     if received:
         return STOPPED[received[0]]
     return 1 if tally.failed else 0
+
+
+def _follow(
+    run: Callable[..., Iterator[Result]], recipe: Recipe, tally: Tally, output: Output
+) -> None:
+    """Counts and shows the results of a run as they come."""
+    with console.Overall(shown=not output.quiet) as progress:
+        for result in run(announce=partial(_announce, tally, progress)):
+            tally.take(result)
+            width, height = result.before or (0, 0)
+            progress.advance(result.name, width * height / 1e6)
+            if output.as_json:
+                click.echo(json.dumps(_facts(result, recipe)))
+
+
+def _facts(result: Result, recipe: Recipe) -> dict[str, object]:
+    """A result as one JSON record, its error in the words of the command line."""
+    facts = dict(record(result, recipe))
+    if result.error:
+        facts["error"] = console.told(result.error)
+    return facts
 
 
 @dataclass
@@ -307,20 +318,6 @@ def _announce(
     tally.left += len(jobs)
     tally.before += done_before
     progress.expect(len(jobs), sum(map(_megapixels, jobs)))
-
-
-def _take(
-    result: Result, recipe: Recipe, tally: Tally, progress: console.Overall, *, as_json: bool
-) -> None:
-    """Counts and shows one result."""
-    tally.take(result)
-    width, height = result.before or (0, 0)
-    progress.advance(result.name, width * height / 1e6)
-    if as_json:
-        facts = dict(record(result, recipe))
-        if result.error:
-            facts["error"] = console.told(result.error)
-        click.echo(json.dumps(facts))
 
 
 def _megapixels(job: Job) -> float:
