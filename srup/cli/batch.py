@@ -235,9 +235,7 @@ def command(
     stopped, tally = threading.Event(), Tally()
     with batch.journal(inputs.out) as journal, _signals(stopped, inputs.out) as received:
         remove_partial_files(inputs.out)  # of a run that was killed
-        if difference := batch.settings_difference(jobs, journal, recipe):
-            told = "the settings have changed, so earlier results are made anew"
-            console.warning(f"{told}: {difference}")
+        _warn_of_changes(jobs, journal, recipe)
         run = partial(
             batch.run, jobs, recipe, journal, executor, policy=policy, look=look, stopped=stopped
         )
@@ -246,9 +244,13 @@ def command(
         if output.report_file:
             report.write(overview(jobs, journal, recipe), output.report_file)
     tally.tell(interrupted=bool(received))
-    if received:
-        return STOPPED[received[0]]
-    return 1 if tally.failed else 0
+    return STOPPED[received[0]] if received else int(bool(tally.failed))
+
+
+def _warn_of_changes(jobs: Sequence[Job], journal: batch.Journal, recipe: Recipe) -> None:
+    if difference := batch.settings_difference(jobs, journal, recipe):
+        told = "the settings have changed, so earlier results are made anew"
+        console.warning(f"{told}: {difference}")
 
 
 def _follow(
