@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import click
@@ -56,19 +56,20 @@ class Inputs:
         """The same as processes with other working folders find it."""
         return replace(self, places=tuple(map(storage.absolute, self.places)))
 
-    def jobs(self, recipe: Recipe, listed: Sequence[str]) -> list[Job]:
-        """The images there are now; `listed` are the lines of the list.
+    def jobs(self, recipe: Recipe) -> list[Job]:
+        """The images there are now.
 
         Raises ReadError, UsageError.
         """
         found = batch.find(self.places[:-1], recursive=self.recursive)
-        found += batch.read_list(listed, recursive=self.recursive)
+        found += batch.read_list(self.lines, recursive=self.recursive)
         return batch.planned(
             found, self.out, recipe, suffix=self.suffix, on_collision=self.on_collision
         )
 
+    @cached_property
     def lines(self) -> list[str]:
-        """The lines of the list, if there is one. Raises ReadError."""
+        """The lines of the list, if there is one, read once. Raises ReadError."""
         if self.list_file is None:
             return []
         try:
@@ -125,6 +126,11 @@ class Output:
     def __post_init__(self) -> None:
         if self.report_file:
             report.check(self.report_file)
+
+    def write_report(self, jobs: Sequence[Job], journal: batch.Journal, recipe: Recipe) -> None:
+        """Writes what became of each job, if a report was asked for."""
+        if self.report_file:
+            report.write(overview(jobs, journal, recipe), self.report_file)
 
 
 _places = click.argument("places", nargs=-1, required=True, metavar="[IN...] OUT")
@@ -226,12 +232,11 @@ def command(
     routing.route(recipe.model, recipe.target.scale or 1)
     if workers.cluster is not None:
         inputs = inputs.absolute()
-    listed = inputs.lines()
-    jobs = inputs.jobs(recipe, listed)
+    jobs = inputs.jobs(recipe)
     if dry_run:
         return _forecast(jobs, recipe, inputs.out)
     executor, recipe = workers.executor(recipe)
-    look = partial(inputs.jobs, recipe, listed) if watch else None
+    look = partial(inputs.jobs, recipe) if watch else None
     stopped, tally = threading.Event(), Tally()
     with batch.journal(inputs.out) as journal, _signals(stopped, inputs.out) as received:
         remove_partial_files(inputs.out)  # of a run that was killed
@@ -241,8 +246,7 @@ def command(
         )
         _follow(run, recipe, tally, output)
         remove_partial_files(inputs.out)  # of workers that died
-        if output.report_file:
-            report.write(overview(jobs, journal, recipe), output.report_file)
+        output.write_report(jobs, journal, recipe)
     tally.tell(interrupted=bool(received))
     return STOPPED[received[0]] if received else int(bool(tally.failed))
 
