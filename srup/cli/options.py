@@ -13,8 +13,8 @@ import click
 from srup import report
 from srup.cli.console import Shown
 from srup.images import FORMATS
-from srup.inference.engines import ENGINES, PRECISIONS
-from srup.inference.run_options import RunOptions
+from srup.inference.engines import ENGINES
+from srup.inference.run_options import PRECISIONS, RunOptions
 from srup.inference.target import target
 from srup.models.registry import DEFAULT
 
