@@ -21,7 +21,7 @@ from srup.inference.tiling import LEAST, MEMORY, Window, windows, windows_until_
 from srup.inference.upscaler import Upscaler, window_size
 from srup.models import registry
 from srup.models.registry import Model
-from srup.networks.stages import Stage
+from srup.networks.stages import Array, Stage
 from srup.pipeline import Decoded, Job, Result, Worker, attempted
 from srup.resize import imresize
 
@@ -180,7 +180,7 @@ def _result_bytes(image: Image, target: Target) -> int:
     return int(math.prod(target.enlarged(image.size)) * channels * image.pixels.dtype.itemsize)
 
 
-def _overlap(stages: Sequence[Stage], height: int, width: int, window: int | None) -> float:
+def _overlap(stages: Sequence[Stage[Array]], height: int, width: int, window: int | None) -> float:
     """How much more is computed than there is, for the margins of windows: the mean over the stages."""
     bounds = Window(0, 0, height, width)
     factors = []

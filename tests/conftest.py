@@ -1,4 +1,7 @@
-"""What every test gets: a cache of its own, no internet, and a clear word where the shared material is missing."""
+"""Fixtures and helpers of all tests: an empty cache, no internet, known weights.
+
+Tests that need the published checkpoints or the benchmark images are skipped without them.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +31,20 @@ from srup.resize import Edges
 from tests.data.draw import draw
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-MEAN_SHIFTS = ("sub_mean", "add_mean")
+MEAN_SHIFTS = ("sub_mean", "add_mean")  # parts of networks that are constants, not weights
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
-if (
-    "PYTEST_XDIST_WORKER" in os.environ
-):  # pytest -n auto: there are as many processes as cores already
+if "PYTEST_XDIST_WORKER" in os.environ:  # pytest -n auto runs a process for each core
     torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"  # for what tests start
+    os.environ["OMP_NUM_THREADS"] = "1"  # for processes that tests start
+
+
+PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 @pytest.fixture(autouse=True)
 def _no_internet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails a test that connects to anything but this machine."""
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: object) -> None:
@@ -52,27 +57,18 @@ def _no_internet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache; nothing of the user's environment."""
-    for name in (
-        "SRUP_MIRROR",
-        "SRUP_OFFLINE",
-        "http_proxy",
-        "https_proxy",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "ALL_PROXY",
-    ):
+    """The path of an empty cache; clears the user's settings from the environment."""
+    for name in ("SRUP_MIRROR", "SRUP_OFFLINE", *PROXIES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SRUP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv(
-        "SRUP_ENGINE", "pytorch"
-    )  # to find the faster one takes seconds, with an empty cache each time
+    # with an empty cache every test would measure which engine is faster, which takes seconds
+    monkeypatch.setenv("SRUP_ENGINE", "pytorch")
     return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The published checkpoints, reference vectors and benchmark images."""
+    """The folder of published checkpoints, reference vectors and benchmark images."""
     if not SHARED.is_dir():
         pytest.skip(f"needs the published checkpoints and benchmark images in {SHARED}")
     return SHARED
@@ -88,7 +84,7 @@ def checkpoints(shared: Path, cache: Path) -> Path:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A small picture with real detail, as a file."""
+    """The path of a small picture with real detail."""
     path = tmp_path / "photo.png"
     draw(80, 60).save(path)
     return path
@@ -96,7 +92,7 @@ def photo(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def noise() -> Callable[..., torch.Tensor]:
-    """Noise 1×3×H×W in [0, 1], the same each time; channels last, as srup's own images are."""
+    """Makes noise 1×3×H×W in [0, 1], the same each time, channels last as srup's own images."""
 
     def made(height: int, width: int) -> torch.Tensor:
         values = np.random.default_rng(0).random((1, 3, height, width), np.float32)
@@ -107,25 +103,25 @@ def noise() -> Callable[..., torch.Tensor]:
 
 @pytest.fixture
 def seeded() -> Iterator[None]:
+    """Seeds torch for one test and restores its random state after it."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         yield
 
 
 def known_weights(shapes: dict[str, list[int]]) -> dict[str, torch.Tensor]:
-    """The weights that the reference vectors were made with: a function of each tensor's name and shape."""
+    """The weights of the reference vectors: a function of each tensor's name and shape."""
 
     def tensor(name: str, shape: list[int]) -> torch.Tensor:
         values = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
-        return torch.from_numpy(
-            values * (0.1 if len(shape) == 1 else 1 / np.sqrt(np.prod(shape[1:])))
-        ).float()
+        deviation = 0.1 if len(shape) == 1 else 1 / np.sqrt(np.prod(shape[1:]))
+        return torch.from_numpy(values * deviation).float()
 
     return {name: tensor(name, shape) for name, shape in shapes.items()}
 
 
 def random_network(model: Model) -> Network:
-    """A network of the registry with the reference weights, which keep its signals alive; mean shifts stay what they are."""
+    """A network of the registry with the reference weights, which keep its signals alive."""
     network = registry.build(model)
     shapes = {
         name: list(tensor.shape)
@@ -137,33 +133,48 @@ def random_network(model: Model) -> Network:
 
 
 def in_windows(
-    stages: Sequence[Stage], image: torch.Tensor, size: int | None = None, **how: Any
+    stages: Sequence[Stage[torch.Tensor]],
+    image: torch.Tensor,
+    size: int | None = None,
+    **options: Any,
 ) -> torch.Tensor:
-    """`tiled` for stages and an image of PyTorch."""
-    return torch.from_numpy(tiled(stages_on(stages), image.numpy(), size, **how))
+    """`tiled` for stages and an image of PyTorch; `options` are those of `tiled`."""
+    return torch.from_numpy(tiled(stages_on(stages), image.numpy(), size, **options))
 
 
 def to_bytes(image: np.ndarray) -> np.ndarray:
-    """An array in [0, 1] as bytes, rounded."""
+    """An array in [0, 1] as bytes 0–255, rounded."""
     return np.rint(image * 255).clip(0, 255).astype(np.uint8)
 
 
 def model_id(model: Model) -> str:
+    """The name under which pytest lists a row of the registry."""
     return f"{model.name}-x{model.scale}"
 
 
+def models(slow: Callable[[Model], bool], among: Sequence[Model] = registry.MODELS) -> list[Any]:
+    """Rows of the registry to parametrize a test over; those for which `slow` holds are slow."""
+    parameters = []
+    for model in among:
+        marks = [pytest.mark.slow] if slow(model) else []
+        parameters.append(pytest.param(model, id=model_id(model), marks=marks))
+    return parameters
+
+
 def digest(path: Path) -> str:
+    """The digest of a file, as the registry writes it."""
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def json_lines(text: str) -> list[dict[str, object]]:
+    """The objects of a text with one JSON object per line."""
     return [json.loads(line) for line in text.splitlines()]
 
 
 def evaluated(evaluation: Evaluation, shared: Path, images: str) -> Score:
-    """The mean scores of `srup evaluate` on a benchmark set: Set14's LR images were made with clamped edges."""
+    """The mean scores of `srup evaluate` on a benchmark set."""
     folder = shared / "datasets" / images
     hr = folder / "HR" if (folder / "HR").exists() else folder / f"HR_x{evaluation.scale}"
     todo, _ = cases(hr, None)
-    edges: Edges = "clamp" if images == "Set14" else "mirror"
+    edges: Edges = "clamp" if images == "Set14" else "mirror"  # as its LR images were made
     return ModelResult(evaluation, list(outcomes(replace(evaluation, edges=edges), todo))).score

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -15,8 +16,8 @@ from srup.cli import console, options
 from srup.errors import OutOfMemory, SrupError, UsageError
 from srup.evaluation import speed
 from srup.evaluation.speed import Speed, SpeedTest
-from srup.inference.engines import ENGINES, PRECISIONS, libraries
-from srup.inference.run_options import RunOptions
+from srup.inference.engines import ENGINES, libraries
+from srup.inference.run_options import PRECISIONS, EngineName, Precision, RunOptions
 from srup.isolate import run_isolated
 from srup.models import registry
 from srup.processor import has_bfloat16
@@ -86,8 +87,8 @@ def command(
     runs: int,
     pressure: bool,
     device: str,
-    engine: str,
-    precision: str,
+    engine: EngineName | Literal["all"],
+    precision: Precision | Literal["all"],
     report_output: console.ReportOutput,
     verbose: bool,
 ) -> int:
@@ -134,12 +135,14 @@ def _row(name: str, scale: int) -> registry.Model:
     return row
 
 
-def _run_options(device: str, engine: str, precision: str) -> list[RunOptions]:
+def _run_options(
+    device: str, engine: EngineName | Literal["all"], precision: Precision | Literal["all"]
+) -> list[RunOptions]:
     """Every engine and precision that "all" stands for here."""
     from srup.inference.engines.pytorch import pick_device
 
     where = pick_device(device).type
-    there = {
+    there: tuple[Precision, ...] = {
         "cpu": ("fp32", "bf16") if has_bfloat16() else ("fp32",),
         "cuda": ("fp32", "fp16", "bf16"),
     }.get(where, ("fp32", "fp16"))

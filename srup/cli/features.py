@@ -105,9 +105,9 @@ def command(
         )
     if not upscaler.native:
         pixels = imresize(pixels, size=Target(scale).size(size))
-    found = features.maps(
-        upscaler.programs[0].network, tensor_of(pixels).to(upscaler.programs[0].device)
-    )
+    network = upscaler.programs[0].network
+    assert network is not None, "only PyTorch has the network as a module"
+    found = features.maps(network, tensor_of(pixels).to(upscaler.programs[0].device))
     if len(found) == 1:
         console.warning(
             f"{model} is a single stage and shows its result alone; imdn, rfdn, edsr-baseline, rdn have several"

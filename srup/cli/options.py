@@ -16,8 +16,8 @@ import click
 from srup import report
 from srup.cli.console import ReportOutput
 from srup.images import FORMATS, MAX_PIXELS, QUALITY, Encoding
-from srup.inference.engines import ENGINES, PRECISIONS
-from srup.inference.run_options import RunOptions
+from srup.inference.engines import ENGINES
+from srup.inference.run_options import PRECISIONS, RunOptions
 from srup.inference.target import Target, target
 from srup.models.registry import DEFAULT
 from srup.pipeline import ReadOptions, Recipe

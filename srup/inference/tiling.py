@@ -112,7 +112,7 @@ def _cuts(start: int, stop: int, size: int, stride: int) -> list[tuple[int, int]
 
 
 def tiled(
-    stages: Sequence[Stage],
+    stages: Sequence[Stage[Array]],
     image: Array,
     size: int | None = None,
     *,
@@ -168,7 +168,7 @@ def _spread(workers: int, pool: Pool) -> Iterator[Spread]:
 
 
 def _advance(
-    stage: Stage,
+    stage: Stage[Array],
     state: list[Canvas],
     context: Array | None,
     size: int | None,
@@ -225,7 +225,7 @@ class _Piece:
 class _Runner:
     """Runs a stage on windows, in parts where a whole one does not fit."""
 
-    def __init__(self, stage: Stage, state: list[Canvas], context: Array | None) -> None:
+    def __init__(self, stage: Stage[Array], state: list[Canvas], context: Array | None) -> None:
         self.stage, self.state, self.context = stage, state, context
         height, width = state[0].array.shape[-2:]
         self.bounds = Window(0, 0, height, width)

@@ -20,7 +20,7 @@ from srup.images import Image, Pages, Pixels, fill_transparent, from_pillow, rea
 from srup.inference import engines
 from srup.inference.canvas import canvas
 from srup.inference.engines import ADVICE, Conversion, Program
-from srup.inference.run_options import RunOptions
+from srup.inference.run_options import EngineName, Precision, RunOptions
 from srup.inference.self_ensemble import ORIENTATIONS, self_ensemble
 from srup.inference.target import Target
 from srup.inference.tiling import MEMORY, SMALLEST, cropped, tiled, windows
@@ -283,8 +283,8 @@ def load(
     scale: float = 4,
     weights: str | Path | None = None,
     device: str = "auto",
-    engine: str = "auto",
-    precision: str = "auto",
+    engine: EngineName = "auto",
+    precision: Precision = "auto",
     tile: int | str = "auto",
     tiling: str = "exact",
     self_ensemble: bool = False,
@@ -411,7 +411,8 @@ def check_not_black(before: Pixels, after: Pixels) -> None:
             and before[part.top : part.bottom, part.left : part.right].mean() > dark
         ):
             raise UnsoundResult(
-                f"the network made black of what is not (at {left}, {top}); {ADVICE}"
+                f"the network made black of what is not (at {left}, {top}), so nothing was written",
+                *ADVICE,
             )
 
 

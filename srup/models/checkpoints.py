@@ -1,4 +1,4 @@
-"""A checkpoint file becomes the tensors of a network; nothing but tensors is ever unpickled."""
+"""Loads checkpoint files into networks, and unpickles nothing but tensors."""
 
 from __future__ import annotations
 
@@ -9,68 +9,82 @@ from typing import TYPE_CHECKING
 
 from srup.errors import WeightsMismatch
 
-if TYPE_CHECKING:  # torch takes seconds to import: only what reads a checkpoint waits for it
+if TYPE_CHECKING:  # importing torch takes seconds: only reading a checkpoint waits for it
     from torch import Tensor
 
     from srup.networks.base import Network
 
+WRAPPERS = ("params_ema", "params", "state_dict")  # keys under which training tools save tensors
+
 
 def load_weights(network: Network, path: str | Path) -> Network:
-    """The network with the tensors of a checkpoint. Raises WeightsMismatch naming the first tensor that does not fit."""
-    tensors = _adapted(network, _tensors(Path(path)))
+    """Loads a checkpoint whose tensors are exactly the network's, and returns the network.
+
+    The file is a state dict saved by `torch.save`, or .safetensors. Raises WeightsMismatch, naming
+    the first tensor that does not fit.
+    """
+    tensors = _adapted(network, _read_tensors(Path(path)))
     own = network.state_dict()
-    missing = [name for name in own if name not in tensors]
-    unexpected = [name for name in tensors if name not in own]
-    if missing or unexpected:
-        first = "; ".join(
-            f"{word} {names[0]} ({len(names)} in all)"
-            for word, names in (("missing", missing), ("unexpected", unexpected))
-            if names
-        )
+    difference = _difference(tensors, own)
+    if difference:
         raise WeightsMismatch(
-            f"{path} holds another network: {first}; check -m and -s against the file"
+            f"{path} holds another network: {difference}",
+            "check that {model} is the network of the file",
+            "check that {scale} is its scale",
         )
-    for name, tensor in tensors.items():
-        if tensor.shape != own[name].shape:
-            here, there = (tuple(t.shape) for t in (own[name], tensor))
-            raise WeightsMismatch(
-                f"{path} holds another network: {name} is {there}, not {here}; check -m and -s against the file"
-            )
     network.load_state_dict(tensors)
     return network
 
 
+def load_what_fits(network: Network, path: str | Path) -> list[str]:
+    """Loads those tensors of a checkpoint whose name and shape the network has.
+
+    Returns the names of the network's tensors that got nothing. Raises WeightsMismatch if nothing
+    fits.
+    """
+    tensors = _adapted(network, _read_tensors(Path(path)))
+    fitting, left = {}, []
+    for name, own in network.state_dict().items():
+        if name in tensors and tensors[name].shape == own.shape:
+            fitting[name] = tensors[name]
+        else:
+            left.append(name)
+    if not fitting:
+        raise WeightsMismatch(f"{path} has no tensor that fits; check that it is of this network")
+    network.load_state_dict(fitting, strict=False)
+    return left
+
+
+def _difference(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> str:
+    """How a checkpoint's tensors differ from a network's in name or shape; "" if they do not."""
+    missing = [name for name in own if name not in tensors]
+    unexpected = [name for name in tensors if name not in own]
+    parts = []
+    if missing:
+        parts.append(f"missing {missing[0]} ({len(missing)} in all)")
+    if unexpected:
+        parts.append(f"unexpected {unexpected[0]} ({len(unexpected)} in all)")
+    if parts:
+        return "; ".join(parts)
+    for name, tensor in tensors.items():
+        if tensor.shape != own[name].shape:
+            return f"{name} is {tuple(tensor.shape)}, not {tuple(own[name].shape)}"
+    return ""
+
+
 def _adapted(network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors as the network has them, by the `adapt` of its file if there is one."""
+    """The tensors in the network's layout, converted by `adapt` of its file where it has one."""
     adapt = getattr(importlib.import_module(type(network).__module__), "adapt", None)
     return adapt(tensors) if adapt else tensors
 
 
-def load_what_fits(network: Network, path: str | Path) -> list[str]:
-    """Loads the tensors of a checkpoint whose name and shape the network has; the names of its own that got nothing."""
-    own = network.state_dict()
-    tensors = _adapted(network, _tensors(Path(path)))
-    fitting = {
-        name: tensor
-        for name, tensor in tensors.items()
-        if name in own and tensor.shape == own[name].shape
-    }
-    if not fitting:
-        raise WeightsMismatch(f"{path} has no tensor that fits; is it of another network?")
-    network.load_state_dict(fitting, strict=False)
-    return [name for name in own if name not in fitting]
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file, out of the wrappers of training tools and without the `module.` that DataParallel leaves.
-
-    Nothing but tensors is unpickled.
-    """
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file, without the prefix "module." that DataParallel adds to names."""
     import torch
 
     try:
         if path.suffix == ".safetensors":
-            return _safetensors(path)
+            return _read_safetensors(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsMismatch(f"cannot read {path}: no such file; check the name") from error
@@ -79,19 +93,17 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         raise WeightsMismatch(
             f"cannot read {path} as a checkpoint ({reason}); give a state dict saved by torch.save"
         ) from error
-    for wrapper in ("params_ema", "params", "state_dict"):
+    for wrapper in WRAPPERS:
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
             loaded = loaded[wrapper]
-    if not isinstance(loaded, dict) or not all(
-        isinstance(value, torch.Tensor) for value in loaded.values()
-    ):
+    if not isinstance(loaded, dict) or not all(map(torch.is_tensor, loaded.values())):
         raise WeightsMismatch(
             f"{path} is no state dict of tensors; save model.state_dict() with torch.save"
         )
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         from safetensors.torch import load_file
     except ImportError as error:

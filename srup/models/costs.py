@@ -1,4 +1,4 @@
-"""What a network costs, found without computing anything: its graph is run on tensors that have no storage."""
+"""Counts what a network costs, without computing it: it runs on tensors without storage."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from srup.networks.base import Network
 
-OUTPUT = (1280, 720)  # the yardstick of the papers
+OUTPUT = (1280, 720)  # width and height for which papers state multiply-adds
 PROBE = 64  # pixels a side
 
 
 def cost(network: Network) -> tuple[int, float]:
-    """Parameters, and multiply-adds in units of 1e9 for an output of 1280×720.
+    """The number of parameters, and multiply-adds in units of 1e9 for an output of 1280×720.
 
-    Convolutions and matrix products count, additions and poolings do not. The input's sides are those of the output over the
-    scale, rounded up.
+    Convolutions and matrix products count, additions and pooling do not. The input's sides are
+    those of the output divided by the scale, rounded up.
     """
     width, height = (math.ceil(side / network.scale) for side in OUTPUT)
     with FlopCounterMode(display=False) as counter:
@@ -32,13 +32,18 @@ def cost(network: Network) -> tuple[int, float]:
 
 
 def largest_map(network: Network) -> float:
-    """Values for each input pixel in the largest tensor that comes up: channels, times the square of what it is enlarged by."""
+    """How many values the network's largest map has for each input pixel.
+
+    That is its channels times the square of its enlargement.
+    """
     with _Largest() as largest:
         _walk(network, PROBE, PROBE)
     return float(largest.numel) / PROBE**2
 
 
 class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records the size of the largest map that any operation returns."""
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.numel = 0
@@ -52,9 +57,8 @@ class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
-            if (
-                isinstance(tensor, Tensor) and tensor.ndim == 4 and tensor.shape[0] == 1
-            ):  # an image's, not a kernel
+            # a batch of one tells maps from kernels
+            if isinstance(tensor, Tensor) and tensor.ndim == 4 and tensor.shape[0] == 1:
                 self.numel = max(self.numel, tensor.numel())
         return result
 

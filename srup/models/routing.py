@@ -1,38 +1,44 @@
-"""Which of a network's scales are run one after the other to reach the scale that was asked for."""
+"""Finds which of a network's scales to run one after the other for a requested scale."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable, Iterator
 
 from srup.errors import ScaleError
 from srup.models.registry import Model, find
 
 SMALLEST_SCALE, LARGEST_SCALE = 1, 32
+MOST_STEPS = 5  # enough to reach the largest scale with steps of ×2
 
 
 def route(name: str, scale: float, *, own_weights: bool = False) -> tuple[Model, ...]:
-    """The rows to run one after the other for an enlargement of at least `scale`: the least that suffices, in the fewest steps.
+    """The rows of a network whose scales multiply to at least `scale`, in the order to run them.
 
-    A model of any scale is its own route. Scales that were never released count only with `own_weights`, or where there are no
-    others. Raises UnknownModel, ScaleError.
+    Of all chains it is the one with the smallest product, and of those the shortest. A network for
+    any scale takes a single row. Rows without released weights are left out, unless the network
+    has no others or the user brings `own_weights`. Raises UnknownModel, and ScaleError if `scale`
+    is not between SMALLEST_SCALE and LARGEST_SCALE.
     """
     rows = find(name)
-    if not own_weights and any(row.released for row in rows.values()):
-        rows = {native: row for native, row in rows.items() if row.released}
-    if not SMALLEST_SCALE <= scale <= LARGEST_SCALE:
+    if not SMALLEST_SCALE <= scale <= LARGEST_SCALE:  # not a number is out of range, too
         raise ScaleError(
-            f"scale {scale:g} is out of range: srup enlarges {SMALLEST_SCALE} to {LARGEST_SCALE} times"
+            f"scale {scale:g} is out of range: "
+            f"srup enlarges {SMALLEST_SCALE} to {LARGEST_SCALE} times"
         )
     if 0 in rows:
         return (rows[0],)
-    chains = (
-        chain
-        for steps in range(1, 6)
-        for chain in itertools.combinations_with_replacement(sorted(rows), steps)
-    )
-    best = min(
-        (chain for chain in chains if math.prod(chain) >= scale - 1e-9),
-        key=lambda chain: (math.prod(chain), len(chain)),
-    )
-    return tuple(rows[step] for step in best)
+    released = [row.scale for row in rows.values() if row.released]
+    chain = _least_chain(rows if own_weights or not released else released, scale)
+    return tuple(rows[step] for step in chain)
+
+
+def _least_chain(steps: Iterable[int], scale: float) -> tuple[int, ...]:
+    sufficient = [chain for chain in _chains(sorted(steps)) if math.prod(chain) >= scale - 1e-9]
+    return min(sufficient, key=lambda chain: (math.prod(chain), len(chain)))
+
+
+def _chains(steps: list[int]) -> Iterator[tuple[int, ...]]:
+    for length in range(1, MOST_STEPS + 1):
+        yield from itertools.combinations_with_replacement(steps, length)

@@ -1,4 +1,4 @@
-"""What a network is."""
+"""The base class of every network."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from srup.networks.stages import Stage, pad_to_multiple, whole
 
 
 class Network(nn.Module):
-    """A super-resolution network: N×3×H×W RGB in [0, 1] in, N×3×(scale·H)×(scale·W) out, unclipped.
+    """A super-resolution network: N×3×H×W RGB in [0, 1] → N×3×(scale·H)×(scale·W), not clipped.
 
-    `multiple` and `smallest` are what the stages need of an input's sides; `forward` takes any size from 1×1 up.
-    `loss` names what its authors trained it with. `takes_half` says that bfloat16 was seen to cost
-    it at most 0.01 dB on Set14.
+    The stages need an input whose sides are multiples of `multiple` and no shorter than `smallest`
+    pixels; `forward` takes any size from 1×1 up. `loss` is what the authors trained the network
+    with. `takes_half` says that computing it in bfloat16 was measured to cost at most 0.01 dB on
+    Set14.
     """
 
     scale: int = 1
@@ -24,14 +25,14 @@ class Network(nn.Module):
     takes_half: bool = False
 
     @abstractmethod
-    def stages(self) -> list[Stage]:
-        """The network as local stages over an input whose sides suit `multiple` and `smallest`."""
+    def stages(self) -> list[Stage[Tensor]]:
+        """The network as stages, for inputs whose sides suit `multiple` and `smallest`."""
 
     def at(self, scale: int) -> Network:
-        """The same tensors bound to `scale`; a network of one scale has only its own."""
+        """The same weights at `scale`; a network of a single scale accepts only its own."""
         assert scale == self.scale, f"{type(self).__name__} is bound to ×{self.scale}"
         return self
 
     def forward(self, image: Tensor) -> Tensor:
-        enlarged: Tensor = pad_to_multiple(self, image, lambda padded: whole(self.stages(), padded))
-        return enlarged
+        """Enlarges a batch of images N×3×H×W of any height and width."""
+        return pad_to_multiple(self, image, lambda padded: whole(self.stages(), padded))

@@ -1,7 +1,8 @@
 """EDSR and MDSR.
 
-Lim, Son, Kim, Nah, Lee: "Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPR Workshops 2017,
-https://arxiv.org/abs/1707.02921. Residual blocks without normalisation, colours in 0–255 around DIV2K's mean.
+Lim, Son, Kim, Nah, Lee: "Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPR
+Workshops 2017, https://arxiv.org/abs/1707.02921. Residual blocks without normalisation; colours in
+0–255 from which DIV2K's mean is subtracted.
 """
 
 from __future__ import annotations
@@ -16,25 +17,32 @@ from srup.networks.layers import conv3, in_full, in_steps, mean_shift, upsampler
 from srup.networks.stages import Stage
 
 SCALES = (2, 3, 4)  # of MDSR
-GROUP = 4  # blocks to a stage: a margin of 8 px, for the price of parking two maps
+GROUP = 4  # blocks per stage: keeps the margin at 8 pixels, but two maps between stages
 
 
 class ResBlock(nn.Module):
+    """Two convolutions with a ReLU between them, scaled by `factor` and added to the input."""
+
     def __init__(self, channels: int, *, kernel: int = 3, factor: float = 1.0) -> None:
         super().__init__()
-        first, second = (
-            nn.Conv2d(channels, channels, kernel, padding=kernel // 2) for _ in range(2)
-        )
+        first = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
+        second = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
         self.body = nn.Sequential(first, nn.ReLU(inplace=True), second)
         self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
+        """Computes `factor · body(x) + x`."""
         inside: Tensor = self.body(x)
-        return torch.add(x, inside, alpha=self.factor) if self.factor != 1 else inside.add_(x)
+        if self.factor == 1:
+            return inside.add_(x)
+        return torch.add(x, inside, alpha=self.factor)
 
 
 class EDSR(Network):
-    """×2, ×3, ×4: the baseline with 16 blocks of 64 channels, the full network with 32 of 256 and a residual factor of 0.1."""
+    """EDSR at ×2, ×3 or ×4; by default the baseline.
+
+    The full network has 32 blocks of 256 channels and a residual factor of 0.1.
+    """
 
     def __init__(
         self, scale: int, channels: int = 64, blocks: int = 16, factor: float = 1.0
@@ -43,23 +51,25 @@ class EDSR(Network):
         self.scale = scale
         self.sub_mean, self.add_mean = mean_shift(-1, 255), mean_shift(1, 255)
         self.head = nn.Sequential(conv3(3, channels))
-        self.body = nn.Sequential(
-            *(ResBlock(channels, factor=factor) for _ in range(blocks)), conv3(channels, channels)
-        )
+        residual = (ResBlock(channels, factor=factor) for _ in range(blocks))
+        self.body = nn.Sequential(*residual, conv3(channels, channels))
         self.tail = nn.Sequential(upsampler(scale, channels), conv3(channels, 3))
 
-    def stages(self) -> list[Stage]:
-        """Between stages: [image, features so far]; the first features are made anew from the image where the skip ends."""
+    def stages(self) -> list[Stage[Tensor]]:
+        """States: [image, features so far].
+
+        The long skip's features are computed again from the image, which is cheaper than keeping
+        them.
+        """
         *blocks, last = self.body
 
         def preprocess(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
             return [state[0], self._features(state[0])]
 
         def postprocess(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
-            details = last(state[1]).add_(self._features(state[0]))
-            return [
-                in_full(nn.Sequential(self.tail[1], self.add_mean), self.tail[0](details)) / 255
-            ]
+            features = last(state[1]).add_(self._features(state[0]))
+            colours = nn.Sequential(self.tail[1], self.add_mean)
+            return [in_full(colours, self.tail[0](features)) / 255]
 
         return [Stage(preprocess, 1), *in_steps(blocks, 2, GROUP), Stage(postprocess, 3)]
 
@@ -69,30 +79,33 @@ class EDSR(Network):
 
 
 class MDSR(Network):
-    """One body for ×2, ×3 and ×4: 16 blocks in the baseline, 80 in full; for each scale two 5×5 blocks before and an upsampler."""
+    """MDSR: one body for ×2, ×3 and ×4, with two 5×5 blocks and an upsampler for each scale.
+
+    By default the baseline of 16 blocks; the full network has 80.
+    """
 
     def __init__(self, scale: int, blocks: int = 16, channels: int = 64) -> None:
         super().__init__()
         self.scale = scale
         self.sub_mean, self.add_mean = mean_shift(-1, 255), mean_shift(1, 255)
         self.head = nn.Sequential(conv3(3, channels))
-        self.pre_process = nn.ModuleList(
-            nn.Sequential(ResBlock(channels, kernel=5), ResBlock(channels, kernel=5))
-            for _ in SCALES
-        )
-        self.body = nn.Sequential(
-            *(ResBlock(channels) for _ in range(blocks)), conv3(channels, channels)
-        )
+        self.pre_process = nn.ModuleList()
+        for _ in SCALES:
+            pair = ResBlock(channels, kernel=5), ResBlock(channels, kernel=5)
+            self.pre_process.append(nn.Sequential(*pair))
+        residual = (ResBlock(channels) for _ in range(blocks))
+        self.body = nn.Sequential(*residual, conv3(channels, channels))
         self.upsample = nn.ModuleList(upsampler(s, channels) for s in SCALES)
         self.tail = nn.Sequential(conv3(channels, 3))
 
     def at(self, scale: int) -> MDSR:
+        """The same weights at ×2, ×3 or ×4."""
         bound = copy.copy(self)
         bound.scale = scale
         return bound
 
-    def stages(self) -> list[Stage]:
-        """Between stages: [what the body began with, features so far]."""
+    def stages(self) -> list[Stage[Tensor]]:
+        """States: [the body's input, features so far]."""
         *blocks, last = self.body
         number = SCALES.index(self.scale)
         prepare, upsample = self.pre_process[number], self.upsample[number]

@@ -1,11 +1,12 @@
-"""IMDN and its kin.
+"""IMDN and the networks derived from it.
 
-Hui, Gao, Yang, Wang: "Lightweight Image Super-Resolution with Information Multi-distillation Network", ACM Multimedia 2019,
-https://arxiv.org/abs/1909.11856. IMDN+ is team 39's entry to the NTIRE 2022 challenge (https://arxiv.org/abs/2205.05675).
+Hui, Gao, Yang, Wang: "Lightweight Image Super-Resolution with Information Multi-distillation
+Network", ACM Multimedia 2019, https://arxiv.org/abs/1909.11856. IMDN+ is team 39's entry to the
+NTIRE 2022 challenge on efficient super-resolution (https://arxiv.org/abs/2205.05675).
 
-A block (IMDB) distils: each 3×3 convolution's result is split, a part is kept and the rest goes on; the kept parts are
-concatenated, weighed by contrast-aware channel attention (CCA), which pools mean and deviation of the whole map, and fused
-by a 1×1 convolution.
+A block (IMDB) distils: the result of each 3×3 convolution is split, one part is kept and the rest
+goes on. The kept parts are concatenated, weighted by contrast-aware channel attention (CCA), which
+pools mean and deviation over the whole map, and fused by a 1×1 convolution.
 """
 
 from __future__ import annotations
@@ -25,21 +26,24 @@ from srup.networks.layers import (
     channel_attention,
     contrast,
     conv1,
+    conv3,
     in_full,
     scaled_conv,
     share,
 )
 from srup.networks.stages import Stage, local
 
-KAIR = (
+KAIR = (  # part of a name in KAIR, the same part here
     (".conv1x1.", ".c5."),
     (".conv4.", ".c4."),
-    *((f".conv{number}.0.", f".c{number}.") for number in (1, 2, 3)),
-)  # there, here
+    (".conv1.0.", ".c1."),
+    (".conv2.0.", ".c2."),
+    (".conv3.0.", ".c3."),
+)
 
 
 def adapt(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors in the layout of KAIR as they are here; others unchanged."""
+    """Renames the tensors of a KAIR checkpoint; leaves the names of other checkpoints unchanged."""
     renamed = {}
     for name, tensor in tensors.items():
         own = name
@@ -51,16 +55,16 @@ def adapt(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 Activation = Callable[[Tensor], Tensor]
 
-leaky: Activation = partial(
-    F.leaky_relu_, negative_slope=0.05
-)  # in place, as all here: only on a convolution's fresh result
+# Activations here work in place: only apply them to the fresh result of a convolution.
+leaky: Activation = partial(F.leaky_relu_, negative_slope=0.05)
 
 
 class Distillation(nn.Module):
-    """The steps of a block: 3×3 convolutions c1 … cN of the given widths, each but the last split after its activation.
+    """A distillation block: 3×3 convolutions c1 … cN, all but the last split after activation.
 
-    `inputs` and `outputs` are the channels into and out of each step; what a step does not keep is the next one's input.
-    Four steps end bare, the later designs' six end activated. `fuse` is the last convolution, 1×1 over all that was kept, c(N+1).
+    `inputs` and `outputs` are the channels into and out of each step; what a step does not keep is
+    the input of the next. The original four steps end without an activation, the six steps of the
+    later designs with one. A last 1×1 convolution, c(N+1), fuses everything that was kept.
     """
 
     def __init__(
@@ -73,18 +77,20 @@ class Distillation(nn.Module):
     ) -> None:
         super().__init__()
         self.activation = activation
-        self.kept = [
-            out - following for out, following in zip(outputs, (*inputs[1:], 0), strict=True)
-        ]
-        self.names = [f"c{number}" for number in range(1, len(inputs) + 1)]
-        for name, before, after in zip(self.names, inputs, outputs, strict=True):
-            self.add_module(name, nn.Conv2d(before, after, 3, padding=1, bias=bias))
+        passed_on = (*inputs[1:], 0)
+        self.names: list[str] = []
+        self.kept: list[int] = []
+        for number, before in enumerate(inputs):
+            name, after = f"c{number + 1}", outputs[number]
+            self.add_module(name, conv3(before, after, bias=bias))
+            self.names.append(name)
+            self.kept.append(after - passed_on[number])
         self.bare = "c4" if len(inputs) == 4 else ""
         self.last = f"c{len(inputs) + 1}"
         self.add_module(self.last, conv1(sum(self.kept), inputs[0], bias=bias))
 
     def distil(self, x: Tensor) -> Tensor:
-        """All that the steps keep, concatenated."""
+        """Concatenates what the steps keep, N×sum(kept)×H×W."""
         parts = []
         for name, kept in zip(self.names, self.kept, strict=True):
             x = self.get_submodule(name)(x)
@@ -96,15 +102,17 @@ class Distillation(nn.Module):
 
     @property
     def fuse(self) -> nn.Conv2d:
+        """The 1×1 convolution over everything that was kept."""
         return cast(nn.Conv2d, self.get_submodule(self.last))
 
     def forward(self, x: Tensor) -> Tensor:
+        """The block without attention: distils, fuses, adds its input."""
         fused: Tensor = self.fuse(self.distil(x))
         return fused.add_(x)
 
 
 class CCA(nn.Module):
-    """Contrast-aware channel attention: a factor per channel from its deviation and mean over the whole map."""
+    """Contrast-aware channel attention: factors from each channel's deviation and mean."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,23 +120,28 @@ class CCA(nn.Module):
 
     @property
     def summary(self) -> Statistics:
+        """Computes the factors, N×64×1×1, from the whole map."""
         return contrast(self.conv_du)
 
 
 class IMDB(Distillation):
+    """IMDN's block: four distillation steps of 64 channels and the attention."""
+
     def __init__(self) -> None:
         super().__init__((64, 48, 48, 48), (64, 64, 64, 16), leaky)
         self.cca = CCA()
 
 
 class IMDN(Network):
-    """×2, ×3, ×4. `c` fuses the outputs of the six blocks, `LR_conv` adds the long skip, `upsampler` shuffles.
+    """IMDN at ×2, ×3 or ×4: six blocks fused by `c`, a long skip, a sub-pixel upsampler.
 
-    The stages park, besides a block's distilled map and its input, the running sum of `c`: one 64-channel map in place of the six
-    that its 1×1 convolution concatenates. The first features are made anew from the image where they are needed, which is cheaper.
+    Between stages are kept a block's distilled map, its input, and the running sum of `c`: one
+    64-channel map instead of the six that its 1×1 convolution concatenates. The first features are
+    computed again from the image wherever they are needed, which is cheaper than keeping them.
     """
 
     takes_half = True
+    reach = 1  # of _features, in pixels
 
     def __init__(self, scale: int) -> None:
         super().__init__()
@@ -137,43 +150,37 @@ class IMDN(Network):
         for number in range(1, 7):
             self.add_module(f"IMDB{number}", IMDB())
         self.c = nn.Sequential(conv1(6 * 64, 64), nn.LeakyReLU(0.05, inplace=True))
-        self.LR_conv = nn.Conv2d(64, 64, 3, padding=1)
+        self.LR_conv = conv3(64, 64)
         self.upsampler = nn.Sequential(
-            nn.Conv2d(64, 3 * self.shuffle**2, 3, padding=1), nn.PixelShuffle(self.shuffle)
+            conv3(64, 3 * self.shuffle**2), nn.PixelShuffle(self.shuffle)
         )
 
-    reach = 1  # of _features
-
     def _stem(self) -> nn.Module:
-        return nn.Conv2d(3, 64, 3, padding=1)
+        return conv3(3, 64)
 
     @property
     def shuffle(self) -> int:
+        """How many times the upsampler enlarges."""
         return self.scale
 
     @property
     def blocks(self) -> list[IMDB]:
-        return [self.get_submodule(f"IMDB{number}") for number in range(1, 7)]  # type: ignore[misc]
+        """The six blocks."""
+        return [cast(IMDB, self.get_submodule(f"IMDB{number}")) for number in range(1, 7)]
 
     def _features(self, source: Tensor) -> Tensor:
         features: Tensor = self.fea_conv(source)
         return features
 
-    def stages(self) -> list[Stage]:
-        """Between stages: [image, distilled] and then [image, sum of c so far, block input, distilled]."""
-        inner = [
-            Stage(
-                partial(self._advance, number),
-                4 + self.reach * (number == 0),
-                self.blocks[number + 1].cca.summary,
-            )
-            for number in range(5)
-        ]
-        return [
-            Stage(self._enter, 4 + self.reach, self.blocks[0].cca.summary),
-            *inner,
-            Stage(self._leave, 2),
-        ]
+    def stages(self) -> list[Stage[Tensor]]:
+        """States: [image, distilled], then [image, sum of c so far, block input, distilled]."""
+        summaries = [block.cca.summary for block in self.blocks]
+        stages = [Stage(self._enter, 4 + self.reach, summaries[0])]
+        for number in range(5):
+            # the first of these computes the features again, hence its larger margin
+            margin = 4 + self.reach if number == 0 else 4
+            stages.append(Stage(partial(self._advance, number), margin, summaries[number + 1]))
+        return [*stages, Stage(self._leave, 2)]
 
     def _enter(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
         (source,) = state
@@ -191,7 +198,7 @@ class IMDN(Network):
     def _fuse(
         self, number: int, state: list[Tensor], factors: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """The output of a block from its distilled map, and the sum of `c` with this block's share in it."""
+        """The sum of `c` including this block's share, and the block's output."""
         assert factors is not None
         source, *carried, distilled = state
         total, x = carried or (None, self._features(source))
@@ -200,7 +207,10 @@ class IMDN(Network):
 
 
 class IMDN_AS(IMDN):
-    """Any scale: restores an image already enlarged to its target, at a quarter of its sides inside; same size out as in."""
+    """IMDN for any scale: restores an image already enlarged to its final size.
+
+    The output has the input's size; inside, the network works at a quarter of its sides.
+    """
 
     multiple = 4
     reach = 0
@@ -209,28 +219,26 @@ class IMDN_AS(IMDN):
         super().__init__(scale=1)
 
     def _stem(self) -> nn.Module:
-        first, second = (
-            nn.Conv2d(3, 64, 3, stride=2, padding=1),
-            nn.Conv2d(64, 64, 3, stride=2, padding=1),
-        )
+        first = nn.Conv2d(3, 64, 3, stride=2, padding=1)
+        second = nn.Conv2d(64, 64, 3, stride=2, padding=1)
         return nn.Sequential(first, nn.LeakyReLU(0.05, inplace=True), second)
 
     @property
     def shuffle(self) -> int:
+        """How many times the upsampler enlarges."""
         return 4
 
     def _features(self, source: Tensor) -> Tensor:
         return source
 
-    def stages(self) -> list[Stage]:
-        return [
-            Stage(lambda state, _: [in_full(self.fea_conv, state[0])], 3, stride=4),
-            *super().stages(),
-        ]
+    def stages(self) -> list[Stage[Tensor]]:
+        """A stage that shrinks by 4, then IMDN's stages over its features instead of an image."""
+        shrink = Stage[Tensor](lambda state, _: [in_full(self.fea_conv, state[0])], 3, stride=4)
+        return [shrink, *super().stages()]
 
 
 class IMDN_RTC(Network):
-    """×2 with 20 K parameters and 12 channels: five blocks without attention, a 1×1 convolution, and a skip around them."""
+    """×2 with 12 channels and 20 K parameters: five blocks without attention, a long skip."""
 
     takes_half = True
     scale = 2
@@ -239,14 +247,10 @@ class IMDN_RTC(Network):
         super().__init__()
         blocks = [Distillation((12, 9, 9, 9), (12, 12, 12, 3), leaky) for _ in range(5)]
         body = Shortcut(nn.Sequential(*blocks, conv1(12, 12)))
-        self.model = nn.Sequential(
-            nn.Conv2d(3, 12, 3, padding=1),
-            body,
-            nn.Conv2d(12, 12, 3, padding=1),
-            nn.PixelShuffle(2),
-        )
+        self.model = nn.Sequential(conv3(3, 12), body, conv3(12, 12), nn.PixelShuffle(2))
 
-    def stages(self) -> list[Stage]:
+    def stages(self) -> list[Stage[Tensor]]:
+        """A single stage: 22 convolutions of 3×3 in a row."""
         return local(self._restore, 1 + 5 * 4 + 1)
 
     def _restore(self, image: Tensor) -> Tensor:
@@ -256,9 +260,10 @@ class IMDN_RTC(Network):
 
 
 class IMDN_RTE(Network):
-    """×2 from half the sides inside (a stride of 2, then ×4), 20 channels, ReLU, blocks of six steps without bias.
+    """×2 with 20 channels that works at half the sides: a stride of 2, then ×4.
 
-    An odd side comes out 2 px too long and is cropped, as its authors did: padding the image instead would score otherwise.
+    Six blocks of six steps with ReLU, without bias. The result of an odd side is 2 pixels too long
+    and is cropped, as the authors did; padding the image instead would change the scores.
     """
 
     takes_half = True
@@ -267,18 +272,17 @@ class IMDN_RTE(Network):
     def __init__(self) -> None:
         super().__init__()
         second = nn.Conv2d(20, 20, 3, stride=2, padding=1, bias=False)
-        self.fea_conv = nn.Sequential(nn.Conv2d(3, 20, 3, padding=1), nn.ReLU(inplace=True), second)
+        self.fea_conv = nn.Sequential(conv3(3, 20), nn.ReLU(inplace=True), second)
+        inputs, outputs = (20, 15, 15, 15, 10, 5), (20, 20, 20, 15, 10, 5)
         for number in range(1, 7):
-            block = Distillation(
-                (20, 15, 15, 15, 10, 5), (20, 20, 20, 15, 10, 5), F.relu_, bias=False
-            )
-            self.add_module(f"block{number}", block)
+            self.add_module(f"block{number}", Distillation(inputs, outputs, F.relu_, bias=False))
         self.LR_conv = conv1(20, 20, bias=False)
-        self.upsampler = nn.Sequential(nn.Conv2d(20, 48, 3, padding=1), nn.PixelShuffle(4))
+        self.upsampler = nn.Sequential(conv3(20, 48), nn.PixelShuffle(4))
 
-    def stages(self) -> list[Stage]:
-        stem = Stage(lambda state, _: [self.fea_conv(state[0] * 255)], 2, stride=2)
-        return [stem, Stage(lambda state, _: [self._restore(state[0])], 6 * 6 + 1)]
+    def stages(self) -> list[Stage[Tensor]]:
+        """A stage that halves the sides, and one for all the rest."""
+        stem = Stage[Tensor](lambda state, _: [self.fea_conv(state[0] * 255)], 2, stride=2)
+        return [stem, *local(self._restore, 6 * 6 + 1)]
 
     def _restore(self, features: Tensor) -> Tensor:
         x = features
@@ -288,7 +292,7 @@ class IMDN_RTE(Network):
 
 
 class IMDN_Plus(Network):
-    """×4 with 36 channels: eight blocks of six steps with SiLU, without attention."""
+    """IMDN+: ×4 with 36 channels, eight blocks of six steps with SiLU, without attention."""
 
     takes_half = True
     scale = 4
@@ -297,38 +301,40 @@ class IMDN_Plus(Network):
         super().__init__()
         widths = (36, 30, 24, 18, 12, 6)
         blocks = [Distillation(widths, widths, partial(F.silu, inplace=True)) for _ in range(8)]
-        self.FEM = nn.Sequential(
-            nn.Conv2d(3, 36, 3, padding=1),
-            Shortcut(nn.Sequential(*blocks, nn.Conv2d(36, 36, 3, padding=1))),
-        )
-        self.RM = nn.Sequential(nn.Conv2d(36, 48, 3, padding=1), nn.PixelShuffle(4))
+        first = conv3(3, 36)
+        body = Shortcut(nn.Sequential(*blocks, conv3(36, 36)))
+        self.FEM = nn.Sequential(first, body)
+        self.RM = nn.Sequential(conv3(36, 48), nn.PixelShuffle(4))
 
-    def stages(self) -> list[Stage]:
+    def stages(self) -> list[Stage[Tensor]]:
+        """States: [image, features so far]."""
         return _in_pairs(self.FEM[0], cast(Shortcut, self.FEM[1]), self.RM, reach=6)
 
 
 class IMDN_KAIR(Network):
-    """The simplification of IMDN in Zhang's toolbox KAIR (https://github.com/cszn/KAIR): eight blocks in a row without attention, a
-    3×3 convolution, and a skip around them.
+    """The simplified IMDN of Zhang's toolbox KAIR, https://github.com/cszn/KAIR.
+
+    Eight blocks in a row without attention, a 3×3 convolution, and a skip around them.
     """
 
     def __init__(self, scale: int) -> None:
         super().__init__()
         self.scale = scale
         blocks = [Distillation((64, 48, 48, 48), (64, 64, 64, 16), leaky) for _ in range(8)]
-        body = Shortcut(nn.Sequential(*blocks, nn.Conv2d(64, 64, 3, padding=1)))
-        tail = nn.Conv2d(64, 3 * scale**2, 3, padding=1)
-        self.model = nn.Sequential(
-            nn.Conv2d(3, 64, 3, padding=1), body, tail, nn.PixelShuffle(scale)
-        )
+        body = Shortcut(nn.Sequential(*blocks, conv3(64, 64)))
+        tail = conv3(64, 3 * scale**2)
+        self.model = nn.Sequential(conv3(3, 64), body, tail, nn.PixelShuffle(scale))
 
-    def stages(self) -> list[Stage]:
+    def stages(self) -> list[Stage[Tensor]]:
+        """States: [image, features so far]."""
         return _in_pairs(self.model[0], cast(Shortcut, self.model[1]), self.model[2:], reach=4)
 
 
-def _in_pairs(first: nn.Module, body: Shortcut, tail: nn.Module, reach: int) -> list[Stage]:
-    """Eight blocks that each see `reach` far, two at a time: over all of them at once the margin would be 35 pixels or more, and at
-    a window of 128 px cost 2 to 3 times the work.
+def _in_pairs(first: nn.Module, body: Shortcut, tail: nn.Module, reach: int) -> list[Stage[Tensor]]:
+    """Stages of two blocks each, for eight blocks that see `reach` pixels far.
+
+    One stage over all eight would need a margin of 35 pixels or more, which at a window of 128
+    pixels costs 2 to 3 times the work.
     """
     layers = cast(nn.Sequential, body.sub)
     pairs = [layers[start : start + 2] for start in range(0, 8, 2)]
@@ -342,5 +348,5 @@ def _in_pairs(first: nn.Module, body: Shortcut, tail: nn.Module, reach: int) -> 
     def postprocess(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
         return [in_full(tail, in_full(first, state[0]) + layers[8](state[1]))]
 
-    inner = [Stage(partial(advance, pair), 2 * reach) for pair in pairs[1:]]
+    inner: list[Stage[Tensor]] = [Stage(partial(advance, pair), 2 * reach) for pair in pairs[1:]]
     return [Stage(preprocess, 1 + 2 * reach), *inner, Stage(postprocess, 2)]

@@ -1,8 +1,9 @@
 """LESRCNN.
 
-Tian, Zhuge, Wu, Xu, Zuo, Chen, Lin: "Lightweight image super-resolution with enhanced CNN", Knowledge-Based Systems 2020,
-https://arxiv.org/abs/2007.04344. Seventeen layers, 3×3 and 1×1 by turns with a residual sum at each 1×1 (IEEB); one sub-pixel
-upsampler applied to the last and the first of them (RB); four 3×3 convolutions at full size that refine (IRB).
+Tian, Zhuge, Wu, Xu, Zuo, Chen, Lin: "Lightweight image super-resolution with enhanced CNN",
+Knowledge-Based Systems 2020, https://arxiv.org/abs/2007.04344. Seventeen layers, alternately 3×3
+and 1×1 with a residual sum at each 1×1 (IEEB); one sub-pixel upsampler applied to the last and the
+first of them (RB); four 3×3 convolutions at full size that refine the result (IRB).
 """
 
 from __future__ import annotations
@@ -21,31 +22,33 @@ SCALES = (2, 3, 4)  # of LESRCNN-M
 
 
 class Shift(nn.Module):
-    """The mean shift under the name that the checkpoints have for it."""
+    """The mean shift under its name in the checkpoints."""
 
     def __init__(self, sign: int) -> None:
         super().__init__()
         self.shifter = mean_shift(sign, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Adds the mean colour, or subtracts it."""
         shifted: Tensor = self.shifter(x)
         return shifted
 
 
 class Upsampler(nn.Module):
+    """The sub-pixel upsampler under its name in the checkpoints."""
+
     def __init__(self, scale: int) -> None:
         super().__init__()
         self.body = upsampler(scale, 64)
 
     def both(self, one: Tensor, other: Tensor) -> Tensor:
-        """The sum of two maps enlarged. Nothing in between bends, so their sum is enlarged at once, its biases counting twice."""
+        """Enlarges two maps and adds the results.
+
+        The upsampler is affine, so the sum of the maps is enlarged once, with every bias doubled.
+        """
         x = one + other
         for layer in self.body:
-            x = (
-                layer(x)
-                if isinstance(layer, nn.PixelShuffle)
-                else _doubly_biased(cast(nn.Conv2d, layer), x)
-            )
+            x = _doubly_biased(layer, x) if isinstance(layer, nn.Conv2d) else layer(x)
         return x
 
 
@@ -55,6 +58,8 @@ def _doubly_biased(conv: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 class LESRCNN(Network):
+    """LESRCNN at ×2, ×3 or ×4."""
+
     loss = "l2"
     takes_half = True
 
@@ -77,7 +82,8 @@ class LESRCNN(Network):
     def _upsampler(self) -> Upsampler:
         return cast(Upsampler, self.upsample["up"])
 
-    def stages(self) -> list[Stage]:
+    def stages(self) -> list[Stage[Tensor]]:
+        """A single stage."""
         return local(self._enlarge, {2: 13, 3: 12, 4: 12}[self.scale])
 
     def _enlarge(self, image: Tensor) -> Tensor:
@@ -88,7 +94,7 @@ class LESRCNN(Network):
         return in_full(nn.Sequential(self.conv18, self.add_mean), x)
 
     def _enhance(self, first: Tensor) -> Tensor:
-        """Layers 2 to 17: at each 1×1 a residual sum and a ReLU."""
+        """Layers 2 to 17, with a residual sum and a ReLU at each 1×1."""
         x = first
         for number in range(2, 18, 2):
             inside = F.relu_(self.get_submodule(f"conv{number}")(x))
@@ -97,7 +103,7 @@ class LESRCNN(Network):
 
 
 class LESRCNN_M(LESRCNN):
-    """One network for three scales: an upsampler for each."""
+    """One network for three scales, with an upsampler for each."""
 
     takes_half = False  # there are no weights to measure it with
 
@@ -108,6 +114,7 @@ class LESRCNN_M(LESRCNN):
         return cast(Upsampler, self.upsample[f"up{self.scale}"])
 
     def at(self, scale: int) -> LESRCNN_M:
+        """The same weights at ×2, ×3 or ×4."""
         bound = copy.copy(self)
         bound.scale = scale
         return bound

@@ -1,9 +1,11 @@
-"""`lite`: the network that travels with srup, small enough for a processor without a GPU.
+"""`lite`: the network whose weights come with srup, small enough for a processor without a GPU.
 
-The plan is MDSR's (Lim, Son, Kim, Nah, Lee: "Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPRW 2017,
-https://arxiv.org/abs/1707.02921): one body shared by ×2, ×3 and ×4, a head and a tail for each. The body is plain 3×3 convolutions
-in residual pairs; a tail predicts the s² pixels under each LR pixel as differences from it, in one sub-pixel convolution
-(Shi et al., CVPR 2016, https://arxiv.org/abs/1609.05158). No global attention: exact under tiling by its margin alone.
+Its design follows MDSR (Lim, Son, Kim, Nah, Lee: "Enhanced Deep Residual Networks for Single Image
+Super-Resolution", CVPR Workshops 2017, https://arxiv.org/abs/1707.02921): one body shared by ×2,
+×3 and ×4, with a head and a tail for each. The body is residual pairs of plain 3×3 convolutions. A
+tail predicts the s² pixels under each LR pixel as differences from it, in one sub-pixel convolution
+(Shi et al., CVPR 2016, https://arxiv.org/abs/1609.05158). Without attention over the whole image, a
+margin is all that exact tiling needs.
 """
 
 from __future__ import annotations
@@ -14,43 +16,47 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
+from srup.networks.layers import conv3
 from srup.networks.stages import Stage, local
 
 SCALES = (2, 3, 4)
 
 
 class Pair(nn.Module):
-    """Two 3×3 convolutions around a leaky ReLU, and the identity."""
+    """A residual block: two 3×3 convolutions with a leaky ReLU between them."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.first = conv3(channels, channels)
+        self.second = conv3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Adds the two convolutions' result to `x`."""
         inside: Tensor = self.second(F.leaky_relu_(self.first(x), 0.05))
         return inside.add_(x)
 
 
 class Lite(Network):
+    """×2, ×3 and ×4 in one network of 291 K parameters, bound to `scale`."""
+
     takes_half = True
 
     def __init__(self, scale: int, channels: int = 48, pairs: int = 6) -> None:
         super().__init__()
         self.scale = scale
-        self.heads = nn.ModuleDict({str(s): nn.Conv2d(3, channels, 3, padding=1) for s in SCALES})
+        self.heads = nn.ModuleDict({str(s): conv3(3, channels) for s in SCALES})
         self.body = nn.Sequential(*(Pair(channels) for _ in range(pairs)))
-        self.tails = nn.ModuleDict(
-            {str(s): nn.Conv2d(channels, 3 * s * s, 3, padding=1) for s in SCALES}
-        )
+        self.tails = nn.ModuleDict({str(s): conv3(channels, 3 * s * s) for s in SCALES})
         self.reach = 1 + 2 * pairs + 1  # one pixel for each 3×3 convolution in a row
 
     def at(self, scale: int) -> Lite:
+        """The same weights at ×2, ×3 or ×4."""
         bound = copy.copy(self)
         bound.scale = scale
         return bound
 
-    def stages(self) -> list[Stage]:
+    def stages(self) -> list[Stage[Tensor]]:
+        """A single stage."""
         return local(self._enlarge, self.reach)
 
     def _enlarge(self, image: Tensor) -> Tensor:

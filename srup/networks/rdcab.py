@@ -1,7 +1,9 @@
-"""RDCAB-RecursiveSRNet in its three versions: IPIU 2021, Split, and FD&IRB (H. Woo and others).
+"""RDCAB-RecursiveSRNet in its three versions: IPIU 2021, Split, and FD&IRB.
 
-One residual dense block with channel attention is applied U = 9 times; the nine outputs are concatenated and fused (`gff`, here a
-running sum), and the first convolution's features are added. The versions differ in the block and in how they enlarge.
+Woo et al., IPIU 2021, https://github.com/HEEJOWOO. One residual dense block with channel attention
+is applied U = 9 times; the nine outputs are concatenated and fused (`gff`, here a running sum), and
+the first convolution's features are added. The versions differ in the block and in how they
+enlarge.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ U = 9
 
 
 class RDCAB(nn.Module):
-    """Eight dense layers, average-pooled attention over all their 576 channels, and a 1×1 fusion."""
+    """Eight dense layers, average-pooled attention over their 576 channels, and a 1×1 fusion."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,11 +45,15 @@ class RDCAB(nn.Module):
 
     @property
     def weigh(self) -> Statistics:
+        """Computes the attention's factors, N×C×1×1, from the whole map."""
         return Statistics(lambda mean, _: self.conv_du(mean))
 
 
 class SplitBlock(nn.Module):
-    """Eight layers that each keep 16 channels and append 48 to the next one's input; a fusion; contrast-aware attention."""
+    """Eight layers that each keep 16 channels and append 48 to the input of the next.
+
+    A 1×1 fusion of what was kept and contrast-aware attention follow.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,6 +63,7 @@ class SplitBlock(nn.Module):
         self.conv_du = channel_attention(64, 4)
 
     def distil(self, x: Tensor) -> Tensor:
+        """The block up to its attention, N×64×H×W."""
         kept = []
         for number in range(1, 9):
             made = F.relu_(self.get_submodule(f"layer{number}")(x))
@@ -68,13 +75,14 @@ class SplitBlock(nn.Module):
 
     @property
     def weigh(self) -> Statistics:
+        """Computes the attention's factors, N×C×1×1, from the whole map."""
         return contrast(self.conv_du)
 
 
 class FeatureDistillation(nn.Module):
-    """Seven dense layers with the identity of the one before, each distilled to 32 channels by 1×1; an eighth of 32; a fusion.
+    """Seven residual dense layers, each distilled to 32 channels by 1×1; an eighth of 32; a fusion.
 
-    The first distillation looks at the block's input, the others at their own layer's result.
+    The first distillation reads the block's input, the others read the result of their layer.
     """
 
     def __init__(self) -> None:
@@ -87,21 +95,24 @@ class FeatureDistillation(nn.Module):
         self.conv_du = channel_attention(64, 4)
 
     def distil(self, x: Tensor) -> Tensor:
+        """The block up to its attention, N×64×H×W."""
         dense, latest, kept = x, x, []
         for number in range(1, 8):
             made = F.relu_(self.get_submodule(f"layer{number}")(dense).add_(latest))
-            kept.append(self.get_submodule(f"layer{number}_sub")(x if number == 1 else made))
+            source = x if number == 1 else made
+            kept.append(self.get_submodule(f"layer{number}_sub")(source))
             dense, latest = torch.cat([dense, made], 1), made
         fused: Tensor = self.lff(torch.cat([*kept, self.layer8(dense)], 1))
         return fused
 
     @property
     def weigh(self) -> Statistics:
+        """Computes the attention's factors, N×C×1×1, from the whole map."""
         return contrast(self.conv_du)
 
 
 class Recursion(nn.Module):
-    """The block under the name that the checkpoints have for it."""
+    """The block under its name in the checkpoints."""
 
     def __init__(self, name: str, block: nn.Module) -> None:
         super().__init__()
@@ -109,9 +120,9 @@ class Recursion(nn.Module):
 
 
 class RDCABNet(Network):
-    """×4, IPIU version: the second convolution's features are added at every recursion, and one shuffle enlarges 4 times.
+    """The IPIU version at ×4.
 
-    Between stages: [image, sum of gff so far (from the second on), the block's 576 channels, of which its input is the first 64].
+    The second convolution's features are added at every recursion; one shuffle enlarges 4 times.
     """
 
     scale = 4
@@ -126,13 +137,17 @@ class RDCABNet(Network):
 
     @property
     def block(self) -> RDCAB:
+        """The block that is applied U times."""
         return cast(RDCAB, self.get_submodule("recursive_SR.0.rdcabs"))
 
-    def stages(self) -> list[Stage]:
-        inner = [
-            Stage(partial(self._advance, number), 10, self.block.weigh) for number in range(U - 1)
-        ]
-        return [Stage(self._enter, 10, self.block.weigh), *inner, Stage(self._leave, 5)]
+    def stages(self) -> list[Stage[Tensor]]:
+        """States: [image, dense], then [image, sum of gff so far, dense].
+
+        `dense` is the block's 576 channels, of which its input is the first 64.
+        """
+        weigh = self.block.weigh
+        inner = [Stage(partial(self._advance, number), 10, weigh) for number in range(U - 1)]
+        return [Stage(self._enter, 10, weigh), *inner, Stage(self._leave, 5)]
 
     def _enter(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
         return [state[0], self.block.layers(self.sfe2(self.sfe1(state[0])))]
@@ -143,37 +158,35 @@ class RDCABNet(Network):
 
     def _leave(self, state: list[Tensor], factors: Tensor | None) -> list[Tensor]:
         total, _ = self._fuse(U - 1, state, factors)
-        return [in_full(self.output, self.upscale(self.gff[1](total).add_(self.sfe1(state[0]))))]
+        features = self.gff[1](total).add_(self.sfe1(state[0]))
+        return [in_full(self.output, self.upscale(features))]
 
     def _fuse(
         self, number: int, state: list[Tensor], factors: Tensor | None
     ) -> tuple[Tensor, Tensor]:
+        """The sum of `gff` including this recursion's share, and the block's output."""
         assert factors is not None
         image, *carried, dense = state
-        x = (
-            scaled_conv(self.block.lff, dense, factors)
-            .add_(dense[:, :64])
-            .add_(self.sfe2(self.sfe1(image)))
-        )
-        return share(cast(nn.Conv2d, self.gff[0]), number, x, carried[0] if carried else None), x
+        total = carried[0] if carried else None
+        x = scaled_conv(self.block.lff, dense, factors)
+        x = x.add_(dense[:, :64]).add_(self.sfe2(self.sfe1(image)))
+        return share(cast(nn.Conv2d, self.gff[0]), number, x, total), x
 
 
 class Scale(nn.Module):
-    """A factor that was learned."""
+    """Multiplication by a learned factor."""
 
     def __init__(self) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Multiplies `x` by the factor."""
         return x * self.scale.to(x.dtype)
 
 
 class Recursive(Network):
-    """×4 by a block that is fused before its attention: the Split and the FD&IRB version.
-
-    Between stages: [image, sum of gff so far, block input (both from the second on), fused map].
-    """
+    """The Split and the FD&IRB version at ×4, whose block is fused before its attention."""
 
     scale = 4
     reach = 2  # of _enlarge, in LR pixels
@@ -186,14 +199,17 @@ class Recursive(Network):
 
     @property
     def block(self) -> SplitBlock | FeatureDistillation:
+        """The block that is applied U times."""
         return cast("SplitBlock | FeatureDistillation", self.get_submodule("recursive_SR.0.rdbs"))
 
-    def stages(self) -> list[Stage]:
-        inner = [
-            Stage(partial(self._advance, number), 8 + 2 * (number == 0), self.block.weigh)
-            for number in range(U - 1)
-        ]
-        return [Stage(self._enter, 10, self.block.weigh), *inner, Stage(self._leave, self.reach)]
+    def stages(self) -> list[Stage[Tensor]]:
+        """States: [image, fused], then [image, sum of gff so far, block input, fused]."""
+        stages = [Stage(self._enter, 10, self.block.weigh)]
+        for number in range(U - 1):
+            # the first of these computes the first features again, hence its larger margin
+            margin = 10 if number == 0 else 8
+            stages.append(Stage(partial(self._advance, number), margin, self.block.weigh))
+        return [*stages, Stage(self._leave, self.reach)]
 
     def _enter(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
         return [state[0], self.block.distil(self.sfe2(self.sfe1(state[0])))]
@@ -211,6 +227,7 @@ class Recursive(Network):
     def _fuse(
         self, number: int, state: list[Tensor], factors: Tensor | None
     ) -> tuple[Tensor, Tensor]:
+        """The sum of `gff` including this recursion's share, and the block's output."""
         assert factors is not None
         image, *carried, fused = state
         total, x = carried or (None, self.sfe2(self.sfe1(image)))
@@ -219,11 +236,11 @@ class Recursive(Network):
 
     @abstractmethod
     def _enlarge(self, features: Tensor) -> Tensor:
-        """The details that are added to the bicubic image."""
+        """The details that are added to the bicubic image, N×3×4H×4W."""
 
 
 class RDCABSplit(Recursive):
-    """Split version: details in one sub-pixel convolution, scaled."""
+    """The Split version: details from one sub-pixel convolution, times a learned factor."""
 
     def __init__(self) -> None:
         super().__init__(SplitBlock())
@@ -235,7 +252,10 @@ class RDCABSplit(Recursive):
 
 
 class RDCABFdirb(Recursive):
-    """FD&IRB version: two shuffles by 2, 1×1 to 32 channels, and the refinement block of LESRCNN at full size."""
+    """The FD&IRB version.
+
+    Two shuffles by 2, a 1×1 convolution to 32 channels, and LESRCNN's refinement at full size.
+    """
 
     reach = 4
 

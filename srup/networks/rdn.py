@@ -1,7 +1,7 @@
 """RDN.
 
-Zhang, Tian, Kong, Zhong, Fu: "Residual Dense Network for Image Super-Resolution", CVPR 2018, https://arxiv.org/abs/1802.08797.
-D = 16 residual dense blocks of C = 8 layers, G = G₀ = 64.
+Zhang, Tian, Kong, Zhong, Fu: "Residual Dense Network for Image Super-Resolution", CVPR 2018,
+https://arxiv.org/abs/1802.08797. D = 16 residual dense blocks of C = 8 layers, G = G₀ = 64.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from srup.networks.stages import Stage
 D, C, G = 16, 8, 64
 
 
-EDSR_PYTORCH = (  # names there, as patterns, and here
+EDSR_PYTORCH = (  # pattern of a name there, the name here
     (r"SFENet(\d)\.", r"sfe\1."),
     (r"RDBs\.(\d+)\.convs\.(\d)\.conv\.0\.", r"rdbs.\1.layers.\2.conv."),
     (r"RDBs\.(\d+)\.LFF\.", r"rdbs.\1.lff."),
@@ -32,9 +32,10 @@ EDSR_PYTORCH = (  # names there, as patterns, and here
 
 
 def adapt(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors in the layout of EDSR-PyTorch as they are here; others unchanged.
+    """Converts a checkpoint of EDSR-PyTorch to the layout used here; returns others unchanged.
 
-    There the last convolution is part of the upsampler and colours are in 0–255, which goes into the first and last kernels here.
+    In EDSR-PyTorch the last convolution is part of the upsampler, and colours are in 0–255: that
+    factor goes into the first and the last convolution.
     """
     if "SFENet1.weight" not in tensors:
         return dict(tensors)
@@ -50,29 +51,36 @@ def adapt(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class DenseLayer(nn.Module):
-    """A 3×3 convolution and ReLU whose result is appended to its input."""
+    """A 3×3 convolution and ReLU whose result is concatenated to its input."""
 
     def __init__(self, before: int) -> None:
         super().__init__()
         self.conv = conv3(before, G)
 
     def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W → N×(C + 64)×H×W."""
         return torch.cat([x, F.relu_(self.conv(x))], 1)
 
 
 class RDB(nn.Module):
+    """A residual dense block: C dense layers, fused by a 1×1 convolution, added to the input."""
+
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(*(DenseLayer(G * (number + 1)) for number in range(C)))
         self.lff = conv1(G * (C + 1), G)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Adds the fusion of the dense layers to `x`."""
         fused: Tensor = self.lff(self.layers(x))
         return fused.add_(x)
 
 
 class RDN(Network):
-    """×2, ×3, ×4. The global fusion `gff` over the sixteen blocks is a running sum."""
+    """RDN at ×2, ×3 or ×4.
+
+    The global fusion `gff` over the outputs of the sixteen blocks is kept as a running sum.
+    """
 
     def __init__(self, scale: int) -> None:
         super().__init__()
@@ -83,8 +91,8 @@ class RDN(Network):
         self.upscale = upsampler(scale, G)
         self.output = conv3(G, 3)
 
-    def stages(self) -> list[Stage]:
-        """Between stages: [image, sum of gff so far, features]."""
+    def stages(self) -> list[Stage[Tensor]]:
+        """States: [image, sum of gff so far, features]."""
         inner = [Stage(partial(self._advance, number), C) for number in range(1, D)]
         return [Stage(self._enter, 2 + C), *inner, Stage(self._leave, 3)]
 

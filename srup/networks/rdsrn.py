@@ -1,8 +1,9 @@
 """RDSRN, by the author of RDCAB-RecursiveSRNet.
 
-Woo et al.: "Residual Dense Split Recursive Network", ICCE 2022. One block of split dense layers is applied U = 3 times; its outputs
-are concatenated and fused (here a running sum), enlarged by sub-pixel convolutions and refined at full size as in LESRCNN; the
-bicubic image is added. What is here is the forward that fits the published checkpoints.
+Woo et al.: "Residual Dense Split Recursive Network", ICCE 2022. One block of split dense layers is
+applied U = 3 times. Its outputs are concatenated and fused (here as a running sum), enlarged by
+sub-pixel convolutions and refined at full size as in LESRCNN; the bicubic image is added. Where
+paper and code differ, this file follows the published checkpoints.
 """
 
 from __future__ import annotations
@@ -29,43 +30,43 @@ from srup.networks.rdcab import Recursion, Scale
 from srup.networks.stages import Stage
 
 U = 3
-KEPT = 32  # channels that a layer passes on as they are; as many go through two convolutions more
-WIDER = {1: 96, 2: 96, 5: 128, 6: 128}  # layer → the channels between those two
+KEPT = 32  # channels that a layer passes on unchanged; the other 32 get two more convolutions
+WIDER = {1: 96, 2: 96, 5: 128, 6: 128}  # layer → the channels between those two convolutions
 
 
 def adapt(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Published tensors as the network has them: weight normalisation folded in.
+    """Replaces the published weight normalisation by the kernels that it stands for.
 
-    Salimans, Kingma: "Weight Normalization", NIPS 2016, https://arxiv.org/abs/1602.07868: w = g · v / ‖v‖ for each output channel.
+    w = g · v / ‖v‖ for each output channel; Salimans, Kingma: "Weight Normalization", NIPS 2016,
+    https://arxiv.org/abs/1602.07868.
     """
-    folded = {
-        name: tensor
-        for name, tensor in tensors.items()
-        if not name.endswith((".weight_g", ".weight_v"))
-    }
-    for name, v in tensors.items():
+    folded = {}
+    for name, tensor in tensors.items():
         if name.endswith(".weight_v"):
-            folded[name[:-2]] = torch._weight_norm(v, tensors[f"{name[:-1]}g"], 0)
+            g = tensors[f"{name[:-1]}g"]
+            folded[name[:-2]] = torch._weight_norm(tensor, g, 0)
+        elif not name.endswith(".weight_g"):
+            folded[name] = tensor
     return folded
 
 
 class Block(nn.Module):
+    """The recursive block: four split dense layers in two residual groups, a fusion, attention."""
+
     def __init__(self) -> None:
         super().__init__()
         for number, inputs in ((1, 64), (2, 128), (5, 64), (6, 128)):
             self.add_module(f"layer{number}", nn.Sequential(conv3(inputs, 64)))
-            wider = WIDER[number]
-            self.add_module(
-                f"idle_layer{number}",
-                nn.Sequential(conv3(KEPT, wider), nn.ReLU(inplace=True), conv3(wider, KEPT)),
-            )
+            first, second = conv3(KEPT, WIDER[number]), conv3(WIDER[number], KEPT)
+            further = nn.Sequential(first, nn.ReLU(inplace=True), second)
+            self.add_module(f"idle_layer{number}", further)
             self.add_module(f"res_scale_{number}", Scale())
             self.add_module(f"x_scale_{number}", Scale())
         self.CONCAT_FF_1, self.CONCAT_FF_2 = conv1(128, 64), conv1(192, 64)
         self.conv_du = channel_attention(64, 4)
 
     def fuse(self, x: Tensor, first: Tensor) -> Tensor:
-        """The block up to its attention; `first` are the network's first features."""
+        """The block up to its attention, N×64×H×W; `first` are the network's first features."""
         c1 = self._layer(1, x, x)
         c2 = self._layer(2, torch.cat([x, c1], 1), c1)
         u = torch.cat([x, c2], 1)
@@ -78,18 +79,19 @@ class Block(nn.Module):
     def _layer(self, number: int, inputs: Tensor, identity: Tensor) -> Tensor:
         x = F.relu_(self.get_submodule(f"layer{number}")(inputs)) + identity
         kept, rest = x[:, :KEPT], x[:, KEPT:]
-        further = self.get_submodule(f"res_scale_{number}")(
-            self.get_submodule(f"idle_layer{number}")(rest)
-        )
-        return torch.cat([kept, further.add_(self.get_submodule(f"x_scale_{number}")(rest))], 1)
+        further = self.get_submodule(f"idle_layer{number}")(rest)
+        scaled = self.get_submodule(f"res_scale_{number}")(further)
+        scaled.add_(self.get_submodule(f"x_scale_{number}")(rest))
+        return torch.cat([kept, scaled], 1)
 
     @property
     def weigh(self) -> Statistics:
+        """Computes the attention's factors, N×64×1×1, from the whole fused map."""
         return contrast(self.conv_du)
 
 
 class RDSRN(Network):
-    """×2, ×3, ×4. Between stages: [image, sum of gff so far, block input (both from the second on), fused map]."""
+    """RDSRN at ×2, ×3 or ×4."""
 
     takes_half = True
 
@@ -106,18 +108,17 @@ class RDSRN(Network):
 
     @property
     def block(self) -> Block:
+        """The block that is applied U times."""
         return cast(Block, self.get_submodule("rbs.0.rdbs"))
 
-    def stages(self) -> list[Stage]:
-        inner = [
-            Stage(partial(self._advance, number), 14 if number == 0 else 12, self.block.weigh)
-            for number in range(U - 1)
-        ]
-        return [
-            Stage(self._enter, 14, self.block.weigh),
-            *inner,
-            Stage(self._leave, {2: 6, 3: 5, 4: 5}[self.scale]),
-        ]
+    def stages(self) -> list[Stage[Tensor]]:
+        """States: [image, fused], then [image, sum of gff so far, block input, fused]."""
+        stages = [Stage(self._enter, 14, self.block.weigh)]
+        for number in range(U - 1):
+            # the first of these computes the first features again, hence its larger margin
+            margin = 14 if number == 0 else 12
+            stages.append(Stage(partial(self._advance, number), margin, self.block.weigh))
+        return [*stages, Stage(self._leave, {2: 6, 3: 5, 4: 5}[self.scale])]
 
     def _first(self, image: Tensor) -> Tensor:
         features: Tensor = self.sfe2(self.sfe1(image))
@@ -138,15 +139,13 @@ class RDSRN(Network):
         x = enlarged
         for number in range(1, 5):
             x = F.relu_(self.get_submodule(f"conv17_{number}")(x))
-        return [
-            F.interpolate(image, scale_factor=self.scale, mode="bicubic").add_(
-                self.conv18(x + enlarged)
-            )
-        ]
+        bicubic = F.interpolate(image, scale_factor=self.scale, mode="bicubic")
+        return [bicubic.add_(self.conv18(x + enlarged))]
 
     def _fuse(
         self, number: int, state: list[Tensor], factors: Tensor | None
     ) -> tuple[Tensor, Tensor]:
+        """The sum of `gff` including this recursion's share, and the block's output."""
         assert factors is not None
         image, *carried, fused = state
         total, x = carried or (None, self._first(image))

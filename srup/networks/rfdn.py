@@ -1,8 +1,9 @@
 """RFDN.
 
-Liu, Tang, Wu: "Residual Feature Distillation Network for Lightweight Image Super-Resolution", AIM 2020 (ECCV Workshops),
-https://arxiv.org/abs/2009.11551. Blocks distil by 1×1 convolutions beside 3×3 ones with the identity (SRB), and end in enhanced
-spatial attention (ESA), which pools the map on a grid of 6 px and stretches the coarse map over the image again.
+Liu, Tang, Wu: "Residual Feature Distillation Network for Lightweight Image Super-Resolution",
+AIM 2020 (ECCV Workshops), https://arxiv.org/abs/2009.11551. Blocks distil by 1×1 convolutions
+beside residual 3×3 ones (SRB), and end in enhanced spatial attention (ESA), which pools the map on
+a grid of 6 pixels and stretches the coarse map over the image again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from srup.networks.stages import Stage
 
 
 class ESA(nn.Module):
+    """Enhanced spatial attention: a factor for each value, from a coarse view of the whole map."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         narrow = channels // 4
@@ -33,20 +36,24 @@ class ESA(nn.Module):
 
     @property
     def summary(self) -> WholeMap:
+        """Computes `coarse` from the whole narrow map."""
         return WholeMap(self.coarse)
 
     def coarse(self, narrow: Tensor) -> Tensor:
-        """What the attention sees of the whole narrow map, stretched to its size."""
+        """The coarse view of the whole narrow map, stretched to its height and width."""
         x = F.max_pool2d(self.conv2(narrow), 7, stride=3)
         x = self.conv3_(F.relu(self.conv3(F.relu(self.conv_max(x)))))
         return F.interpolate(x, narrow.shape[-2:], mode="bilinear", align_corners=False)
 
     def weigh(self, x: Tensor, narrow: Tensor, coarse: Tensor) -> Tensor:
+        """Multiplies a map by its factors; `narrow` and `coarse` have a quarter of its channels."""
         factors: Tensor = self.conv4(self.conv_f(narrow).add_(coarse))
         return x * factors.sigmoid_()
 
 
 class RFDB(nn.Module):
+    """RFDN's block: three distillation steps, a fusion, and the attention."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         half = channels // 2
@@ -58,7 +65,7 @@ class RFDB(nn.Module):
         self.esa = ESA(channels)
 
     def distil(self, x: Tensor) -> list[Tensor]:
-        """The block up to its attention: the fused map, and the narrow one that the attention looks at."""
+        """The block up to its attention: the fused map, and the narrow one for the attention."""
         parts = []
         for number in range(1, 4):
             parts.append(F.leaky_relu_(self.get_submodule(f"c{number}_d")(x), 0.05))
@@ -69,10 +76,13 @@ class RFDB(nn.Module):
 
 
 class RFDN(Network):
-    """×2, ×3, ×4; colours in 0–255. The fusion `c` over the four blocks is a running sum."""
+    """RFDN at ×2, ×3 or ×4, with colours in 0–255 inside.
+
+    The fusion `c` over the outputs of the four blocks is kept as a running sum.
+    """
 
     takes_half = True
-    smallest = 15  # below, the grid of the attention has no cell
+    smallest = 15  # on smaller images the grid of the attention has no cell
 
     def __init__(self, scale: int, channels: int = 50) -> None:
         super().__init__()
@@ -86,15 +96,17 @@ class RFDN(Network):
 
     @property
     def blocks(self) -> list[RFDB]:
+        """The four blocks."""
         return [cast(RFDB, self.get_submodule(f"B{number}")) for number in range(1, 5)]
 
-    def stages(self) -> list[Stage]:
-        """Between stages: [image, sum of c so far (from the second on), fused map, narrow map]."""
+    def stages(self) -> list[Stage[Tensor]]:
+        """States: [image, fused, narrow], then [image, sum of c so far, fused, narrow]."""
+        summaries = [block.esa.summary for block in self.blocks]
         inner = [
-            Stage(partial(self._advance, number), 4, self.blocks[number + 1].esa.summary)
-            for number in range(3)
+            Stage(partial(self._advance, number), 4, summary)
+            for number, summary in enumerate(summaries[1:])
         ]
-        return [Stage(self._enter, 5, self.blocks[0].esa.summary), *inner, Stage(self._leave, 2)]
+        return [Stage(self._enter, 5, summaries[0]), *inner, Stage(self._leave, 2)]
 
     def _enter(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
         return [state[0], *self.blocks[0].distil(self._features(state[0]))]
@@ -115,8 +127,9 @@ class RFDN(Network):
     def _fuse(
         self, number: int, state: list[Tensor], coarse: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """The output of a block, and the sum of `c` with its share in it."""
+        """The sum of `c` including this block's share, and the block's output."""
         assert coarse is not None
         _, *carried, fused, narrow = state
+        total = carried[0] if carried else None
         x = self.blocks[number].esa.weigh(fused, narrow, coarse)
-        return share(cast(nn.Conv2d, self.c[0]), number, x, carried[0] if carried else None), x
+        return share(cast(nn.Conv2d, self.c[0]), number, x, total), x

@@ -1,66 +1,88 @@
 """A network as a list of stages: what makes tiling exact.
 
-Inside a stage an output pixel depends only on input pixels within `margin`, so a stage may run window by window. What looks at
-the whole image (the pooled statistics of IMDN's attention, say) happens between stages: `summary` reads the finished map and
-the next stage is told the result as its `context`. Run over one window or over many, the arithmetic is the same.
+Inside a stage an output pixel depends only on input pixels within `margin`, so a stage can run
+window by window. What depends on the whole image (the pooled statistics of IMDN's attention, for
+example) is computed between stages: `summary` reads the finished map, and the next stage receives
+the result as its `context`. Run over one window or over many, the arithmetic is the same.
 
-Nothing here imports PyTorch: an engine that does without it starts in a fraction of the time.
+Networks are stages over tensors, `Stage[Tensor]`. The tiler and the engines see the same stages
+over NumPy arrays, `Stage[Array]`. This module does not import PyTorch, so that an engine which
+runs without it starts in a fraction of the time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-Map = (
-    Any  # N×C×H×W: a tensor inside a network, a NumPy array where windows are cut and put together
-)
-Run = Callable[[list[Map], "Map | None"], list[Map]]
-Summary = Callable[[Iterable[Map]], Map]
+Array = NDArray[Any]
+
+T = TypeVar("T")  # a map N×C×H×W: a tensor or an array
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A stretch of a network that is local.
+class Stage(Generic[T]):
+    """A part of a network that depends only on what lies within `margin` pixels.
 
-    `run(state, context)` maps the tensors of a window (N×C×H×W, all of one size) to those of the next state, of one size again
-    (the same, or larger or smaller by a fixed ratio). A tensor that is only handed through is returned as the same object.
-    `margin` is how far, in pixels of its input, an output pixel sees; windows start on multiples of `stride`.
-    `summary(strips)` turns the last tensor of the finished state, given as full-width strips from top to bottom, into the next
-    stage's context: N×C×1×1, or a map of the state's size.
+    `run(state, context)` maps the tensors of a window (N×C×H×W, all of one height and width) to
+    the tensors of the next state, which again share one height and width: the same, or larger or
+    smaller by a fixed ratio. A tensor that a stage only passes on is returned as the same object.
+    `margin` is how far an output pixel sees, in pixels of the stage's input; windows start at
+    multiples of `stride`. `summary(strips)` computes the next stage's context from the last
+    tensor of the finished state, given as full-width strips from top to bottom: N×C×1×1, or a map
+    of the state's height and width.
     """
 
-    run: Run
+    run: Callable[[list[T], T | None], list[T]]
     margin: int
-    summary: Summary | None = None
+    summary: Callable[[Iterable[T]], T] | None = None
     stride: int = 1
 
 
 class Sides(Protocol):
-    """What a network needs of an input's sides, and how much longer they come out."""
+    """What a network requires of its input's sides, and by how much it enlarges them."""
 
     @property
-    def scale(self) -> int: ...
+    def scale(self) -> int:
+        """How many times longer the output's sides are."""
+
     @property
-    def multiple(self) -> int: ...
+    def multiple(self) -> int:
+        """The input's sides must be multiples of this many pixels."""
+
     @property
-    def smallest(self) -> int: ...
+    def smallest(self) -> int:
+        """The input's sides must have at least this many pixels."""
 
 
-def whole(stages: Sequence[Stage], image: Map) -> Map:
-    """The stages over the whole image at once, differentiable: what `forward` is."""
+class Spatial(Protocol):
+    """A map N×C×H×W that can be sliced: a tensor or an array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths N, C, H and W."""
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """A part of the map."""
+
+
+M = TypeVar("M", bound=Spatial)
+
+
+def whole(stages: Sequence[Stage[T]], image: T) -> T:
+    """Runs the stages over the whole image at once and returns the last map; differentiable."""
     state = [image]
     for state in states(stages, image):  # noqa: B007
         pass
     return state[-1]
 
 
-def states(stages: Sequence[Stage], image: Map) -> Iterator[list[Map]]:
-    """The state after each stage, run over the whole image at once."""
+def states(stages: Sequence[Stage[T]], image: T) -> Iterator[list[T]]:
+    """Yields the state after each stage, run over the whole image at once."""
     state, context = [image], None
     for stage in stages:
         state = stage.run(state, context)
@@ -68,26 +90,34 @@ def states(stages: Sequence[Stage], image: Map) -> Iterator[list[Map]]:
         yield state
 
 
-def local(run: Callable[[Map], Map], margin: int) -> list[Stage]:
-    """The one stage of a network, or a part of one, that never looks further than `margin`."""
+def local(run: Callable[[T], T], margin: int) -> list[Stage[T]]:
+    """The single stage of a network that sees no further than `margin` pixels throughout."""
     return [Stage(lambda state, _: [run(state[0])], margin)]
 
 
-def pad_to_multiple(sides: Sides, image: Map, run: Callable[[Map], Map]) -> Map:
-    """`run` on the image, its right and bottom continued by reflection to the sides that are needed; the result cropped."""
+def pad_to_multiple(sides: Sides, image: M, run: Callable[[M], M]) -> M:
+    """Runs `run` on an image N×C×H×W of any size, extended to one that suits `sides`.
+
+    The image is extended by reflection at the right and the bottom; the result is cropped to
+    scale·H×scale·W.
+    """
     height, width = image.shape[-2:]
-    rows, columns = (_side(length, sides) for length in (height, width))
+    rows, columns = _padded_side(height, sides), _padded_side(width, sides)
     if (rows, columns) != (height, width):
         image = image[..., _reflection(height, rows), :][..., _reflection(width, columns)]
-    return run(image)[..., : height * sides.scale, : width * sides.scale]
+    cropped: M = run(image)[..., : height * sides.scale, : width * sides.scale]
+    return cropped
 
 
-def _side(length: int, sides: Sides) -> int:
+def _padded_side(length: int, sides: Sides) -> int:
     return -(-max(length, sides.smallest) // sides.multiple) * sides.multiple
 
 
 def _reflection(length: int, target: int) -> NDArray[np.int64]:
-    """Indices 0 … length-1, length-2 … 0, 1 … up to `target` of them: reflection that works from one pixel up."""
+    """`target` indices that count up and down again: 0 … length-1, length-2 … 0, 1 …
+
+    Torch and NumPy reflect at most length-1 pixels; this works from a single pixel up.
+    """
     period = max(2 * (length - 1), 1)
     index = np.arange(target) % period
     return np.minimum(index, period - index)

@@ -1,4 +1,4 @@
-"""Downloads, against a real server on this machine."""
+"""Downloads from a real HTTP server on this machine."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from srup.errors import DigestMismatch, DownloadError, Offline
-from srup.models import weights
+from srup.errors import DigestMismatch, DownloadError, Offline, WeightsError
+from srup.models import registry, weights
 
 CONTENT = bytes(range(256)) * 4000  # about 1 MB
 DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
@@ -25,7 +25,7 @@ Respond = Callable[[http.server.BaseHTTPRequestHandler, int], None]
 
 @dataclass
 class Server:
-    """Answers the n-th request for a path with the n-th of `script` (the last one from then on), and counts."""
+    """Answers the n-th request with the n-th of `script`, all later ones with its last."""
 
     url: str = ""
     script: list[Respond] = field(default_factory=list)
@@ -70,12 +70,16 @@ def send(
 
 
 def ranged(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
-    """As a server that understands Range does."""
+    """Answers like a server that supports ranges."""
     start = int(request.headers.get("Range", "bytes=0-")[6:-1])
     if start >= len(CONTENT):
-        return send(b"", status=416, Content_Range=f"bytes */{len(CONTENT)}")(request, number)
-    headers = {"Content_Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"} if start else {}
-    return send(CONTENT[start:], status=206 if start else 200, **headers)(request, number)
+        respond = send(b"", status=416, Content_Range=f"bytes */{len(CONTENT)}")
+    elif start:
+        sent = f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"
+        respond = send(CONTENT[start:], status=206, Content_Range=sent)
+    else:
+        respond = send(CONTENT)
+    respond(request, number)
 
 
 good = send(CONTENT)
@@ -88,10 +92,11 @@ def fetch(server: Server, **options: object) -> Path:
 
 
 def left(cache: Path) -> set[str]:
+    """The files in the cache besides the lock."""
     return {path.name for path in (cache / "weights").iterdir()} - {"model.pth.lock"}
 
 
-def test_fetched_once(server: Server, cache: Path) -> None:
+def test_a_file_is_downloaded_once(server: Server, cache: Path) -> None:
     server.script = [good]
     heard: list[tuple[int, int]] = []
     path = fetch(server, progress=lambda done, total: heard.append((done, total)))
@@ -103,7 +108,7 @@ def test_fetched_once(server: Server, cache: Path) -> None:
     assert left(cache) == {"model.pth"}
 
 
-def test_what_breaks_off_goes_on_where_it_was(server: Server) -> None:
+def test_a_broken_download_is_resumed(server: Server) -> None:
     server.script = [cut, ranged]
     assert fetch(server).read_bytes() == CONTENT
     assert server.requests == ["whole", f"bytes={weights.CHUNK}-"]
@@ -117,7 +122,7 @@ def test_a_part_left_by_a_killed_process_is_resumed(server: Server, cache: Path)
     assert server.requests == ["bytes=700000-"]
 
 
-def test_a_whole_part_needs_no_bytes(server: Server, cache: Path) -> None:
+def test_a_complete_part_is_not_downloaded_again(server: Server, cache: Path) -> None:
     (cache / "weights").mkdir(parents=True)
     (cache / "weights" / "model.pth.part").write_bytes(CONTENT)
     server.script = [ranged]
@@ -125,21 +130,21 @@ def test_a_whole_part_needs_no_bytes(server: Server, cache: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [b"x" * 500_000, b"x" * 5_000_000])
-def test_a_part_of_something_else_is_thrown_away(server: Server, cache: Path, wrong: bytes) -> None:
+def test_a_part_of_another_file_is_discarded(server: Server, cache: Path, wrong: bytes) -> None:
     (cache / "weights").mkdir(parents=True)
     (cache / "weights" / "model.pth.part").write_bytes(wrong)
     server.script = [ranged]
     assert fetch(server).read_bytes() == CONTENT
 
 
-def test_a_server_without_range_sends_it_all_again(server: Server, cache: Path) -> None:
+def test_a_server_without_ranges_sends_the_whole_file(server: Server, cache: Path) -> None:
     (cache / "weights").mkdir(parents=True)
     (cache / "weights" / "model.pth.part").write_bytes(CONTENT[:700_000])
     server.script = [good]
     assert fetch(server).read_bytes() == CONTENT
 
 
-def test_a_passing_fault_is_tried_again(server: Server) -> None:
+def test_server_errors_are_retried(server: Server) -> None:
     server.script = [broken, broken, good]
     assert fetch(server).read_bytes() == CONTENT
 
@@ -155,7 +160,7 @@ def test_a_source_that_fails(
     with pytest.raises(DownloadError, match=says) as caught:
         fetch(server)
     assert len(server.requests) == tries
-    assert "--weights" in str(caught.value)
+    assert "weights=FILE" in str(caught.value)
     assert "model.pth" not in left(cache)
 
 
@@ -170,7 +175,7 @@ def test_a_server_that_hangs(server: Server) -> None:
 
 def test_other_bytes_than_published(server: Server, cache: Path) -> None:
     server.script = [send(b"something else")]
-    with pytest.raises(DigestMismatch, match="not what was published"):
+    with pytest.raises(DigestMismatch, match="another file than the published one"):
         fetch(server)
     assert left(cache) == set()
 
@@ -190,12 +195,12 @@ def test_the_mirror_is_asked_first(server: Server, monkeypatch: pytest.MonkeyPat
     assert path.read_bytes() == CONTENT
 
 
-def test_nobody_there() -> None:
+def test_a_server_that_is_not_there() -> None:
     with pytest.raises(DownloadError, match=r"connection to 127\.0\.0\.1:9"):
         weights.fetch("model.pth", urls=("http://127.0.0.1:9/model.pth",), digest=DIGEST, pause=0)
 
 
-def test_offline_asks_nobody(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_sends_no_request(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     server.script = [good]
     monkeypatch.setenv("SRUP_OFFLINE", "1")
     with pytest.raises(Offline, match="SRUP_OFFLINE"):
@@ -203,7 +208,7 @@ def test_offline_asks_nobody(server: Server, monkeypatch: pytest.MonkeyPatch) ->
     assert server.requests == []
 
 
-def test_damage_in_the_cache_is_noticed_and_mended(server: Server, cache: Path) -> None:
+def test_a_damaged_file_in_the_cache_is_replaced(server: Server, cache: Path) -> None:
     (cache / "weights").mkdir(parents=True)
     (cache / "weights" / "model.pth").write_bytes(b"rotten")
     server.script = [good]
@@ -218,7 +223,7 @@ def test_damage_in_the_cache_is_noticed_and_mended(server: Server, cache: Path) 
         "git:" + hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest(),
     ],
 )
-def test_what_bytes_are_known_by(tmp_path: Path, digest: str) -> None:
+def test_digests_of_each_kind(tmp_path: Path, digest: str) -> None:
     (tmp_path / "right").write_bytes(CONTENT)
     (tmp_path / "wrong").write_bytes(CONTENT[1:])
     assert weights.matches(tmp_path / "right", digest)
@@ -234,10 +239,14 @@ def test_a_cache_that_cannot_be_written(
         fetch(server)
 
 
-FETCH = f"from srup.models import weights; import sys; weights.fetch('model.pth', urls=(sys.argv[1],), digest={DIGEST!r})"
+FETCH = f"""
+import sys
+from srup.models import weights
+weights.fetch('model.pth', urls=(sys.argv[1],), digest={DIGEST!r})
+"""
 
 
-def test_two_processes_download_once(server: Server, cache: Path) -> None:
+def test_two_processes_download_a_file_once(server: Server, cache: Path) -> None:
     both_wait = threading.Barrier(2)
 
     def slowly(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
@@ -251,7 +260,7 @@ def test_two_processes_download_once(server: Server, cache: Path) -> None:
     assert len(server.requests) == 1
 
 
-def test_a_killed_download_is_resumed(server: Server, cache: Path) -> None:
+def test_the_download_of_a_killed_process_is_resumed(server: Server, cache: Path) -> None:
     def half(request: http.server.BaseHTTPRequestHandler, _: int) -> None:
         request.send_response(200)
         request.send_header("Content-Length", str(len(CONTENT)))
@@ -272,3 +281,15 @@ def test_a_killed_download_is_resumed(server: Server, cache: Path) -> None:
     size = part.stat().st_size
     assert fetch(server).read_bytes() == CONTENT
     assert server.requests == ["whole", f"bytes={size}-"]
+
+
+def test_unreleased_weights_ask_for_a_file() -> None:
+    with pytest.raises(WeightsError, match="weights=FILE"):
+        weights.verified(registry.find("lesrcnn-m")[2])
+
+
+def test_packaged_weights_are_small_and_verify() -> None:
+    for model in registry.find("lite").values():
+        path = weights.verified(model)
+        assert weights.matches(path, model.digest)
+        assert path.stat().st_size < 2_000_000

@@ -1,6 +1,7 @@
-"""The published checkpoints score what they were measured to score: 0.01 dB, 0.0005 of SSIM.
+"""Published checkpoints score what they should, to 0.01 dB of PSNR and 0.0005 of SSIM.
 
-Figures: the means measured with the authors' own code on these images (float Y, results rounded to bytes, border = scale).
+The expected means were measured with the authors' own code on these images: Y as floats, results
+rounded to bytes, a border of `scale` pixels cropped.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ MEASURED = [
     ("rdsrn", "Set5", 2, 38.03, None),
     ("rdsrn", "Set5", 3, 34.37, None),
     ("rdsrn", "Set5", 4, 32.28, None),
-    ("imdn-as", "Set5", 2, 28.46, None),  # made for real photographs: it hurts clean bicubic input
+    ("imdn-as", "Set5", 2, 28.46, None),  # trained on real photographs: harms clean bicubic input
 ]
 
 
@@ -57,10 +58,10 @@ def test_scores(
 @pytest.mark.slow
 @pytest.mark.parametrize("images", ["Set5", "Set14"])
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_lesrcnn_as_its_authors_scored_it(
+def test_lesrcnn_scores_as_its_paper_prints_it(
     shared: Path, checkpoints: Path, images: str, scale: int
 ) -> None:
-    """Bytes truncated instead of rounded, Y rounded to whole levels: as the paper prints it."""
+    """The paper's figures: bytes truncated instead of rounded, Y rounded to whole levels."""
     measured = evaluated(Evaluation("lesrcnn", scale, "truncated"), shared, images)
     psnr, ssim = registry.find("lesrcnn")[scale].published[images]
     assert measured.psnr == pytest.approx(psnr, abs=0.01)
@@ -68,8 +69,8 @@ def test_lesrcnn_as_its_authors_scored_it(
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_bicubic_as_the_tables_have_it(shared: Path, scale: int) -> None:
-    """From Y alone, on Set5 to the digits printed."""
+def test_bicubic_scores_as_papers_print_it(shared: Path, scale: int) -> None:
+    """Computed from Y alone, equal to the printed digits on Set5."""
     measured = evaluated(Evaluation(BICUBIC, scale, "y-only"), shared, "Set5")
     psnr, ssim = registry.BICUBIC[scale]["Set5"]
     assert (f"{measured.psnr:.2f}", f"{measured.ssim:.4f}") == (f"{psnr:.2f}", f"{ssim:.4f}")

@@ -1,4 +1,4 @@
-"""What holds for every network of the registry."""
+"""What must hold for every network of the registry."""
 
 from __future__ import annotations
 
@@ -14,25 +14,19 @@ from torch import Tensor
 from srup.images import read_image
 from srup.inference.engines.pytorch import stages_on, tensor_of
 from srup.inference.tiling import tiled
-from srup.models.registry import MODELS, Model, build, load_weights, weights_file
+from srup.models import weights
+from srup.models.checkpoints import load_weights
+from srup.models.registry import MODELS, Model, build
 from srup.networks.base import Network
 from srup.networks.stages import Stage, pad_to_multiple
-from tests.conftest import in_windows, model_id, random_network, to_bytes
+from tests.conftest import in_windows, model_id, models, random_network, to_bytes
 
 Noise = Callable[[int, int], Tensor]
 
 every_published = pytest.mark.parametrize(
     "model", [model for model in MODELS if model.urls], ids=model_id
 )
-every_network = pytest.mark.parametrize(
-    "model",
-    [
-        pytest.param(
-            model, id=model_id(model), marks=[pytest.mark.slow] if model.parameters > 5e6 else []
-        )
-        for model in MODELS
-    ],
-)
+every_network = pytest.mark.parametrize("model", models(lambda model: model.parameters > 5e6))
 
 
 @every_network
@@ -60,7 +54,7 @@ def test_any_size_from_one_pixel_up(model: Model, noise: Noise) -> None:
 
 @every_network
 def test_margins_are_the_measured_reach(model: Model, noise: Noise) -> None:
-    """Poke a pixel: what changes lies within the margin, and some of it at its edge."""
+    """A changed pixel changes the result up to the margin, and no further."""
     network = random_network(model).double()
     stages = network.stages()
     side = max(stage.stride for stage in stages) * (2 * max(stage.margin for stage in stages) + 4)
@@ -69,22 +63,23 @@ def test_margins_are_the_measured_reach(model: Model, noise: Noise) -> None:
     for number, stage in enumerate(stages):
         with torch.no_grad():
             following = stage.run(state, context)
-            assert reach(stage, state, context, following) == stage.margin, (
-                f"stage {number} of {model_id(model)}"
-            )
+            measured = reach(stage, state, context, following)
             context = stage.summary([following[-1]]) if stage.summary else None
+        assert measured == stage.margin, f"stage {number} of {model_id(model)}"
         state = following
 
 
-def reach(stage: Stage, state: list[Tensor], context: Tensor | None, before: list[Tensor]) -> int:
-    """How far from a poked pixel, in pixels of the stage's input, the result changes."""
+def reach(
+    stage: Stage[Tensor], state: list[Tensor], context: Tensor | None, before: list[Tensor]
+) -> int:
+    """How far from a changed pixel, in pixels of the stage's input, the result changes."""
     furthest = 0
     middle = state[0].shape[-1] // 2 // stage.stride * stage.stride
     for position in range(middle, middle + stage.stride):
-        poked = [tensor.clone() for tensor in state]
-        for tensor in poked:
+        changed_state = [tensor.clone() for tensor in state]
+        for tensor in changed_state:
             tensor[..., position, position] += 1
-        for old, new in zip(before, stage.run(poked, context), strict=True):
+        for old, new in zip(before, stage.run(changed_state, context), strict=True):
             ratio = new.shape[-1] / state[0].shape[-1]
             changed = (old != new).any(1)[0].nonzero()[:, 1] / ratio  # left edges, in input pixels
             right_edges = changed.floor() + max(1, 1 / ratio) - 1
@@ -94,8 +89,8 @@ def reach(stage: Stage, state: list[Tensor], context: Tensor | None, before: lis
 
 
 @every_network
-def test_a_batch_is_its_images_one_by_one(model: Model, noise: Noise) -> None:
-    """What is cheaper for one image alone, factors inside a kernel, say, comes to the same."""
+def test_a_batch_gives_the_results_of_its_images(model: Model, noise: Noise) -> None:
+    """Shortcuts for a single image, such as factors inside a kernel, change nothing."""
     network = random_network(model)
     images = torch.cat([noise(20, 24), noise(20, 24).flip(3)])
     with torch.no_grad():
@@ -104,8 +99,8 @@ def test_a_batch_is_its_images_one_by_one(model: Model, noise: Noise) -> None:
 
 
 @every_network
-def test_bfloat16_inside_leaves_float32_outside(model: Model, noise: Noise) -> None:
-    """Results, and what attention pools, are not cut to the 8 bits of bfloat16."""
+def test_results_under_bfloat16_are_float32(model: Model, noise: Noise) -> None:
+    """Neither results nor pooled statistics are rounded to the 8 bits of bfloat16."""
     state, context = [noise(32, 32)], None
     for stage in random_network(model).stages():
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -152,13 +147,11 @@ def test_computes_what_the_published_code_does(shared: Path, reference: str) -> 
     model = next(model for model in MODELS if (model.name, model.scale) == REFERENCES[reference])
     network = random_network(model)
     facts = json.loads((shared / "networks" / f"{reference}.json").read_text())
-    assert {name: list(tensor.shape) for name, tensor in network.state_dict().items()} == facts[
-        "tensors"
-    ]
+    shapes = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    assert shapes == facts["tensors"]
     arrays = np.load(shared / "networks" / f"{reference}.npz")
-    for key in set(arrays) - {
-        "input"
-    }:  # "output", or "x2", "x3", "x4" of a network of several scales
+    # the results are called "output", or "x2", "x3", "x4" for a network of several scales
+    for key in set(arrays) - {"input"}:
         bound = network if key == "output" else network.at(int(key[1:]))
         with torch.no_grad():
             result = bound(torch.from_numpy(arrays["input"])).numpy()
@@ -166,7 +159,7 @@ def test_computes_what_the_published_code_does(shared: Path, reference: str) -> 
 
 
 @every_published
-def test_tiles_of_a_photograph_equal_the_whole_to_a_level(
+def test_a_tiled_photograph_equals_the_whole_to_one_level(
     model: Model, shared: Path, checkpoints: Path
 ) -> None:
     network = load_published(model, shared)
@@ -181,12 +174,12 @@ def test_tiles_of_a_photograph_equal_the_whole_to_a_level(
 
 @pytest.mark.slow
 @every_published
-def test_tiles_of_photographs_equal_the_whole_to_a_level(
+def test_tiled_photographs_equal_the_whole_to_one_level(
     model: Model, shared: Path, checkpoints: Path
 ) -> None:
-    """8-bit results of windows from 48 to 256 px against one window: at most 1 level, in fewer than 1 in 100,000 values."""
+    """At 8 bits, for windows of 48 to 256 px: in fewer than 1 in 100,000 values."""
     network = load_published(model, shared)
-    stages = stages_on(network.stages())  # as srup runs them, with -t none and with -t N
+    stages = stages_on(network.stages())
     for path in photographs(shared):
         image = tensor_of(read_image(path).pixels).numpy()
         expected = to_bytes(pad_to_multiple(network, image, lambda padded: tiled(stages, padded)))
@@ -197,7 +190,8 @@ def test_tiles_of_photographs_equal_the_whole_to_a_level(
             difference = np.abs(result.astype(int) - expected)
             differing = np.count_nonzero(difference)
             print(
-                f"{model_id(model)} {path.name} window {size}: at most {difference.max()}, in {differing} of {difference.size}"
+                f"{model_id(model)} {path.name} window {size}: "
+                f"at most {difference.max()}, in {differing} of {difference.size}"
             )
             assert difference.max() <= 1
             assert differing * 100_000 < difference.size
@@ -206,7 +200,7 @@ def test_tiles_of_photographs_equal_the_whole_to_a_level(
 def load_published(model: Model, shared: Path) -> Network:
     if not (shared / "weights" / model.file).exists():
         pytest.skip(f"needs {model.file} in {shared / 'weights'}")
-    return load_weights(build(model), weights_file(model))
+    return load_weights(build(model), weights.verified(model))
 
 
 def photographs(shared: Path) -> list[Path]:

@@ -1,4 +1,7 @@
-"""What computes networks. An engine makes a `Program` of a registry's row and its weights; it is a file here and a row below."""
+"""Engines compute networks: each makes a `Program` from a row of the registry and its weights.
+
+An engine is a file in this folder and a row in `ENGINES`.
+"""
 
 from __future__ import annotations
 
@@ -9,131 +12,159 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srup import memory
 from srup.errors import EngineUnavailable, UnsoundResult, UsageError
+from srup.inference.run_options import PRECISIONS, EngineName, Precision
 from srup.inference.tiling import Pool
 from srup.models.registry import Model
-from srup.networks.stages import Stage
+from srup.networks.stages import Array, Stage
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-ENGINES = {  # name → module:function
+if TYPE_CHECKING:  # importing torch takes seconds
+    from srup.networks.base import Network
+
+ENGINES: dict[EngineName, str] = {  # name → module:function
     "pytorch": "srup.inference.engines.pytorch:program",
     "openvino": "srup.inference.engines.openvino:program",
 }
-LIBRARIES = {"pytorch": "torch", "openvino": "openvino"}  # name → what it needs
-ON_PROCESSOR = ("auto", "cpu")  # devices for which there is a choice
-ADVICE = "nothing was written; take another network with -m, or another device with -d cpu"
+LIBRARIES: dict[EngineName, str] = {  # name → the library that it needs
+    "pytorch": "torch",
+    "openvino": "openvino",
+}
+PROCESSOR_DEVICES = ("auto", "cpu")  # devices for which there is a choice of engines
+
+# NumPy has no bfloat16. Maps between stages that are computed in it hold its bits in this type.
+BFLOAT16_BITS = np.int16
+
+ADVICE = (  # hints for results that are no picture
+    "{model} takes another network",
+    "{device=cpu} computes on the processor",
+)
+
+
+def not_finite() -> UnsoundResult:
+    """The error for results that contain NaN or infinity."""
+    return UnsoundResult(
+        "the network produced NaN or infinite values, so nothing was written", *ADVICE
+    )
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What happens before the first stage and after the last, pixel by pixel.
+    """What is done to each pixel before the first stage and after the last.
 
-    `before`: values of 0 to so much come in and are divided by it (None: they are in [0, 1] already). `after`: whole numbers of 0
-    to so much go out, as uint8 or uint16 (None: float32, unclipped). `grey`: the mean of the three colours goes out.
+    `before` is the largest value of the input, which is divided by it; None says that the input is
+    in [0, 1] already. `after` is the largest value of the output, which is rounded to uint8 or
+    uint16; with None it stays float32, not clipped. `grey` returns the mean of the three colours.
     """
 
     before: int | None = None
     after: int | None = None
     grey: bool = False
 
-    def preprocess(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """N×C×H×W (C = 1 or 3) → N×3×H×W in [0, 1], channels last."""
-        last = image.transpose(0, 2, 3, 1)
-        colours = np.empty((*last.shape[:3], 3), np.float32)
-        np.divide(last, np.float32(self.before or 1), out=colours, casting="unsafe")
+    def preprocess(self, image: Array) -> NDArray[np.float32]:
+        """N×C×H×W (C = 1 or 3) → N×3×H×W in [0, 1], channels last in memory."""
+        nhwc = image.transpose(0, 2, 3, 1)
+        colours = np.empty((*nhwc.shape[:3], 3), np.float32)
+        np.divide(nhwc, np.float32(self.before or 1), out=colours, casting="unsafe")
         return colours.transpose(0, 3, 1, 2)
 
-    def postprocess(self, image: NDArray[np.float32]) -> NDArray[Any]:
-        """Raises UnsoundResult for what is not finite."""
+    def postprocess(self, image: NDArray[np.float32]) -> Array:
+        """N×3×H×W in [0, 1] → N×C×H×W (C = 1 or 3) in the output's range and type.
+
+        Raises UnsoundResult for NaN or infinity.
+        """
         if not np.isfinite(image.sum(dtype=np.float64)):
-            raise UnsoundResult(
-                f"the network made numbers of it that are none (NaN or infinite); {ADVICE}"
-            )
+            raise not_finite()
         values = image.mean(1, keepdims=True) if self.grey else image
         if self.after is None:
             return values
         values = values * np.float32(self.after)
         np.rint(values, out=values)
-        return values.clip(0, self.after, out=values).astype(
-            np.uint8 if self.after == 255 else np.uint16
-        )
+        values.clip(0, self.after, out=values)
+        return values.astype(np.uint8 if self.after == 255 else np.uint16)
 
 
 @dataclass(frozen=True)
 class Program:
-    """A network made ready by an engine, and what cutting an image for it takes to know.
+    """A network that an engine has made ready, and what the tiler needs to know about it.
 
-    `stages(ends, full)` are its stages over arrays N×C×H×W, with `full` in float32 whatever the precision. `largest` is how many
-    values the largest map has for each input pixel, `workers` how many windows to compute at a time, in threads of `pool`; `free()`
-    is how many bytes there are where it computes. `network` is the module itself, where there is one.
+    `stages(conversion, full)` returns its stages over arrays N×C×H×W; `full` computes them in
+    float32 whatever the precision. `scale`, `multiple` and `smallest` are the network's. `largest`
+    is how many values its largest map has for each input pixel. `workers` windows are computed at
+    a time, in threads of `pool`. `free()` is how many bytes are free where it computes. `network`
+    is the PyTorch module, None where another engine runs the network.
     """
 
     name: str
     engine: str
     device: str
-    precision: str
+    precision: Precision
     scale: int
     multiple: int
     smallest: int
     largest: float
-    stages: Callable[[Conversion, bool], list[Stage]] = field(repr=False)
+    stages: Callable[[Conversion, bool], list[Stage[Array]]] = field(repr=False)
     workers: int = 1
     pool: Pool = ThreadPoolExecutor
     free: Callable[[], int] = memory.available
-    network: Any = field(default=None, repr=False)
+    network: Network | None = field(default=None, repr=False)
 
     @property
     def computed_by(self) -> str:
-        """What computes, as in "pytorch, cpu, bf16"."""
+        """Engine, device and precision, as in "pytorch, cpu, bf16"."""
         return f"{self.engine}, {self.device}, {self.precision}"
 
 
-def libraries() -> dict[str, str]:
-    """The engines that can be used here, and the library of each."""
+def libraries() -> dict[EngineName, str]:
+    """The engines that are installed, with the library that each needs."""
     return {
         name: library for name, library in LIBRARIES.items() if importlib.util.find_spec(library)
     }
 
 
-class Make(Protocol):
-    def __call__(self, model: Model, weights: Path, *, device: str, precision: str) -> Program: ...
+class MakeProgram(Protocol):
+    """The function of an engine's module that `ENGINES` names."""
+
+    def __call__(
+        self, model: Model, weights: Path, *, device: str, precision: Precision
+    ) -> Program:
+        """A program for the row `model` with the weights of a checkpoint file."""
 
 
 def program(
     model: Model,
     weights: Path,
     *,
-    engine: str = "auto",
+    engine: EngineName = "auto",
     device: str = "auto",
-    precision: str = "auto",
+    precision: Precision = "auto",
 ) -> Program:
-    """The network of a row with its weights, ready to run.
+    """A network of the registry with the weights of a checkpoint file, ready to run.
 
-    The engine "auto" is what the environment's SRUP_ENGINE names, or else the faster one here. Raises EngineUnavailable,
-    WeightsMismatch.
+    The engine "auto" is the one that the environment variable SRUP_ENGINE names, or else the
+    faster one on this machine. Raises UsageError, EngineUnavailable, WeightsMismatch.
     """
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
+    name: str = engine
+    if engine == "auto":
+        name = os.environ.get("SRUP_ENGINE") or _faster(model, weights, device, precision)
+    if name not in ENGINES:
+        raise EngineUnavailable(f"no engine is called {name!r}: there is {', '.join(ENGINES)}")
+    module, _, function = ENGINES[name].partition(":")
+    make: MakeProgram = getattr(importlib.import_module(module), function)
+    return make(model, weights, device=device, precision=precision)
 
-    def made(name: str) -> Program:
-        if name not in ENGINES:
-            raise EngineUnavailable(f"no engine is called {name!r}: there is {', '.join(ENGINES)}")
-        module, _, function = ENGINES[name].partition(":")
-        make: Make = getattr(importlib.import_module(module), function)
-        return make(model, weights, device=device, precision=precision)
 
-    if engine != "auto":
-        return made(engine)
-    if told := os.environ.get("SRUP_ENGINE"):
-        return made(told)
-    if device not in ON_PROCESSOR or precision == "fp16" or len(libraries()) == 1:
-        return made("pytorch")
+def _faster(model: Model, weights: Path, device: str, precision: Precision) -> str:
+    """The name of the faster engine; only PyTorch runs on a GPU or in float16."""
+    if device not in PROCESSOR_DEVICES or precision == "fp16" or len(libraries()) == 1:
+        return "pytorch"
     from srup.inference.engines.choice import choose
 
-    return made(choose(model, weights, device, precision))
+    return choose(model, weights, device, precision)

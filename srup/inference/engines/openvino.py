@@ -1,6 +1,7 @@
-"""OpenVINO on the processor: the same stages from files, without PyTorch, which takes seconds to import.
+"""OpenVINO as an engine, on the processor: runs without PyTorch, which takes seconds to import.
 
-The files are exported once into the cache, where PyTorch is needed; a folder for each network, weights and version.
+The stages are exported once, with PyTorch, into a folder of the cache for each network, weights and
+version.
 """
 
 from __future__ import annotations
@@ -23,50 +24,58 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from srup import files, memory, processor
 from srup.errors import EngineUnavailable, OutOfMemory
 from srup.files import hashed
-from srup.inference.engines import Conversion, Program
+from srup.inference.engines import BFLOAT16_BITS, Conversion, Program
+from srup.inference.run_options import Precision
 from srup.models import checkpoints, registry
 from srup.models.registry import Model
-from srup.networks.stages import Stage
+from srup.models.weights import locked_in_cache
+from srup.networks.stages import Array, Stage
 
-# OpenVINO reports every import and conversion to its makers unless this package is missing; to import it takes a third of the time
+# Without this package OpenVINO cannot report every import and conversion to its makers, and is
+# imported in two thirds of the time.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 try:
     import openvino as ov
     from openvino import opset13 as ops
 except ImportError as error:
     raise EngineUnavailable(
-        f"the engine openvino is not installed ({error}); pip install 'srup[openvino]', or take --engine pytorch"
+        f"the engine openvino is not installed ({error}); pip install 'srup[openvino]'",
+        "{engine=pytorch} needs no extra",
     ) from error
 
 log = logging.getLogger(__name__)
 
-Array = NDArray[Any]
-
 TO_NHWC = (0, 2, 3, 1)
-FORMAT = 3  # of what is exported
-BAND = 64  # rows of an enlarged window that go through `Ends.leave` at a time: they stay in the processor's cache
-PART = 1 << 18  # values of a map whose statistics are taken at a time, likewise
-SHAPES = 4  # sizes of window that a stage is kept compiled for
-HINTS = {"fp32": "f32", "bf16": "bf16"}
+FORMAT = 3  # version of the exported files
+BAND = 64  # rows of an enlarged window that are postprocessed at a time: they stay in the cache
+PART = 1 << 18  # values of a map whose statistics are taken at a time, for the same reason
+SHAPES = 4  # how many sizes of window a stage is kept compiled for
+HINTS = {"fp32": "f32", "bf16": "bf16"}  # precision → OpenVINO's name for it
+
+Shape = tuple[tuple[int, ...], bool]  # of an input, and whether it holds the bits of bfloat16
 
 
 def program(
-    model: Model, weights: Path, *, device: str = "auto", precision: str = "auto"
+    model: Model, weights: Path, *, device: str = "auto", precision: Precision = "auto"
 ) -> Program:
-    """The network of a row with its weights, exported if need be. Raises EngineUnavailable, WeightsMismatch."""
+    """A network of the registry with its weights, exported on its first use.
+
+    Raises EngineUnavailable, WeightsMismatch.
+    """
     if device not in ("auto", "cpu"):
         raise EngineUnavailable(
-            f"device {device!r} cannot be used with OpenVINO here; take -d cpu, or --engine pytorch"
+            f"device {device!r} cannot be used with OpenVINO here",
+            "{device=cpu} computes on the processor",
+            "{engine=pytorch} supports other devices",
         )
     if precision == "fp16" or (precision == "bf16" and not has_bfloat16()):
         raise EngineUnavailable(
-            f"this processor does not compute in {precision}; take --precision auto or fp32"
+            f"this processor does not compute in {precision}", "take {precision=fp32}"
         )
     folder, facts = exported(model, weights)
     if precision == "auto":
@@ -81,7 +90,7 @@ def program(
         multiple=facts["multiple"],
         smallest=facts["smallest"],
         largest=model.largest,
-        stages=_Stages(_core(), folder, facts["stages"], precision, workers),
+        stages=_ExportedStages(_core(), folder, facts["stages"], precision, workers),
         workers=workers,
         pool=_pool,
         free=memory.available,
@@ -99,11 +108,14 @@ def has_bfloat16() -> bool:
 
 
 def exported(model: Model, weights: Path) -> tuple[Path, dict[str, Any]]:
-    """The folder of a network's files and what its manifest says, exported if it is not there or damaged."""
+    """The folder with a network's files, and its manifest; exported if it is missing or damaged.
+
+    Raises EngineUnavailable if the cache cannot be written to, WeightsMismatch.
+    """
     folder = files.cache() / "openvino" / f"{model.name}-x{model.scale}-{_key(model, weights)}"
     facts = _read(folder)
     if facts is None:
-        with _writable(folder), FileLock(folder.with_name(f"{folder.name}.lock")):
+        with locked_in_cache(folder, EngineUnavailable, "{engine=pytorch} needs no export"):
             facts = _read(folder)  # another process may have been quicker
             if facts is None:
                 _export(model, weights, folder)
@@ -113,11 +125,11 @@ def exported(model: Model, weights: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _key(model: Model, weights: Path) -> str:
-    """What the files depend on, as one name."""
+    """A digest of everything that the exported files depend on."""
     try:
         own = hashed(weights)
     except OSError:
-        own = ""  # loading them will say what is wrong
+        own = ""  # loading the weights will report the error
     code = sha256()
     for file in sorted(resources.files("srup.networks").iterdir(), key=lambda file: file.name):
         if file.name.endswith(".py"):
@@ -135,7 +147,7 @@ def _key(model: Model, weights: Path) -> str:
 
 
 def _read(folder: Path) -> dict[str, Any] | None:
-    """The manifest of an export whose files are all as they were written; None if there is none."""
+    """The manifest of an export whose files are all as they were written; None if they are not."""
     try:
         facts: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
         whole = all(hashed(folder / name) == digest for name, digest in facts["files"].items())
@@ -144,15 +156,15 @@ def _read(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
-        log.warning("%s is damaged; it is exported anew", folder)
+        log.warning("%s is damaged and is exported again", folder)
     return facts if whole else None
 
 
 def _export(model: Model, weights: Path, folder: Path) -> None:
-    """Loads the network with PyTorch and puts its files in place of what may be there."""
+    """Loads the network with PyTorch and writes its files, replacing those of a damaged export."""
     from srup.inference.engines.openvino_export import export
 
-    log.info("%s ×%d is exported for OpenVINO to %s", model.name, model.scale, folder)
+    log.info("exporting %s ×%d for OpenVINO to %s", model.name, model.scale, folder)
     network = checkpoints.load_weights(registry.build(model), weights)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         made = Path(temporary) / "made"
@@ -162,60 +174,52 @@ def _export(model: Model, weights: Path, folder: Path) -> None:
         made.rename(folder)
 
 
-@contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise EngineUnavailable(
-            f"cannot write {folder} ({error.strerror or error}); make room and permission there, set SRUP_CACHE elsewhere, "
-            "or take --engine pytorch"
-        ) from error
-
-
-class _Stages:
-    """The stages of an export; called with `conversion` and `full` it gives them to run."""
+class _ExportedStages:
+    """The stages of an export; calling it returns them as `Program.stages` does."""
 
     def __init__(
-        self, core: Any, folder: Path, rows: list[dict[str, Any]], precision: str, workers: int
+        self,
+        core: Any,
+        folder: Path,
+        rows: list[dict[str, Any]],
+        precision: Precision,
+        workers: int,
     ) -> None:
         self.rows, self.precision, self.workers = rows, precision, workers
-        self.models = [
-            _Compiled(core, folder / f"stage{number}.xml", workers) for number in range(len(rows))
-        ]
-        self.summaries = [
-            _Compiled(core, folder / f"summary{number}.xml", workers) if row["summary"] else None
-            for number, row in enumerate(rows)
-        ]
+        self.models: list[_Compiled] = []
+        self.summaries: list[_Compiled | None] = []
+        for number, row in enumerate(rows):
+            summary = folder / f"summary{number}.xml" if row["summary"] else None
+            self.models.append(_Compiled(core, folder / f"stage{number}.xml", workers))
+            self.summaries.append(_Compiled(core, summary, workers) if summary else None)
         self.running = 0
 
-    def __call__(self, conversion: Conversion, full: bool = False) -> list[Stage]:
-        precision = "fp32" if full else self.precision
+    def __call__(self, conversion: Conversion, full: bool = False) -> list[Stage[Array]]:
+        precision: Precision = "fp32" if full else self.precision
         return [self._stage(number, conversion, precision) for number in range(len(self.rows))]
 
-    def _stage(self, number: int, conversion: Conversion, precision: str) -> Stage:
+    def _stage(self, number: int, conversion: Conversion, precision: Precision) -> Stage[Array]:
         row, last = self.rows[number], number == len(self.rows) - 1
         hint, half = HINTS[precision], precision == "bf16" and not last
 
         def run(state: list[Array], context: Array | None) -> list[Array]:
             self._begin(number)
-            own = [conversion.preprocess(image) for image in state] if number == 0 else state
-            inputs = own if context is None else [*own, context]
-            computed = iter(
-                self.models[number]([inputs[index] for index in row["uses"]], hint=hint, half=half)
-            )
+            if number == 0:
+                state = [conversion.preprocess(image) for image in state]
+            inputs = state if context is None else [*state, context]
+            read = [inputs[index] for index in row["uses"]]
+            computed = iter(self.models[number](read, hint=hint, half=half))
             results = [
-                next(computed) if source is None else own[source] for source in row["sources"]
+                next(computed) if source is None else state[source] for source in row["sources"]
             ]
-            return [_left(results[0], conversion)] if last else results
+            return [_postprocess(results[0], conversion)] if last else results
 
         return Stage(run, row["margin"], self._summary(number), row["stride"])
 
     def _begin(self, number: int) -> None:
-        """Lets go of the memory that another stage computed in."""
+        """Releases the memory that the stage before computed in."""
         if self.running != number:
-            self.models[self.running].rest()
+            self.models[self.running].release_memory()
             self.running = number
 
     def _summary(self, number: int) -> Callable[[Iterable[Array]], Array] | None:
@@ -228,16 +232,16 @@ class _Stages:
             return model([moments[index] for index in row["uses"]], hint="f32")[0]
 
         def of_whole_map(strips: Iterable[Array]) -> Array:
-            rows = np.concatenate([widened(strip.transpose(0, 2, 3, 1)) for strip in strips], 1)
+            rows = np.concatenate([to_float32(strip.transpose(0, 2, 3, 1)) for strip in strips], 1)
             return model([rows.transpose(0, 3, 1, 2)], hint="f32")[0]
 
         return of_statistics if row["of"] == "statistics" else of_whole_map
 
 
 class _Compiled:
-    """A model, compiled for each size of window that comes, of which the latest few are kept.
+    """A model that is compiled for each size of window it is called with; keeps the latest few.
 
-    Sizes are compiled into it because OpenVINO drops transposes and makes sums part of convolutions only where it knows them.
+    Only for known sizes does OpenVINO drop transposes and fuse sums into convolutions.
     """
 
     def __init__(self, core: Any, path: Path, workers: int) -> None:
@@ -246,17 +250,17 @@ class _Compiled:
         self.lock = threading.Lock()
 
     def __call__(self, arrays: list[Array], *, hint: str, half: bool = False) -> list[Array]:
-        """The results for arrays N×C×H×W, of such too; `half`: results come as the bits of bfloat16."""
+        """Runs the model on arrays N×C×H×W and returns its results, arrays N×C×H×W.
+
+        With `half` the results are BFLOAT16_BITS, otherwise float32.
+        """
         inputs = [np.ascontiguousarray(array.transpose(0, 2, 3, 1)) for array in arrays]
-        with _translated():
-            compiled = self._for(
-                tuple((array.shape, array.dtype == np.int16) for array in inputs), hint, half
-            )
+        kind = BFLOAT16_BITS if half else np.float32
+        with _memory_errors_translated():
+            shapes = tuple((array.shape, array.dtype == BFLOAT16_BITS) for array in inputs)
+            compiled = self._compiled_for(shapes, hint, half)
             request = compiled.create_infer_request()
-            results = [
-                np.empty(tuple(port.shape), np.int16 if half else np.float32)
-                for port in compiled.outputs
-            ]
+            results = [np.empty(tuple(port.shape), kind) for port in compiled.outputs]
             for index, array in enumerate(inputs):
                 request.set_input_tensor(index, _tensor(array))
             for index, array in enumerate(results):
@@ -264,13 +268,14 @@ class _Compiled:
             request.infer()
         return [result.transpose(0, 3, 1, 2) for result in results]
 
-    def rest(self) -> None:
+    def release_memory(self) -> None:
+        """Frees the memory that OpenVINO keeps for intermediate maps."""
         with self.lock:
             for compiled in self.kept.values():
                 compiled.release_memory()
 
-    def _for(self, inputs: tuple[tuple[tuple[int, ...], bool], ...], hint: str, half: bool) -> Any:
-        alone = getattr(_thread, "alone", False)
+    def _compiled_for(self, inputs: tuple[Shape, ...], hint: str, half: bool) -> Any:
+        alone = getattr(_thread, "alone", False)  # this thread is one of several workers
         key = (inputs, hint, half, alone)
         with self.lock:
             if key not in self.kept:
@@ -280,9 +285,7 @@ class _Compiled:
                 self.kept.popitem(last=False)
             return self.kept[key]
 
-    def _compile(
-        self, inputs: tuple[tuple[tuple[int, ...], bool], ...], hint: str, half: bool, alone: bool
-    ) -> Any:
+    def _compile(self, inputs: tuple[Shape, ...], hint: str, half: bool, alone: bool) -> Any:
         model = self.core.read_model(self.path)
         model.reshape({index: shape for index, (shape, _) in enumerate(inputs)})
         conversion = ov.preprocess.PrePostProcessor(model)
@@ -290,41 +293,39 @@ class _Compiled:
             if is_half:
                 conversion.input(index).tensor().set_element_type(ov.Type.bf16)
         model = conversion.build()
-        model = ov.Model(
-            [_turned(result.input_value(0), half) for result in model.get_results()],
-            model.get_parameters(),
-            "stage",
-        )
+        results = [_to_nhwc(result.input_value(0), half) for result in model.get_results()]
+        model = ov.Model(results, model.get_parameters(), "stage")
         settings = {
             "INFERENCE_PRECISION_HINT": hint,
             "NUM_STREAMS": self.workers if alone else 1,
             "INFERENCE_NUM_THREADS": self.workers,
-            "ENABLE_CPU_PINNING": False,  # others want the cores too
+            "ENABLE_CPU_PINNING": False,  # other processes use the cores too
         }
         return self.core.compile_model(model, "CPU", settings)
 
 
-def _turned(value: Any, half: bool) -> Any:
-    """A result as N×H×W×C; `half`: in bfloat16.
+def _to_nhwc(value: Any, half: bool) -> Any:
+    """A result N×C×H×W as N×H×W×C, with `half` in bfloat16.
 
-    OpenVINO drops a transpose behind a convolution unless that has a sum for a part; the maximum of a sum and itself is in between.
+    OpenVINO drops a transpose behind a convolution, but not if it has fused a sum into that
+    convolution. The maximum of the sum and itself in between prevents the fusion.
     """
     if half:
         return ops.transpose(ops.convert(value, ov.Type.bf16), TO_NHWC)
-    is_sum = value.get_node().get_type_name() == "Add"
-    return ops.transpose(ops.maximum(value, value) if is_sum else value, TO_NHWC)
+    if value.get_node().get_type_name() == "Add":
+        value = ops.maximum(value, value)
+    return ops.transpose(value, TO_NHWC)
 
 
 def _tensor(array: Array) -> Any:
-    return (
-        ov.Tensor(array, array.shape, ov.Type.bf16)
-        if array.dtype == np.int16
-        else ov.Tensor(array, shared_memory=True)
-    )
+    """An OpenVINO tensor that shares an array's memory."""
+    if array.dtype == BFLOAT16_BITS:
+        return ov.Tensor(array, array.shape, ov.Type.bf16)
+    return ov.Tensor(array, shared_memory=True)
 
 
-def _left(image: Array, conversion: Conversion) -> Array:
-    """`ends.leave` of an image, band by band."""
+def _postprocess(image: Array, conversion: Conversion) -> Array:
+    """`conversion.postprocess`, band by band."""
     first = conversion.postprocess(image[:, :, :BAND])
     rows = np.empty((len(image), image.shape[2], image.shape[3], first.shape[1]), first.dtype)
     result: Array = rows.transpose(0, 3, 1, 2)
@@ -334,17 +335,17 @@ def _left(image: Array, conversion: Conversion) -> Array:
     return result
 
 
-def widened(bits: Array) -> NDArray[np.float32]:
-    """float32 as it is, or from the bits of bfloat16, which are its upper half."""
-    if bits.dtype != np.int16:
-        return bits
-    wide = bits.view(np.uint16).astype(np.uint32)
+def to_float32(values: Array) -> NDArray[np.float32]:
+    """Converts BFLOAT16_BITS to float32, of which they are the upper half; float32 stays."""
+    if values.dtype != BFLOAT16_BITS:
+        return values
+    wide = values.view(np.uint16).astype(np.uint32)
     wide <<= 16
     return wide.view(np.float32)
 
 
 def mean_and_deviation(strips: Iterable[Array], workers: int = 1) -> list[Array]:
-    """As `networks.layers.mean_and_deviation`, of arrays, in several threads."""
+    """`networks.layers.mean_and_deviation` for arrays, in several threads."""
     count, mean, squares = 0, np.zeros((), np.float32), np.zeros((), np.float32)
     with ThreadPoolExecutor(workers) as pool:
         for strip in strips:
@@ -353,44 +354,44 @@ def mean_and_deviation(strips: Iterable[Array], workers: int = 1) -> list[Array]
             parts = [rows[:, top : top + step] for top in range(0, rows.shape[1], step)]
             for size, own, spread in pool.map(_moments, parts):
                 apart = own - mean
-                squares = (
-                    squares + spread + apart * apart * np.float32(count * size / (count + size))
-                )
+                weight = np.float32(count * size / (count + size))
+                squares = squares + spread + apart * apart * weight
                 count += size
                 mean = mean + apart * np.float32(size / count)
     return [mean, np.sqrt(squares / count)]
 
 
 def _moments(rows: Array) -> tuple[int, Array, Array]:
-    """Of N×H×W×C: how many pixels, their mean, and the sum of the squares of their distances from it, N×C×1×1.
+    """Pixels, mean, and sum of squared deviations of rows N×H×W×C; the latter two are N×C×1×1.
 
-    Row by row and then over the rows, so that no sum in float32 grows long.
+    Summed within each row and then over the rows, so that float32 loses no digits in a long sum.
     """
-    values = widened(rows)
+    values = to_float32(rows)
     mean = values.mean(2).mean(1)
     apart = values - mean[:, None, None]
     spread = np.einsum("nhwc,nhwc->nhc", apart, apart).sum(1)
     return values.shape[1] * values.shape[2], mean[:, :, None, None], spread[:, :, None, None]
 
 
-_thread = threading.local()
+_thread = threading.local()  # `alone`: whether this thread computes beside others
 
 
 @contextmanager
 def _pool(workers: int) -> Iterator[Executor]:
-    """Threads that each compute alone, in a stream of their own."""
+    """Threads that each compute a window alone, in a stream of their own."""
     with ThreadPoolExecutor(workers, "window", partial(setattr, _thread, "alone", True)) as threads:
         yield threads
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """The ways in which OpenVINO says that memory ran out, as ours."""
+def _memory_errors_translated() -> Iterator[None]:
+    """Raises OutOfMemory for the errors by which OpenVINO reports that memory ran out."""
+    hint = "take smaller windows with {tile=128}"
     try:
         yield
     except MemoryError as error:
-        raise OutOfMemory("the memory is full; take smaller windows with -t 128") from error
+        raise OutOfMemory("the memory is full", hint) from error
     except RuntimeError as error:
         if not any(word in str(error).lower() for word in ("memory", "alloc")):
             raise
-        raise OutOfMemory("the memory is full; take smaller windows with -t 128") from error
+        raise OutOfMemory("the memory is full", hint) from error

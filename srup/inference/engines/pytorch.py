@@ -1,4 +1,4 @@
-"""PyTorch, on the processor, CUDA or Apple's Metal."""
+"""PyTorch as an engine: on the processor, CUDA or Apple's Metal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Barrier
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,50 +17,54 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srup import memory
-from srup.errors import EngineUnavailable, OutOfMemory, UnsoundResult
-from srup.inference.engines import ADVICE, Conversion, Program
+from srup.errors import EngineUnavailable, OutOfMemory
+from srup.inference.engines import BFLOAT16_BITS, Conversion, Program, not_finite
+from srup.inference.run_options import Precision
 from srup.models import checkpoints, costs, registry
 from srup.models.registry import Model
 from srup.networks.base import Network
-from srup.networks.stages import Map, Stage
+from srup.networks.stages import Array, Stage
 from srup.processor import has_bfloat16
 
 log = logging.getLogger(__name__)
 
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 HALF_SINCE = (7, 0)  # CUDA's compute capability with matrix units for float16
-NO_MEMORY = ("memory", "could not create a primitive")  # what torch and, in it, oneDNN say
+NO_MEMORY = ("memory", "could not create a primitive")  # in messages of torch and of oneDNN
 OVERLAPPED = 2  # windows at a time on CUDA: one is copied while the other is computed
 
 
 def program(
-    model: Model, weights: Path, *, device: str = "auto", precision: str = "auto"
+    model: Model, weights: Path, *, device: str = "auto", precision: Precision = "auto"
 ) -> Program:
-    """The network of a row, its weights loaded. Raises EngineUnavailable, WeightsMismatch."""
+    """A network of the registry with its weights loaded.
+
+    Raises EngineUnavailable, WeightsMismatch.
+    """
     network = checkpoints.load_weights(registry.build(model), weights)
     return program_of(network, device=device, precision=precision, largest=model.largest)
 
 
 def program_of(
-    network: Network, *, device: str = "auto", precision: str = "auto", largest: float | None = None
+    network: Network,
+    *,
+    device: str = "auto",
+    precision: Precision = "auto",
+    largest: float | None = None,
 ) -> Program:
-    """A network made ready on a device; `largest` as in Program, counted if it is not known. Raises EngineUnavailable."""
+    """A network made ready on a device.
+
+    `largest` is as in Program; it is counted if it is not given. Raises EngineUnavailable.
+    """
     where = pick_device(device)
     network = network.to(where).eval()
     chosen = pick_precision(network, where) if precision == "auto" else precision
+    _warn_if_emulated(chosen, where)
 
-    if where.type == "cpu" and not (chosen == "fp32" or (chosen == "bf16" and has_bfloat16())):
-        log.warning(
-            "this processor has no %s and imitates it, many times slower; take --precision fp32",
-            chosen,
-        )
-
-    def stages(conversion: Conversion, full: bool = False) -> list[Stage]:
+    def stages(conversion: Conversion, full: bool = False) -> list[Stage[Array]]:
+        computed_in: Precision = "fp32" if full else chosen
         return stages_on(
-            network.stages(),
-            device=where,
-            precision="fp32" if full else chosen,
-            conversion=conversion,
+            network.stages(), device=where, precision=computed_in, conversion=conversion
         )
 
     workers = {"cpu": torch.get_num_threads(), "cuda": OVERLAPPED}.get(where.type, 1)
@@ -77,35 +80,53 @@ def program_of(
         stages=stages,
         workers=workers,
         pool=partial(_pool, where),
-        free=memory.available
-        if where.type != "cuda"
-        else lambda: torch.cuda.mem_get_info(where)[0],
+        free=partial(_free, where),
         network=network,
     )
 
 
-def pick_device(name: str) -> torch.device:
-    """The device of a name; "auto" takes CUDA, else Metal, else the processor. Raises EngineUnavailable."""
-    if name == "auto":
-        name = (
-            "cuda"
-            if torch.cuda.is_available()
-            else "mps"
-            if torch.backends.mps.is_available()
-            else "cpu"
+def _warn_if_emulated(precision: Precision, device: torch.device) -> None:
+    """Logs a warning where the processor has no arithmetic of this precision."""
+    native = precision == "fp32" or (precision == "bf16" and has_bfloat16())
+    if device.type == "cpu" and not native:
+        log.warning(
+            "this processor has no %s and emulates it, many times slower; "
+            "precision='fp32' avoids that",
+            precision,
         )
+
+
+def _free(device: torch.device) -> int:
+    """Bytes that are free where the network is computed."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory.available()
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a name such as "cpu", "cuda:1" or "mps".
+
+    "auto" prefers CUDA, then Metal, then the processor. Raises EngineUnavailable.
+    """
+    if name == "auto":
+        name = _best_device()
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise EngineUnavailable(
-            f"device {name!r} cannot be used ({reason}); take -d cpu, or install the torch made for it"
+            f"device {name!r} cannot be used ({reason}); install the torch that supports it",
+            "{device=cpu} computes on the processor",
         ) from error
     return device
 
 
-def pick_precision(network: Network, device: torch.device) -> str:
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def pick_precision(network: Network, device: torch.device) -> Precision:
     """The fastest precision that costs the network no more than 0.01 dB on Set14."""
     if not network.takes_half:
         return "fp32"
@@ -114,108 +135,157 @@ def pick_precision(network: Network, device: torch.device) -> str:
     return "bf16" if device.type == "cpu" and has_bfloat16() else "fp32"
 
 
-def tensor_of(pixels: NDArray[Any]) -> Tensor:
-    """Pixels H×W×C (C = 1 or 3), 0–255 or as many as their type holds → 1×3×H×W in [0, 1], channels last."""
-    levels = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 255
-    return _preprocess(
-        _tensor(pixels[None].transpose(0, 3, 1, 2), torch.device("cpu")), before=levels
-    )
-
-
 def devices() -> list[str]:
-    """Every device to share work out to: all CUDA cards, or else what "auto" is."""
-    return [f"cuda:{index}" for index in range(torch.cuda.device_count())] or [
-        pick_device("auto").type
-    ]
+    """The devices to share work out to: all CUDA cards, or else the one that "auto" picks."""
+    cards = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return cards or [pick_device("auto").type]
+
+
+def tensor_of(pixels: Array) -> Tensor:
+    """Pixels H×W×C (C = 1 or 3) as 1×3×H×W in [0, 1], channels last in memory.
+
+    The largest value of unsigned integers is that of their type, of other types it is 255.
+    """
+    levels = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 255
+    image = _to_tensor(pixels[None].transpose(0, 3, 1, 2), torch.device("cpu"))
+    return _preprocess(image, before=levels)
 
 
 def stages_on(
-    stages: Sequence[Stage],
+    stages: Sequence[Stage[Tensor]],
     *,
     device: torch.device | None = None,
-    precision: str = "fp32",
+    precision: Precision = "fp32",
     conversion: Conversion | None = None,
-) -> list[Stage]:
-    """Stages over tensors as stages over arrays, computed on `device` in `precision`.
+) -> list[Stage[Array]]:
+    """Turns stages over tensors into stages over arrays, computed on `device` in `precision`.
 
-    An array that is handed through stays the same object. Summaries are taken in float32, where squares do not overflow.
+    An array that a stage only passes on stays the same object. Summaries are computed in float32,
+    where squares do not overflow.
     """
     conversion, where = conversion or Conversion(), device or torch.device("cpu")
     own = list(stages)
     own[0] = _preceded(own[0], partial(_preprocess, before=conversion.before))
     own[-1] = _followed(own[-1], partial(_postprocess, conversion=conversion))
-    return [_on(stage, where, TYPES[precision]) for stage in own]
+    return [_over_arrays(stage, where, TYPES[precision]) for stage in own]
 
 
-def _on(stage: Stage, device: torch.device, kind: torch.dtype) -> Stage:
-    def run(state: list[NDArray[Any]], context: NDArray[Any] | None) -> list[NDArray[Any]]:
+def _over_arrays(stage: Stage[Tensor], device: torch.device, kind: torch.dtype) -> Stage[Array]:
+    def run(state: list[Array], context: Array | None) -> list[Array]:
         with _computing(device, kind):
-            there = [_tensor(array, device) for array in state]
-            results = stage.run(there, None if context is None else _tensor(context, device))
-            return [_back(result, there, state) for result in results]
+            tensors = [_to_tensor(array, device) for array in state]
+            of_whole = None if context is None else _to_tensor(context, device)
+            results = stage.run(tensors, of_whole)
+            return [_back(result, tensors, state) for result in results]
 
-    def summary(strips: Iterable[NDArray[Any]]) -> NDArray[Any]:
-        assert stage.summary is not None
+    if stage.summary is None:
+        return Stage(run, stage.margin, stride=stage.stride)
+    summarize = stage.summary
+
+    def summary(strips: Iterable[Array]) -> Array:
         with _computing(device, torch.float32):
-            return _array(stage.summary(_tensor(strip, device) for strip in strips))
+            return _to_array(summarize(_to_tensor(strip, device) for strip in strips))
 
-    return replace(stage, run=run, summary=summary if stage.summary else None)
+    return Stage(run, stage.margin, summary, stage.stride)
 
 
 @contextmanager
 def _computing(device: torch.device, kind: torch.dtype) -> Iterator[None]:
-    """No gradients, in a precision; float32 is that throughout (by default CUDA shortens factors to 19 bits, TF32)."""
+    """Computes without gradients in a precision, and translates torch's memory errors.
+
+    On CUDA float32 would by default multiply 19-bit factors (TF32); here it does not.
+    """
     with ExitStack() as stack:
-        stack.enter_context(_translated())
+        stack.enter_context(_memory_errors_translated())
         stack.enter_context(torch.inference_mode())
         if kind != torch.float32:
             stack.enter_context(torch.autocast(device.type, kind))
         elif device.type == "cuda":
-            stack.enter_context(
-                torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
-            )
+            cudnn = torch.backends.cudnn
+            stack.enter_context(cudnn.flags(enabled=cudnn.enabled, allow_tf32=False))
         yield
 
 
-def _tensor(array: NDArray[Any], device: torch.device) -> Tensor:
-    """An array on the device, channels last; the int16 of a map are the bits of its bfloat16.
+def _to_tensor(array: Array, device: torch.device) -> Tensor:
+    """An array N×C×H×W as a tensor on the device, channels last in memory.
 
-    An array that may not be written to is copied: torch wants none. uint16 goes as the int16 of the same bits, see `_preprocess`.
+    Images of uint16 become int16 tensors, see `uint16_bits`; maps of BFLOAT16_BITS become
+    bfloat16.
     """
-    own = array if array.flags.writeable else array.copy(order="K")
-    is_image, is_half = own.dtype == np.uint16, own.dtype == np.int16
-    tensor = torch.from_numpy(own.view(np.int16) if is_image else own)
-    tensor = tensor.view(torch.bfloat16) if is_half else tensor
+    if not array.flags.writeable:  # torch warns of such arrays
+        array = _channels_last_copy(array)
+    if array.dtype == np.uint16:
+        tensor = uint16_bits(array)
+    elif array.dtype == BFLOAT16_BITS:
+        tensor = from_bfloat16_bits(array)
+    else:
+        tensor = torch.from_numpy(array)
     tensor = tensor.contiguous(memory_format=torch.channels_last)
     if device.type == "cuda":
         tensor = tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 
-def _back(result: Tensor, there: list[Tensor], state: list[NDArray[Any]]) -> NDArray[Any]:
-    handed_through = next(
-        (here for here, moved in zip(state, there, strict=True) if moved is result), None
-    )
-    return _array(result) if handed_through is None else handed_through
+def _channels_last_copy(array: Array) -> Array:
+    """A writeable copy of an array N×C×H×W in N×H×W×C memory.
+
+    oneDNN recognises channels-last memory by the strides of all four axes, also of a batch of one.
+    A copy in order "K" gives that axis the smallest stride, and then every convolution copies its
+    input.
+    """
+    return array.transpose(0, 2, 3, 1).copy(order="C").transpose(0, 3, 1, 2)
 
 
-def _array(tensor: Tensor) -> NDArray[Any]:
+def uint16_bits(pixels: NDArray[np.uint16]) -> Tensor:
+    """The bits of uint16 pixels in an int16 tensor: PyTorch computes next to nothing in uint16."""
+    return torch.from_numpy(pixels.view(np.int16))
+
+
+def from_uint16_bits(bits: Tensor) -> Tensor:
+    """The values 0–65,535 as int32, from the int16 tensor that `uint16_bits` returns."""
+    return bits.int().bitwise_and_(0xFFFF)
+
+
+def bfloat16_bits(tensor: Tensor) -> NDArray[np.int16]:
+    """The bits of a bfloat16 tensor as an array: NumPy has no bfloat16. Shares memory."""
+    bits: NDArray[np.int16] = tensor.view(torch.int16).numpy()
+    return bits
+
+
+def from_bfloat16_bits(bits: NDArray[np.int16]) -> Tensor:
+    """The bfloat16 tensor whose bits `bfloat16_bits` returned. Shares memory."""
+    return torch.from_numpy(bits).view(torch.bfloat16)
+
+
+def _back(result: Tensor, tensors: list[Tensor], state: list[Array]) -> Array:
+    """A result as an array: the very array of the state if the stage only passed it on."""
+    for array, tensor in zip(state, tensors, strict=True):
+        if tensor is result:
+            return array
+    return _to_array(result)
+
+
+def _to_array(tensor: Tensor) -> Array:
     here = tensor.cpu()
-    array: NDArray[Any] = (here.view(torch.int16) if here.dtype == torch.bfloat16 else here).numpy()
+    if here.dtype == torch.bfloat16:
+        return bfloat16_bits(here)
+    array: Array = here.numpy()
     return array
 
 
-def _preceded(stage: Stage, function: Callable[[Tensor], Tensor]) -> Stage:
-    """A first stage whose image goes through `function`."""
-    return replace(
-        stage, run=lambda state, context: stage.run([function(image) for image in state], context)
-    )
+def _preceded(stage: Stage[Tensor], function: Callable[[Tensor], Tensor]) -> Stage[Tensor]:
+    """A first stage whose image is passed through `function` before."""
+
+    def run(state: list[Tensor], context: Tensor | None) -> list[Tensor]:
+        return stage.run([function(image) for image in state], context)
+
+    return replace(stage, run=run)
 
 
-def _followed(stage: Stage, function: Callable[[Tensor], Tensor]) -> Stage:
-    """A last stage whose result goes through `function`."""
+def _followed(stage: Stage[Tensor], function: Callable[[Tensor], Tensor]) -> Stage[Tensor]:
+    """A last stage whose result is passed through `function` after."""
 
-    def run(state: list[Map], context: Map | None) -> list[Map]:
+    def run(state: list[Tensor], context: Tensor | None) -> list[Tensor]:
         (result,) = stage.run(state, context)
         return [function(result)]
 
@@ -223,20 +293,17 @@ def _followed(stage: Stage, function: Callable[[Tensor], Tensor]) -> Stage:
 
 
 def _preprocess(image: Tensor, *, before: int | None) -> Tensor:
-    """`Ends.enter`, where the network is computed; int16 are the bits of uint16."""
-    values = image.int().bitwise_and_(0xFFFF) if image.dtype == torch.int16 else image
-    colours = (
-        values.to(torch.float32).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-    )
+    """`Conversion.preprocess` for tensors, where the network is computed."""
+    values = from_uint16_bits(image) if image.dtype == torch.int16 else image
+    colours = values.to(torch.float32).expand(-1, 3, -1, -1)
+    colours = colours.contiguous(memory_format=torch.channels_last)
     return colours if before is None else colours / before
 
 
 def _postprocess(image: Tensor, *, conversion: Conversion) -> Tensor:
-    """`Ends.leave`, where the network is computed."""
+    """`Conversion.postprocess` for tensors, where the network is computed."""
     if not torch.isfinite(image.sum()):
-        raise UnsoundResult(
-            f"the network made numbers of it that are none (NaN or infinite); {ADVICE}"
-        )
+        raise not_finite()
     values = image.mean(1, keepdim=True) if conversion.grey else image
     if conversion.after is None:
         return values.float()
@@ -246,18 +313,21 @@ def _postprocess(image: Tensor, *, conversion: Conversion) -> Tensor:
 
 @contextmanager
 def _pool(device: torch.device, workers: int) -> Iterator[Executor]:
-    """Threads that each compute alone: on a processor without help inside operators, on CUDA in a stream of their own."""
+    """Threads that each compute a window alone.
+
+    On a processor their operators use a single thread, on CUDA each has a stream of its own.
+    """
     cores, started = torch.get_num_threads(), Barrier(workers)
     if device.type == "cuda":
         torch.cuda.synchronize(device)  # the weights were copied in another stream
     with ThreadPoolExecutor(workers, "window") as threads:
-        list(threads.map(partial(_alone, device), [started] * workers))
-        torch.set_num_threads(cores)  # for all threads to come, which the workers have set too
+        list(threads.map(partial(_compute_alone, device), [started] * workers))
+        torch.set_num_threads(cores)  # set_num_threads in a worker also changed later threads
         yield threads
 
 
-def _alone(device: torch.device, started: Barrier) -> None:
-    """Makes this thread compute by itself; returns when all have done so."""
+def _compute_alone(device: torch.device, started: Barrier) -> None:
+    """Makes this thread compute by itself; returns when all workers have done so."""
     if device.type == "cuda":
         torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
     else:
@@ -266,17 +336,17 @@ def _alone(device: torch.device, started: Barrier) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """The ways in which torch says that memory ran out, as ours."""
+def _memory_errors_translated() -> Iterator[None]:
+    """Raises OutOfMemory for the errors by which torch reports that memory ran out."""
+    hint = "take smaller windows with {tile=128}"
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise OutOfMemory(
-            "the device's memory is full; take smaller windows with -t 128, or -d cpu"
-        ) from error
+        on_processor = "{device=cpu} computes on the processor"
+        raise OutOfMemory("the device's memory is full", hint, on_processor) from error
     except MemoryError as error:
-        raise OutOfMemory("the memory is full; take smaller windows with -t 128") from error
+        raise OutOfMemory("the memory is full", hint) from error
     except RuntimeError as error:
         if not any(sign in str(error) for sign in NO_MEMORY):
             raise
-        raise OutOfMemory("the memory is full; take smaller windows with -t 128") from error
+        raise OutOfMemory("the memory is full", hint) from error

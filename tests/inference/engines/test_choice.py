@@ -19,9 +19,9 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "rtc.pth"
 
 
-def test_what_was_measured_once_is_known(weights: Path, cache: Path) -> None:
+def test_engines_are_measured_once(weights: Path, cache: Path) -> None:
     cache.mkdir()
-    (cache / "engines.json").write_text('{"half": ')  # a damaged note is written anew
+    (cache / "engines.json").write_text('{"half": ')  # a damaged file is replaced
     chosen = choose(RTC, weights, "cpu", "fp32")
     ((key, seconds),) = json.loads((cache / "engines.json").read_text()).items()
     assert key.startswith("imdn-rtc ×2, cpu, fp32, ")
@@ -29,11 +29,11 @@ def test_what_was_measured_once_is_known(weights: Path, cache: Path) -> None:
     assert seconds[chosen] == min(seconds.values()) > 0
 
     slower = max(seconds, key=lambda name: seconds[name])
-    (cache / "engines.json").write_text(
-        json.dumps({key: {slower: 1.0, chosen: 2.0 if slower != chosen else 1.0}})
-    )
+    swapped = {chosen: 2.0, slower: 1.0}
+    (cache / "engines.json").write_text(json.dumps({key: swapped}))
     assert choose(RTC, weights, "cpu", "fp32") == slower, "measured again"
 
 
-def test_an_engine_that_cannot_run_it_is_not_taken(tmp_path: Path) -> None:
-    assert choose(RTC, tmp_path / "nothing.pth", "cpu", "fp32") == "pytorch"  # which then says why
+def test_pytorch_is_chosen_if_no_engine_can_run_the_network(tmp_path: Path) -> None:
+    """It then reports what is wrong."""
+    assert choose(RTC, tmp_path / "nothing.pth", "cpu", "fp32") == "pytorch"
