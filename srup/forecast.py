@@ -1,270 +1,67 @@
-"""What enlarging will take, found by enlarging a little: memory, disk and time."""
+"""What enlarging an image will take: memory, disk and time, found by enlarging a little of it.
+
+Maps between stages are counted by `tiling.footprint`, which decides as the tiler itself does. What
+work on windows takes, and how long, is measured on windows as large as the real ones where that is
+quick.
+"""
 
 from __future__ import annotations
 
 import math
+import os
+import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from srup import memory
-from srup.images import Encoding, Image, Pages, Pixels, write_pages
-from srup.inference.engines import Conversion
+from srup.evaluation.consistency import consistency
+from srup.images import Image, Pages, Pixels, write_pages
+from srup.inference.canvas import MapSpec
+from srup.inference.engines import Conversion, Program
+from srup.inference.self_ensemble import ORIENTATIONS
 from srup.inference.target import Target
-from srup.inference.tiling import LEAST, MEMORY, Window, windows, windows_until_safe
+from srup.inference.tiling import LEAST, Footprint, Made, Outline, footprint, outlined
 from srup.inference.upscaler import Upscaler, window_size
-from srup.models import registry
-from srup.models.registry import Model
-from srup.networks.stages import Array, Stage
-from srup.pipeline import Decoded, Job, Result, Worker, attempted
+from srup.pipeline import Decoded, Job, Plan, Result, Size, Worker, attempted
 from srup.resize import imresize
 
-ENOUGH = 1.0  # seconds that a probe takes
-FIRST = 96  # pixels a side of the first probe
+PROBED = 0.4  # seconds that a probe may take; larger windows are not tried then
+MEASURED = 0.6  # seconds of runs whose median is taken
+FIRST = 64  # pixels a side of the first probe
 ENCODED = 1_000_000  # pixels that are encoded to see how long it takes
-GRID = 4  # by as many pieces
-META = 64  # pixels a side of the image that canvases are counted on
-FLOAT, HALF = 4, 2  # bytes
+GRID = 4  # by as many pieces, from all over the image
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """`memory` in bytes at the worst moment, `disk` in bytes for the result and what is parked meanwhile, and `seconds`."""
+    """What enlarging takes.
+
+    `memory` is in bytes at the worst moment of the whole process, `disk` in bytes for the result
+    and for temporary files. `seconds` counts reading, loading the network, computing and writing.
+    """
 
     memory: int
     disk: int
     seconds: float
 
     def __str__(self) -> str:
-        return f"{self.memory / 1e9:.1f} GB of memory, {self.disk / 1e9:.2f} GB of disk, {_time(self.seconds)}"
+        disk = f"{self.disk / 1e9:.2f} GB of disk"
+        return f"{self.memory / 1e9:.1f} GB of memory, {disk}, {_time(self.seconds)}"
 
 
 def _time(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
-
-
-def forecast(
-    upscaler: Upscaler,
-    pages: Pages,
-    target: Target,
-    *,
-    path: Path,
-    encoding: Encoding,
-    decoding: float,
-    trained: bool = True,
-) -> Forecast:
-    """What enlarging `pages` and writing them as `path` will take here and now; reading them took `decoding` seconds.
-
-    What an untrained network makes says nothing of how large the file will be: bicubic interpolation stands for it.
-    """
-    before = memory.resident()
-    first = max(pages.images, key=lambda image: image.pixels.size)
-    rate, workspace, per_pixel = _computed(upscaler, first, target)
-    enlarge = partial(upscaler.colours, progress=None) if trained else _bicubic
-    encoding_rate, density = _encoded(
-        enlarge, ENOUGH / rate if trained else math.inf, first, target, path, encoding
-    )
-    pixels = [math.prod(target.enlarged(image.size)) for image in pages.images]
-    program, window = upscaler.programs[-1], window_size(upscaler.programs[-1], upscaler.tile)
-    stages = program.stages(Conversion(), False)
-    height, width = (length * upscaler.native // program.scale for length in first.pixels.shape[:2])
-    sides = (min(window or max(height, width), length) for length in (height, width))
-    reach = max((stage.margin for stage in stages), default=0)
-    at_a_time = program.workers if window and max(height, width) > window else 1
-    workspace += int(
-        at_a_time * per_pixel * math.prod(max(one + 2 * reach, LEAST) for one in sides)
-    )
-    resident, parked, held = _canvases(upscaler, first, target, window)
-    turns = 8 if upscaler.self_ensemble else 1
-    area = sum(image.pixels.shape[0] * image.pixels.shape[1] for image in pages.images)
-    result = sum(_result_bytes(image, target) for image in pages.images)
-    copies = 2 if target.crops else 1  # of what is cut out, Pillow makes bytes first
-    encoder = copies * max(pixels) * (4 if first.pixels.shape[2] == 3 else 1)  # Pillow's own copy
-    return Forecast(
-        memory=before + result + max(workspace + resident + held, encoder),
-        disk=int(sum(pixels) * density) + parked,
-        seconds=decoding
-        + turns * area * rate * _overlap(stages, height, width, window)
-        + sum(pixels) * encoding_rate,
-    )
-
-
-def _computed(upscaler: Upscaler, image: Image, target: Target) -> tuple[float, int, float]:
-    """Seconds per input pixel in one window; bytes that any window takes, and bytes for each pixel its last network sees."""
-    upscaler = replace(upscaler, tile="none", self_ensemble=False)
-    factor, before = target.factor(image.size), memory.resident()
-    most = min(window_size(upscaler.programs[-1], "auto") or FIRST, *image.size)
-
-    def timed(side: int) -> float:
-        started = time.perf_counter()
-        upscaler.colours(_cut(image, side), _scaled((side, side), factor), None)
-        return time.perf_counter() - started
-
-    side = small = min(FIRST // 2, most)
-    seconds = timed(side)
-    fixed = memory.resident()
-    while side < most and seconds < ENOUGH / 4:
-        side = min(side * 2, most)
-        seconds = timed(side)
-    runs = [timed(side) for _ in range(round(2 * ENOUGH / max(seconds, 0.01)))] or [seconds]
-    mean = sum(runs) / len(runs)
-    own = max(upscaler.native // upscaler.programs[-1].scale, 1) ** 2
-    per_pixel = max(memory.resident() - fixed, 0) / max(side**2 - small**2, 1) / own
-    return mean / side**2, max(fixed - before, 0), per_pixel
-
-
-def _cut(image: Image, side: int) -> Pixels:
-    """The middle of the image."""
-    top, left = ((length - side) // 2 for length in image.pixels.shape[:2])
-    return np.ascontiguousarray(image.pixels[top : top + side, left : left + side])
-
-
-def _sampled(image: Image, side: int) -> Pixels:
-    """Pieces from all over the image, laid together."""
-    piece = max(side // GRID, 1)
-    places = [np.linspace(0, length - piece, GRID).astype(int) for length in image.pixels.shape[:2]]
-    rows = [
-        np.hstack([image.pixels[top : top + piece, left : left + piece] for left in places[1]])
-        for top in places[0]
-    ]
-    return np.vstack(rows)
-
-
-def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
-    return Target(factor).size(size)
-
-
-def _bicubic(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    return imresize(pixels, size=size)
-
-
-def _encoded(
-    enlarge: Callable[[Pixels, tuple[int, int]], Pixels],
-    most: float,
-    image: Image,
-    target: Target,
-    path: Path,
-    encoding: Encoding,
-) -> tuple[float, float]:
-    """Seconds and bytes per output pixel, seen on a part of the result, of at most so many input pixels."""
-    factor = target.factor(image.size)
-    side = min(max(round(min(math.sqrt(ENCODED) / factor, math.sqrt(most))), GRID), *image.size)
-    sample = _sampled(image, side)
-    size = _scaled(sample.shape[1::-1], factor)
-    part = replace(image, pixels=enlarge(sample, size), alpha=None)
-    with tempfile.TemporaryDirectory(prefix="srup-") as folder:
-        written = Path(folder) / path.name
-        started = time.perf_counter()
-        write_pages(Pages((part,)), written, encoding=encoding)
-        seconds = time.perf_counter() - started
-        carried = sum(
-            len(block) for block in (image.icc, image.exif, image.xmp, image.iptc) if block
-        )
-        return seconds / math.prod(size), max(written.stat().st_size - carried, 0) / math.prod(size)
-
-
-def _result_bytes(image: Image, target: Target) -> int:
-    channels = image.pixels.shape[2] + (image.alpha is not None)
-    return int(math.prod(target.enlarged(image.size)) * channels * image.pixels.dtype.itemsize)
-
-
-def _overlap(stages: Sequence[Stage[Array]], height: int, width: int, window: int | None) -> float:
-    """How much more is computed than there is, for the margins of windows: the mean over the stages."""
-    bounds = Window(0, 0, height, width)
-    factors = []
-    for stage in stages:
-        around = [
-            part.grown(stage.margin, bounds)
-            for part in windows(height, width, window, stage.stride)
-        ]
-        factors.append(sum(one.height * one.width for one in around) / (height * width))
-    return sum(factors) / len(factors)
-
-
-def _canvases(
-    upscaler: Upscaler, image: Image, target: Target, window: int | None
-) -> tuple[int, int, int]:
-    """Bytes of maps between the stages in memory, on disk, and of results held back before they are placed."""
-    width, height = image.size
-    last = upscaler.programs[-1]
-    before = (upscaler.native // last.scale) if upscaler.native else target.factor(image.size)
-    pixels = width * height * before**2
-    sizes, piece, reused = _maps(
-        upscaler.models[-1], FLOAT if upscaler.in_full(image.pixels) else HALF
-    )
-    exact = not upscaler.native or target.enlarged(image.size) == (
-        width * upscaler.native,
-        height * upscaler.native,
-    )
-    if not exact:
-        sizes.append(image.pixels.shape[2] * last.scale**2 * FLOAT)
-        sizes.append(
-            image.pixels.shape[2]
-            * last.scale
-            * FLOAT
-            * target.enlarged(image.size)[1]
-            / (height * before)
-        )  # upright
-    budget, resident, parked = min(memory.available() // 4, MEMORY), 0, 0
-    for size in sorted(int(size * pixels) for size in sizes):
-        fits = resident + size <= budget
-        resident, parked = (resident + size, parked) if fits else (resident, parked + size)
-    todo = windows(round(height * before), round(width * before), window)
-    margin = max((stage.margin for stage in last.stages(Conversion(), False)), default=0)
-    held = (
-        min(windows_until_safe(todo, max(margin, LEAST)), len(todo))
-        * (todo[0].height * todo[0].width)
-        if reused
-        else 0
-    )
-    return resident, parked, int(held * piece)
-
-
-def _maps(model: Model, item: int) -> tuple[list[float], float, bool]:
-    """Bytes per input pixel, `item` a value: of each canvas at worst, of what a stage adds; and whether any is written over."""
-    with torch.device("meta"):
-        network = registry.build(model)
-    state: Sequence[torch.Tensor] = [torch.empty(1, 3, META, META, device="meta")]
-    reusable: list[torch.Tensor] = []
-    context, worst, piece, reused = None, list[float](), 0.0, False
-    for stage in network.stages()[:-1]:
-        following = stage.run(list(state), context)
-        new = [tensor for tensor in following if not any(tensor is old for old in state)]
-        free = [old for old in reusable if not any(old is tensor for tensor in following)]
-        taken = reusable.copy()
-        for tensor in new:
-            fitting = next((old for old in free if old.shape == tensor.shape), None)
-            if fitting is None:
-                taken.append(tensor)
-            else:
-                free, reused = [old for old in free if old is not fitting], True
-        worst = max(worst, [_bytes(tensor, item) for tensor in taken], key=sum)
-        piece = max(piece, sum(_bytes(tensor, item) for tensor in new))
-        reusable = [
-            tensor
-            for tensor in following
-            if not any(tensor is old for old in state) or any(tensor is own for own in reusable)
-        ]
-        context = stage.summary([following[-1]]) if stage.summary else None
-        state = following
-    return worst, piece, reused
-
-
-def _bytes(tensor: torch.Tensor, item: int) -> float:
-    """Per input pixel."""
-    return tensor.numel() * item / META**2
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 def forecast_of(job: Job, worker: Worker) -> tuple[Result, Forecast | None]:
@@ -279,15 +76,278 @@ def forecast_of(job: Job, worker: Worker) -> tuple[Result, Forecast | None]:
 
 
 def _predicted(read: Decoded, worker: Worker) -> Forecast:
-    plan, upscalers, recipe = read.plan, worker.upscalers, worker.recipe
+    plan, upscalers = read.plan, worker.upscalers
+    started = time.perf_counter()
     trained = upscalers.at_hand(plan.factor)
     upscaler = upscalers(plan.factor) if trained else upscalers.untrained(plan.factor)
-    return forecast(
-        upscaler,
-        plan.pages,
-        recipe.target,
-        path=Path(plan.name),
-        encoding=recipe.encoding,
-        decoding=read.result.seconds,
-        trained=trained,
+    loading = time.perf_counter() - started
+    found = forecast(plan, upscaler, trained=trained)
+    return replace(found, seconds=found.seconds + read.result.seconds + loading)
+
+
+def process_age() -> float:
+    """Seconds since this process was started; 0 where the system does not say."""
+    try:
+        started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return uptime - started / os.sysconf("SC_CLK_TCK")
+
+
+def forecast(plan: Plan, upscaler: Upscaler, *, trained: bool = True) -> Forecast:
+    """What enlarging the pages of a plan and writing them takes here and now.
+
+    Memory counts what this process holds already, the pages among it. What an untrained network
+    makes says nothing of how large the file will be: bicubic interpolation stands for it.
+    """
+    held, target = memory.resident(), plan.recipe.target
+    image = max(plan.pages.images, key=lambda each: each.pixels.size)
+    size = target.enlarged(image.size)
+    exact = upscaler.is_exact(image.size, size)
+    parts = _parts(upscaler, image, size)
+    turns = len(ORIENTATIONS) if upscaler.self_ensemble else 1
+    computing = turns * sum(part.seconds for part in parts)
+    per_pixel = sum(part.seconds for part in parts) / math.prod(image.size)
+    sampled = _sampled(upscaler if trained else None, image, plan, per_pixel)
+    if not exact or not upscaler.native:
+        computing += max(parts[-1].pixels, math.prod(size)) * sampled.resizing
+    pages = sum(math.prod(each.size) for each in plan.pages.images) / math.prod(image.size)
+    outputs = sum(math.prod(target.enlarged(each.size)) for each in plan.pages.images)
+    return Forecast(
+        memory=held + _worst(parts, plan, image, exact=exact),
+        disk=int(outputs * sampled.density) + max(part.footprint.disk for part in parts),
+        seconds=sum(part.warm_up for part in parts) + pages * computing + outputs * sampled.writing,
     )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one network of a chain takes over its image.
+
+    `workspace` is what work on windows takes, and `result` the network's own result, in bytes;
+    `warm_up` what its first run takes longer than the others, in seconds.
+    """
+
+    image: MapSpec
+    height: int  # of the network's own result, in pixels
+    pixels: int
+    result: int
+    footprint: Footprint
+    workspace: int
+    warm_up: float
+    seconds: float
+
+
+def _parts(upscaler: Upscaler, image: Image, size: Size) -> list[_Part]:
+    """What each of an upscaler's networks takes, over the image that the one before it made."""
+    levels, grey = int(np.iinfo(image.pixels.dtype).max), image.pixels.shape[2] == 1
+    exact, full = upscaler.is_exact(image.size, size), upscaler.in_full(image.pixels)
+    conversions = upscaler.conversions(levels, grey=grey, exact=exact)
+    colours: NDArray[Any] = image.pixels
+    width, height = image.size
+    if not upscaler.native:  # the network restores what was enlarged before
+        (width, height), colours = size, image.pixels.astype(np.float32)
+    found = []
+    for program, conversion in zip(upscaler.programs, conversions, strict=True):
+        probe = _Probe(upscaler, program, conversion, full, colours)
+        found.append(probe.part(height, width))
+        width, height = width * program.scale, height * program.scale
+        colours = np.zeros((FIRST, FIRST, 3), np.float32)  # what a network made is not known here
+    return found
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """One network over crops of its image, to see what work on windows takes."""
+
+    upscaler: Upscaler
+    program: Program
+    conversion: Conversion
+    full: bool
+    colours: NDArray[Any]  # H×W×C
+
+    def part(self, height: int, width: int) -> _Part:
+        """What the network takes over an image of these sides."""
+        window = window_size(self.program, self.upscaler.tile)
+        several = window is not None and max(height, width) > window
+        workers = self.program.workers if several else 1
+        largest = min(window or max(height, width), max(height, width))
+        outlines = outlined(
+            self.program.stages(self.conversion, self.full), self._crop(FIRST, FIRST)
+        )
+        before = memory.resident()
+        first = self._timed(FIRST, workers)
+        seconds = self._timed(FIRST, workers)
+        warm_up = max(first - seconds, 0.0)
+        small = self._workspace(outlines, FIRST, workers, before)
+        side, runs = self._grown(largest, workers, seconds)
+        large = self._workspace(outlines, side, workers, before)
+        computed = (
+            side * side * workers * self._footprint(outlines, side, side * workers, side).pixels
+        )
+        real = self._footprint(outlines, height, width, window)
+        margin = max(outline.margin for outline in outlines)
+        points = [
+            (_cut(each, margin, workers), took) for each, took in ((FIRST, small), (side, large))
+        ]
+        return _Part(
+            image=self._spec(height, width),
+            height=height * self.program.scale,
+            pixels=height * width * self.program.scale**2,
+            result=_result_bytes(outlines, height, width),
+            footprint=real,
+            workspace=_extrapolated(points, _cut(largest, margin, workers)),
+            warm_up=warm_up,
+            seconds=statistics.median(runs) / computed * height * width * real.pixels,
+        )
+
+    def _grown(self, largest: int, workers: int, seconds: float) -> tuple[int, list[float]]:
+        """The largest window that is tried, and how long several runs of it took."""
+        side = FIRST
+        while side < largest and seconds < PROBED:
+            side = min(side * 2, largest)
+            self._timed(side, workers)  # a new size is prepared once
+            seconds = self._timed(side, workers)
+        runs = [seconds]
+        while sum(runs) < MEASURED:
+            runs.append(self._timed(side, workers))
+        return side, runs
+
+    def _timed(self, side: int, workers: int) -> float:
+        """Seconds that windows of a side take, as many at a time as there are workers."""
+        crop = self._crop(side, side * workers)
+        tile = side if workers > 1 else "none"
+        own = replace(self.upscaler, tile=tile, self_ensemble=False, tiling="exact")
+        started = time.perf_counter()
+        own.compute(self.program, crop, self.conversion, self.full, None)
+        return time.perf_counter() - started
+
+    def _crop(self, height: int, width: int) -> NDArray[Any]:
+        """A crop 1×C×H×W of the image, which is repeated where it is too small."""
+        have = self.colours.shape
+        rows, columns = np.arange(height) % have[0], np.arange(width) % have[1]
+        taken = np.ascontiguousarray(self.colours[rows][:, columns])
+        return taken[None].transpose(0, 3, 1, 2)
+
+    def _spec(self, height: int, width: int) -> MapSpec:
+        shape = (1, self.colours.shape[2], height, width)
+        return MapSpec(shape, self.colours.dtype, reusable=False)
+
+    def _footprint(
+        self, outlines: Sequence[Outline], height: int, width: int, window: int | None
+    ) -> Footprint:
+        budget = min(memory.available() // 4, self.upscaler.memory_budget)
+        return footprint(outlines, self._spec(height, width), window, budget)
+
+    def _workspace(self, outlines: Sequence[Outline], side: int, workers: int, before: int) -> int:
+        """Bytes that the process has grown by for windows of a side, maps of the whole not counted."""
+        maps = self._footprint(outlines, side, side * workers, side).memory
+        return max(memory.resident() - before - maps, 0)
+
+
+def _cut(side: int, margin: int, workers: int) -> int:
+    """Pixels that are worked on at once for windows of a side."""
+    return int(workers * max(side + 2 * margin, LEAST) ** 2)
+
+
+def _extrapolated(points: Sequence[tuple[int, int]], pixels: int) -> int:
+    """Bytes for so many pixels, by a line through what was measured at (pixels, bytes)."""
+    (few, small), (many, large) = points
+    if many <= few:
+        return large
+    return large + max(large - small, 0) * max(pixels - many, 0) // (many - few)
+
+
+def _result_bytes(outlines: Sequence[Outline], height: int, width: int) -> int:
+    """Bytes of the last map that stages make of an image."""
+    made = MapSpec((1, 1, height, width), np.dtype(np.uint8))
+    for outline in outlines:
+        result = outline.results[-1]
+        if isinstance(result, Made):
+            made = result.whole(*made.shape[-2:])
+    return made.nbytes
+
+
+def _worst(parts: Sequence[_Part], plan: Plan, image: Image, *, exact: bool) -> int:
+    """Bytes at the worst moment of enlarging the pages of a plan, beside what is held before."""
+    own, workspace = _page_bytes(plan, image), max(part.workspace for part in parts)
+    others = sum(_page_bytes(plan, each) for each in plan.pages.images) - own
+    moments = []
+    for number, part in enumerate(parts):
+        given = part.image.nbytes if number else 0  # the first network's image is held before
+        moments.append(given + part.footprint.memory + part.workspace)
+    if not exact:  # resized by columns first, then by rows
+        height = plan.recipe.target.enlarged(image.size)[1]
+        upright = parts[-1].result * height // parts[-1].height
+        moments.append(parts[-1].result + upright + own)
+    moments.append(own + max(_encoder_bytes(plan), workspace))  # the encoder gets freed memory
+    return others + max(moments)
+
+
+def _page_bytes(plan: Plan, image: Image) -> int:
+    """Bytes of the result of one page."""
+    channels = image.pixels.shape[2] + (image.alpha is not None)
+    pixels = math.prod(plan.recipe.target.enlarged(image.size))
+    return int(pixels * channels * image.pixels.dtype.itemsize)
+
+
+def _encoder_bytes(plan: Plan) -> int:
+    """Bytes of the copy that Pillow makes of a page, four for a pixel in colour."""
+    pixels = max(math.prod(plan.recipe.target.enlarged(each.size)) for each in plan.pages.images)
+    coloured = plan.pages.images[0].pixels.shape[2] == 3
+    copies = 2 if plan.recipe.target.crops else 1  # what is cut out is made contiguous first
+    return copies * pixels * (4 if coloured else 1)
+
+
+@dataclass(frozen=True)
+class _Sampled:
+    """What is done once for each pixel of the result, seen on a sample: seconds and bytes for a
+    pixel.
+    """
+
+    writing: float
+    density: float
+    resizing: float
+
+
+def _sampled(upscaler: Upscaler | None, image: Image, plan: Plan, seconds: float) -> _Sampled:
+    """Encodes, resizes and compares a sample of the result.
+
+    The sample is made by the upscaler in about ENOUGH seconds, at `seconds` for a pixel of the
+    input; by bicubic interpolation without one.
+    """
+    factor = plan.recipe.target.factor(image.size)
+    affordable = math.inf if upscaler is None else math.sqrt(MEASURED / max(seconds, 1e-9))
+    side = min(max(round(min(math.sqrt(ENCODED) / factor, affordable)), GRID), *image.size)
+    sample = _pieces(image, side)
+    size = Target(factor).size((sample.shape[1], sample.shape[0]))
+    started = time.perf_counter()
+    enlarged = imresize(sample, size=size)
+    resizing = time.perf_counter() - started
+    if upscaler is not None:
+        enlarged = upscaler.colours(sample, size, None)
+    part = replace(image, pixels=enlarged, alpha=None)
+    with tempfile.TemporaryDirectory(prefix="srup-") as folder:
+        written = Path(folder) / plan.name
+        started = time.perf_counter()
+        write_pages(Pages((part,)), written, encoding=plan.recipe.encoding)
+        consistency(sample, enlarged)
+        writing = time.perf_counter() - started
+        carried = [block for block in (image.icc, image.exif, image.xmp, image.iptc) if block]
+        content = max(written.stat().st_size - sum(map(len, carried)), 0)
+    pixels = math.prod(size)
+    return _Sampled(writing / pixels, content / pixels, resizing / pixels)
+
+
+def _pieces(image: Image, side: int) -> Pixels:
+    """Pieces from all over the image, laid together to about `side` pixels a side."""
+    piece = max(side // GRID, 1)
+    tops, lefts = (
+        np.linspace(0, length - piece, GRID).astype(int) for length in image.pixels.shape[:2]
+    )
+    rows = []
+    for top in tops:
+        strip = image.pixels[top : top + piece]
+        rows.append(np.hstack([strip[:, left : left + piece] for left in lefts]))
+    return np.vstack(rows)

@@ -6,7 +6,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,10 +128,15 @@ def _made(jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[Result, None]]:
 
 
 def _forecasts(jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[Result, Forecast | None]]:
-    from srup.forecast import forecast_of
+    from srup.forecast import forecast_of, process_age
 
+    starting = process_age()  # is in the seconds of the first image
     for job in jobs:
-        yield forecast_of(job, worker)
+        result, found = forecast_of(job, worker)
+        if found:
+            found = replace(found, seconds=found.seconds + starting)
+            starting = 0.0
+        yield result, found
 
 
 def _tell(result: Result, forecast: Forecast | None, as_json: bool, *, aside: bool) -> None:

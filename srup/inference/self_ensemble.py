@@ -20,7 +20,9 @@ ORIENTATIONS = tuple(
 def self_ensemble(
     enlarge: Callable[[NDArray[Any]], NDArray[np.float32]], image: NDArray[Any]
 ) -> NDArray[np.float32]:
-    """The mean of what `enlarge` makes of the image N×C×H×W in its eight flips and transposes, turned back."""
+    """The mean of what `enlarge` makes of the image N×C×H×W in its eight flips and transposes,
+    turned back.
+    """
     total: NDArray[np.float32] | None = None
     for transposed, flipped in ORIENTATIONS:
         turned = np.flip(image.swapaxes(2, 3) if transposed else image, flipped)

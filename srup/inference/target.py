@@ -15,8 +15,8 @@ FITS = ("inside", "fill", "stretch")
 class Target:
     """A scale; or a width, a height, or both; or the length of the longer edge; or megapixels.
 
-    With both sides `fit` decides: the largest size of the image's shape that fits inside, the smallest that covers them, cropped,
-    or both sides as they are, whatever becomes of the shape.
+    With both sides `fit` decides: the largest size of the image's shape that fits inside, the
+    smallest that covers them, cropped, or both sides as they are, whatever becomes of the shape.
     """
 
     scale: float | None = None
@@ -32,7 +32,9 @@ class Target:
         return self.fit == "fill"
 
     def size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The (width, height) of the result for an image of `size`: exactly what was asked, never less by rounding."""
+        """The (width, height) of the result for an image of `size`: exactly what was asked, never
+        less by rounding.
+        """
         return (
             (self.width, self.height)
             if self.width and self.height and self.fit != "inside"
@@ -91,7 +93,10 @@ def target(
     fill: bool = False,
     stretch: bool = False,
 ) -> Target:
-    """What the command line asks for, ×4 if nothing. Raises UsageError where the options contradict one another."""
+    """What the command line asks for, ×4 if nothing.
+
+    Raises UsageError where the options contradict one another.
+    """
     if size is not None and (width or height):
         raise UsageError(
             "--size already says width and height; give --size WxH, or --width and --height"

@@ -1,8 +1,8 @@
 """Large images window by window, with the result of the whole.
 
-Each stage of a network runs over windows cut with the stage's margin; the middles are put together on canvases before the next
-stage begins, and what a stage tells the next about the whole image is computed from the finished canvas. One window is the
-untiled case: the same loop.
+Each stage of a network runs over windows cut with the stage's margin; the middles are put together
+on canvases before the next stage begins, and what a stage tells the next about the whole image is
+computed from the finished canvas. One window is the untiled case: the same loop.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from threading import Lock
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from srup.errors import OutOfMemory
-from srup.inference.canvas import Canvas, canvas
+from srup.inference.canvas import Canvas, MapSpec, canvas, given
 from srup.networks.stages import Stage
-from srup.progress import Progress, share
+from srup.progress import Progress, ignore, share
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -86,7 +88,9 @@ class Window:
         )
 
     def scaled(self, ratio: Fraction) -> Window:
-        """In the pixels of a map `ratio` times as large; ends of the image that do not divide are rounded up."""
+        """In the pixels of a map `ratio` times as large; ends of the image that do not divide are
+        rounded up.
+        """
         return Window(
             *(math.ceil(side * ratio) for side in (self.top, self.left, self.bottom, self.right))
         )
@@ -99,7 +103,9 @@ class Window:
 
 
 def windows(height: int, width: int, size: int | None, stride: int = 1) -> list[Window]:
-    """Windows of at most `size` pixels a side that make up height×width, row by row, as even as multiples of `stride` allow."""
+    """Windows of at most `size` pixels a side that make up height×width, row by row, as even as
+    multiples of `stride` allow.
+    """
     rows, columns = (_cuts(0, length, size or length, stride) for length in (height, width))
     return [Window(top, left, bottom, right) for top, bottom in rows for left, right in columns]
 
@@ -109,6 +115,159 @@ def _cuts(start: int, stop: int, size: int, stride: int) -> list[tuple[int, int]
     step = math.ceil(math.ceil((stop - start) / count) / stride) * stride
     edges = [*range(start, stop, step), stop]
     return list(itertools.pairwise(edges))
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a stage makes of a window, as far as it decides what the whole map takes.
+
+    `ratio` is how much larger the map is than the stage's input: a whole number, or one over a
+    stride.
+    """
+
+    batch: int
+    channels: int
+    ratio: Fraction
+    dtype: np.dtype[Any]
+
+    def whole(self, height: int, width: int) -> MapSpec:
+        """The map of a whole image whose stage input has these sides."""
+        sides = (math.ceil(height * self.ratio), math.ceil(width * self.ratio))
+        return MapSpec((self.batch, self.channels, *sides), self.dtype)
+
+
+Result = Made | int  # a new map, or the number of the map in the state that was only handed through
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Where the maps of the next state lie.
+
+    `maps` are their specs in order, and `kept[i]` is the number of the map in the state before
+    whose canvas map i is kept on or written over; None for a new canvas. `overwrites` says whether
+    any map of the state before is written over while it is still read, so that results must be held
+    back.
+    """
+
+    maps: tuple[MapSpec, ...]
+    kept: tuple[int | None, ...]
+    overwrites: bool
+
+
+def allocation(
+    results: Sequence[Result], state: Sequence[MapSpec], memory_budget: int
+) -> Allocation:
+    """Where to put the maps that a stage makes of a state.
+
+    A map that was handed through stays where it is. A new one is written over an old one of the
+    same shape that nothing needs any more, which halves what is held; else it gets memory while all
+    maps together take no more than `memory_budget` bytes, else disk.
+    """
+    height, width = state[0].shape[-2:]
+    free = [
+        number
+        for number, old in enumerate(state)
+        if old.reusable and number not in [result for result in results if isinstance(result, int)]
+    ]
+    maps: list[MapSpec] = []
+    kept: list[int | None] = []
+    overwrites = False
+    for result in results:
+        if isinstance(result, int):
+            maps.append(state[result])
+            kept.append(result)
+            continue
+        wanted = result.whole(height, width)
+        fitting = _fitting(wanted, state, free)
+        kept.append(fitting)
+        if fitting is not None:
+            free.remove(fitting)
+            maps.append(state[fitting])
+            overwrites = True
+            continue
+        left = memory_budget - resident((*state, *maps))
+        maps.append(replace(wanted, on_disk=wanted.nbytes > left))
+    return Allocation(tuple(maps), tuple(kept), overwrites)
+
+
+def _fitting(wanted: MapSpec, state: Sequence[MapSpec], free: Sequence[int]) -> int | None:
+    """The number of a free map of the wanted shape and type, if there is one."""
+    for number in free:
+        if state[number].shape == wanted.shape and state[number].dtype == wanted.dtype:
+            return number
+    return None
+
+
+def resident(maps: Sequence[MapSpec]) -> int:
+    """Bytes of memory that maps take together, each counted once."""
+    return sum(each.resident for each in {id(each): each for each in maps}.values())
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A stage as it shows itself on a small image: what it makes, and how far it sees."""
+
+    results: tuple[Result, ...]
+    margin: int
+    stride: int
+
+
+def outlined(stages: Sequence[Stage[Array]], image: Array) -> list[Outline]:
+    """The outlines of stages, found by running them over a small image N×C×H×W in one window."""
+    found = []
+    state, context = [given(image)], None
+    for stage in stages:
+        runner = _Runner(stage, state, context)
+        (piece,) = runner.run(runner.bounds)
+        found.append(Outline(piece.results, runner.margin, stage.stride))
+        state = _advanced(stage, state, context, None, sys.maxsize, map, ignore)
+        context = stage.summary(state[-1].strips()) if stage.summary else None
+    return found
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What tiling takes at its worst moment beside the image itself and the work on windows.
+
+    `memory` counts maps in memory and results that are held back, `disk` maps in temporary files,
+    in bytes. `pixels` is the mean, over the stages, of the input pixels that are computed for each
+    pixel of the image: more than 1 for the margins of windows.
+    """
+
+    memory: int
+    disk: int
+    pixels: float
+
+
+def footprint(
+    outlines: Sequence[Outline], image: MapSpec, size: int | None, memory_budget: int
+) -> Footprint:
+    """What `tiled` takes for an image, decided as it decides it, without computing anything."""
+    state: Sequence[MapSpec] = [image]
+    memory = disk = 0
+    shares = []
+    for outline in outlines:
+        height, width = state[0].shape[-2:]
+        todo = windows(height, width, size, outline.stride)
+        following = allocation(outline.results, state, memory_budget)
+        maps = [*state, *following.maps]
+        held = 0
+        if following.overwrites:
+            waiting = min(windows_until_safe(todo, max(outline.margin, LEAST)), len(todo))
+            held = waiting * _piece_bytes(outline, todo[0])
+        memory = max(memory, resident(maps) - resident([image]) + held)
+        disk = max(disk, sum({id(each): each.nbytes for each in maps if each.on_disk}.values()))
+        bounds = Window(0, 0, height, width)
+        cut = [window.grown(outline.margin, bounds) for window in todo]
+        shares.append(sum(each.height * each.width for each in cut) / (height * width))
+        state = following.maps
+    return Footprint(memory, disk, sum(shares) / len(shares))
+
+
+def _piece_bytes(outline: Outline, window: Window) -> int:
+    """Bytes of what a stage makes of a window."""
+    made = [result for result in outline.results if isinstance(result, Made)]
+    return sum(result.whole(window.height, window.width).nbytes for result in made)
 
 
 def tiled(
@@ -121,37 +280,40 @@ def tiled(
     pool: Pool = ThreadPoolExecutor,
     progress: Progress | None = None,
 ) -> Array:
-    """What the stages make of the whole image N×C×H×W, computed in windows of `size` pixels a side (None: one window).
+    """What the stages make of the whole image N×C×H×W, computed in windows of `size` pixels a side.
 
-    Canvases beyond `memory` bytes lie on disk. With several `workers` so many windows are computed at a time, each by a thread
-    of `pool`. `progress(done, total)` hears of every window, in stages. Where a window does not fit, it is halved, down to 64 px a
-    side. Raises OutOfMemory.
+    With `size` None there is one window. Maps beyond `memory` bytes lie on disk. With several
+    `workers` so many windows are computed at a time, each by a thread of `pool`. `progress(done,
+    total)` hears of every window, in stages. Where a window does not fit into memory it is halved,
+    down to 64 px a side. Raises OutOfMemory.
     """
-    state, context = [Canvas(image, reusable=False)], None
-    with _spread(workers if size and max(image.shape[-2:]) > size else 1, pool) as spread:
+    state, context = [given(image)], None
+    several = size is not None and max(image.shape[-2:]) > size
+    with ordered_map(workers if several else 1, pool) as mapped:
         for number, stage in enumerate(stages):
-            state = _advance(
-                stage, state, context, size, memory, spread, share(progress, number, len(stages))
-            )
+            within = share(progress, number, len(stages))
+            state = _advanced(stage, state, context, size, memory, mapped, within)
             context = stage.summary(state[-1].strips()) if stage.summary else None
     return state[-1].array
 
 
-class Spread(Protocol):
-    """A `map`."""
+class OrderedMap(Protocol):
+    """A `map` whose results come in the order of its items."""
 
     def __call__(self, run: Callable[[T], R], items: list[T], /) -> Iterator[R]: ...
 
 
 @contextmanager
-def _spread(workers: int, pool: Pool) -> Iterator[Spread]:
-    """A `map`, in order, at most `workers` at a time; with one worker the plain one."""
+def ordered_map(workers: int, pool: Pool) -> Iterator[OrderedMap]:
+    """A `map` in threads of `pool`, in order, at most `workers` items at a time; with one the plain
+    `map`.
+    """
     if workers == 1:
         yield map
         return
     with pool(workers) as threads:
 
-        def spread(run: Callable[[T], R], items: list[T], /) -> Iterator[R]:
+        def mapped(run: Callable[[T], R], items: list[T], /) -> Iterator[R]:
             ahead: deque[Future[R]] = deque()
             try:
                 for item in items:
@@ -164,22 +326,22 @@ def _spread(workers: int, pool: Pool) -> Iterator[Spread]:
                 for future in ahead:
                     future.cancel()
 
-        yield spread
+        yield mapped
 
 
-def _advance(
+def _advanced(
     stage: Stage[Array],
     state: list[Canvas],
     context: Array | None,
     size: int | None,
     memory: int,
-    spread: Spread,
+    mapped: OrderedMap,
     progress: Progress,
 ) -> list[Canvas]:
     """The state after a stage.
 
-    Old canvases are written over by new ones of the same kind, which halves what is parked. A result is therefore held back until
-    every window that reads the old values under it has been run.
+    Where old maps are written over, a result is held back until every window that reads the old
+    values under it has been run.
     """
     height, width = state[0].array.shape[-2:]
     todo = windows(height, width, size, stage.stride)
@@ -187,25 +349,26 @@ def _advance(
     held: deque[list[_Piece]] = deque()
     following: list[Canvas] = []
     wait = 0
-    for done, pieces in enumerate(spread(runner.run, todo), 1):
+    for done, pieces in enumerate(mapped(runner.run, todo), 1):
         held.append(pieces)
         if not following:
-            following = _canvases(held[0][0], state, memory)
-            wait = (
-                windows_until_safe(todo, max(runner.margin, LEAST))
-                if any(new in state and new.reusable for new in _changed(following, held[0][0]))
-                else 0
-            )
+            decided = allocation(held[0][0].results, [old.spec for old in state], memory)
+            following = _canvases(decided, state)
+            if decided.overwrites:
+                wait = windows_until_safe(todo, max(runner.margin, LEAST))
         while len(held) > wait:
             _place(held.popleft(), following)
         progress(done, len(todo))
-    for _ in spread(lambda pieces: _place(pieces, following), list(held)):
+    for _ in mapped(lambda pieces: _place(pieces, following), list(held)):
         pass
     return following
 
 
 def windows_until_safe(todo: list[Window], margin: int) -> int:
-    """How many windows later, in row order, the last one comes that reads a given window's pixels, `margin` px away at most."""
+    """How many windows later a window's old pixels have been read for the last time.
+
+    `todo` are windows in row order, each of which reads up to `margin` pixels beyond its own.
+    """
     columns = sum(window.top == 0 for window in todo)
     rows_seen = math.ceil(margin / min(window.height for window in todo))
     columns_seen = math.ceil(margin / min(window.width for window in todo))
@@ -214,111 +377,101 @@ def windows_until_safe(todo: list[Window], margin: int) -> int:
 
 @dataclass(frozen=True)
 class _Piece:
-    """What a stage made of a window: the arrays of the next state, None for one that was only handed through from `sources`."""
+    """What a stage made of a window: the arrays of the next state, None for one that was handed
+    through.
+    """
 
     window: Window
     arrays: list[Array | None]
-    sources: list[int]
+    results: tuple[Result, ...]
     ratio: Fraction
 
 
 class _Runner:
-    """Runs a stage on windows, in parts where a whole one does not fit."""
+    """Runs a stage on windows, in parts where a whole one does not fit into memory."""
 
     def __init__(self, stage: Stage[Array], state: list[Canvas], context: Array | None) -> None:
         self.stage, self.state, self.context = stage, state, context
         height, width = state[0].array.shape[-2:]
         self.bounds = Window(0, 0, height, width)
         self.margin = math.ceil(stage.margin / stage.stride) * stage.stride
-        self.limit = max(height, width)
+        self.limit, self.lowering = max(height, width), Lock()
 
     def run(self, window: Window) -> list[_Piece]:
+        """What the stage makes of a window, in one piece or several. Raises OutOfMemory."""
         if max(window.height, window.width) > self.limit:
-            return [
-                piece for part in window.quarters(self.stage.stride) for piece in self.run(part)
-            ]
+            parts = window.quarters(self.stage.stride)
+            return [piece for part in parts for piece in self.run(part)]
         try:
             return [self._piece(window)]
         except OutOfMemory:
-            self.limit = max(window.height, window.width) // 2
-            if self.limit < SMALLEST:
+            if not self.lower(max(window.height, window.width) // 2):
                 raise
             return self.run(window)
         finally:
-            for parked in self.state:
-                parked.release_pages()
+            for old in self.state:
+                old.release_pages()
+
+    def lower(self, side: int) -> bool:
+        """Lowers the limit of a window's side, never raises it; whether there is a limit left to
+        try.
+        """
+        with (
+            self.lowering
+        ):  # several threads find out at once, and the larger windows' may come last
+            self.limit = min(self.limit, side)
+            return bool(self.limit >= SMALLEST)
 
     def _piece(self, window: Window) -> _Piece:
-        around = window.grown(self.margin, self.bounds).at_least(
-            LEAST, self.bounds, self.stage.stride
-        )
-        cut = [around.of(parked.array) for parked in self.state]
-        results = self.stage.run(cut, self._context(around))
+        stride = self.stage.stride
+        around = window.grown(self.margin, self.bounds).at_least(LEAST, self.bounds, stride)
+        cut = [around.of(old.array) for old in self.state]
         ratio = Fraction(1)
         arrays: list[Array | None] = []
-        sources = []
-        for result in results:
-            source = next((index for index, array in enumerate(cut) if array is result), -1)
-            sources.append(source)
-            if source < 0:
-                ratio = _ratio(result, around, self.stage.stride)
-            arrays.append(
-                None
-                if source >= 0
-                else window.scaled(ratio).within(around.scaled(ratio)).of(result)
-            )
-        return _Piece(window, arrays, sources, ratio)
+        results: list[Result] = []
+        for made in self.stage.run(cut, self._context(around)):
+            source = next((number for number, array in enumerate(cut) if array is made), None)
+            if source is not None:
+                arrays.append(None)
+                results.append(source)
+                continue
+            ratio = _ratio(made, around, stride)
+            arrays.append(window.scaled(ratio).within(around.scaled(ratio)).of(made))
+            results.append(Made(made.shape[0], made.shape[1], ratio, made.dtype))
+        return _Piece(window, arrays, tuple(results), ratio)
 
     def _context(self, around: Window) -> Array | None:
-        """A map is cut as the state is; a number per channel holds for all."""
+        """The context of a window: a map is cut as the state is, a number per channel holds for
+        all.
+        """
         if self.context is None or self.context.shape[-2:] == (1, 1):
             return self.context
         return around.of(self.context)
 
 
 def _ratio(result: Array, window: Window, stride: int) -> Fraction:
-    """How much larger a result is than the window it was made of: a whole number, or one over the stride."""
+    """How much larger a result is than the window it was made of: a whole number, or one over the
+    stride.
+    """
     rows, columns = result.shape[-2:]
-    ratio = (
-        Fraction(1, stride)
-        if rows < window.height or columns < window.width
-        else Fraction(rows, window.height)
-    )
-    assert (rows, columns) == (math.ceil(window.height * ratio), math.ceil(window.width * ratio)), (
-        "a stage with an uneven ratio"
-    )
+    ratio = Fraction(rows, window.height)
+    if rows < window.height or columns < window.width:
+        ratio = Fraction(1, stride)
+    expected = (math.ceil(window.height * ratio), math.ceil(window.width * ratio))
+    assert (rows, columns) == expected, "a stage with an uneven ratio"
     return ratio
 
 
-def _canvases(piece: _Piece, state: list[Canvas], memory: int) -> list[Canvas]:
-    """Canvases for the next state, those of this one where they can be kept or written over."""
-    free = [old for index, old in enumerate(state) if old.reusable and index not in piece.sources]
-    height, width = (math.ceil(side * piece.ratio) for side in state[0].array.shape[-2:])
-    following: list[Canvas] = []
-    for array, source in zip(piece.arrays, piece.sources, strict=True):
-        if array is None:
-            following.append(state[source])
-            continue
-        shape = (*array.shape[:2], height, width)
-        fitting = next(
-            (old for old in free if old.array.shape == shape and old.array.dtype == array.dtype),
-            None,
-        )
-        if fitting is not None:
-            free.remove(fitting)
-        taken = sum(
-            parked.resident
-            for parked in {id(parked): parked for parked in (*state, *following)}.values()
-        )
-        following.append(fitting or canvas(shape, array.dtype, memory_budget=memory - taken))
+def _canvases(decided: Allocation, state: list[Canvas]) -> list[Canvas]:
+    """The canvases of the next state, as was decided."""
+    following = []
+    for spec, kept in zip(decided.maps, decided.kept, strict=True):
+        following.append(canvas(spec) if kept is None else state[kept])
     return following
 
 
-def _changed(following: list[Canvas], piece: _Piece) -> list[Canvas]:
-    return [new for new, source in zip(following, piece.sources, strict=True) if source < 0]
-
-
 def _place(pieces: list[_Piece], following: list[Canvas]) -> None:
+    """Copies what was made of windows to where it belongs."""
     for piece in pieces:
         place = piece.window.scaled(piece.ratio)
         for array, new in zip(piece.arrays, following, strict=True):
@@ -336,10 +489,12 @@ def cropped(
     multiple: int = 1,
     progress: Progress | None = None,
 ) -> Array:
-    """The IMDN paper's adaptive cropping: overlapping crops enlarged one by one, each with its own statistics, the middles joined.
+    """The IMDN paper's adaptive cropping: overlapping crops enlarged one by one, each with its own
+    statistics, the middles joined.
 
-    Four crops, as in the paper, or more where they would exceed `size` pixels a side; sides are multiples of `multiple`. The result
-    differs from that of the whole image; `tiled` gives the same.
+    Four crops, as in the paper, or more where they would exceed `size` pixels a side; sides are
+    multiples of `multiple`. The result differs from that of the whole image; `tiled` gives the
+    same.
     """
     height, width = image.shape[-2:]
     crops = list(itertools.product(_crops(height, size, multiple), _crops(width, size, multiple)))
@@ -353,7 +508,7 @@ def cropped(
         ratio = Fraction(enlarged.shape[-2], crop.height)
         if result is None:
             shape = (*enlarged.shape[:2], int(height * ratio), int(width * ratio))
-            result = canvas(shape, enlarged.dtype, memory_budget=sys.maxsize).array
+            result = canvas(MapSpec(shape, enlarged.dtype)).array
         keep.scaled(ratio).of(result)[...] = keep.within(crop).scaled(ratio).of(enlarged)
         if progress:
             progress(done, len(crops))

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from PIL import Image as Pillow
 
 from srup import memory
 from srup.errors import EngineUnavailable, UnsoundResult, UsageError
 from srup.images import Image, Pages, Pixels, fill_transparent, from_pillow, read_image, to_pillow
 from srup.inference import engines
-from srup.inference.canvas import canvas
+from srup.inference.canvas import MapSpec, canvas
 from srup.inference.engines import ADVICE, Conversion, Program
 from srup.inference.run_options import EngineName, Precision, RunOptions
 from srup.inference.self_ensemble import ORIENTATIONS, self_ensemble
@@ -46,7 +46,10 @@ MAPS = 8  # like the largest one: about what a stage holds at once, with what th
 
 @dataclass(frozen=True)
 class Upscaler:
-    """Networks to run one after the other, and how. Calling it enlarges an image `scale` times, or to `size`."""
+    """Networks to run one after the other, and how.
+
+    Calling it enlarges an image `scale` times, or to `size`.
+    """
 
     models: tuple[Model, ...]
     programs: tuple[Program, ...]
@@ -61,7 +64,8 @@ class Upscaler:
 
     @property
     def network(self) -> Any:
-        """The network, a `torch.nn.Module`, N×3×H×W RGB in [0, 1] at both ends, unclipped; the last one where several are chained.
+        """The network, a `torch.nn.Module`, N×3×H×W RGB in [0, 1] at both ends, unclipped; the last
+        one where several are chained.
 
         Raises EngineUnavailable where another engine than PyTorch runs it.
         """
@@ -108,11 +112,11 @@ class Upscaler:
         size: Size | None = None,
         progress: Progress | None = None,
     ) -> Pages | Image | Pillow.Image | Pixels:
-        """The enlarged image, in kind: `Pages` for `Pages`, an `Image` for an `Image`, an array (H×W or H×W×C, uint8 or uint16)
-        for an array, else a Pillow image.
+        """The enlarged image, in kind: `Pages` for `Pages`, an `Image` for an `Image`, an array
+        (H×W or H×W×C, uint8 or uint16) for an array, else a Pillow image.
 
-        `size` is (width, height), or a Target that decides for each page; by default `round(width·scale)` × `round(height·scale)`.
-        Raises ReadError, UnsoundResult, OutOfMemory.
+        `size` is (width, height), or a Target that decides for each page; by default
+        `round(width·scale)` × `round(height·scale)`. Raises ReadError, UnsoundResult, OutOfMemory.
         """
         if isinstance(image, Pages):
             return replace(image, images=tuple(self._each(image.images, size, progress)))
@@ -182,7 +186,10 @@ class Upscaler:
         return enlarged
 
     def colours(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None) -> Pixels:
-        """Pixels H×W×C (C = 1 or 3) enlarged to `size`, of the same depth. Raises UnsoundResult for NaN."""
+        """Pixels H×W×C (C = 1 or 3) enlarged to `size`, of the same depth.
+
+        Raises UnsoundResult for NaN.
+        """
         height, width, channels = pixels.shape
         levels = np.iinfo(pixels.dtype).max
         # a network of any scale restores what is of the right size already
@@ -191,24 +198,33 @@ class Upscaler:
             if self.native
             else imresize(pixels.astype(np.float32), size=size).clip(0, levels)
         )
-        exact = not self.native or size == (width * self.native, height * self.native)
+        exact = self.is_exact((width, height), size)
         colours = start[None].transpose(0, 3, 1, 2)
-        for index, program in enumerate(self.programs):
-            first, last = index == 0, index == len(self.programs) - 1
-            conversion = Conversion(
-                levels if first else None,
-                levels if last and exact else None,
-                last and channels == 1,
-            )
-            colours = self._run(
-                program,
-                colours,
-                conversion,
-                self.in_full(pixels),
-                share(progress, index, len(self.programs)),
-            )
+        full = self.in_full(pixels)
+        conversions = self.conversions(levels, grey=channels == 1, exact=exact)
+        for index, (program, conversion) in enumerate(zip(self.programs, conversions, strict=True)):
+            part = share(progress, index, len(self.programs))
+            colours = self._run(program, colours, conversion, full, part)
         result: Pixels = colours[0].transpose(1, 2, 0)
         return result if exact else _resized(result, size, pixels.dtype, self.memory_budget)
+
+    def is_exact(self, before: tuple[int, int], size: tuple[int, int]) -> bool:
+        """Whether the networks make an image of `before` just as large as `size`, both (width, height)."""
+        return not self.native or size == (before[0] * self.native, before[1] * self.native)
+
+    def conversions(self, levels: int, *, grey: bool, exact: bool) -> list[Conversion]:
+        """What each network's image is converted from and to, for pixels of 0 to `levels`.
+
+        The first takes whole numbers. The last gives whole numbers if its image is `exact`, not resized
+        any more; between networks colours are float32 in [0, 1].
+        """
+        last = len(self.programs) - 1
+        made = []
+        for index in range(len(self.programs)):
+            before = levels if index == 0 else None
+            after = levels if index == last and exact else None
+            made.append(Conversion(before, after, index == last and grey))
+        return made
 
     def in_full(self, pixels: Pixels) -> bool:
         """Whether pixels are computed in float32: of 16 bits, bfloat16 keeps 8."""
@@ -229,16 +245,16 @@ class Upscaler:
     ) -> NDArray[Any]:
         """The network over an image N×C×H×W."""
         if not self.self_ensemble:
-            return self._tile(program, image, conversion, full, progress)
+            return self.compute(program, image, conversion, full, progress)
         entering, leaving = Conversion(before=conversion.before), replace(conversion, before=None)
         shares = iter(share(progress, turn, len(ORIENTATIONS)) for turn in range(len(ORIENTATIONS)))
         return leaving.postprocess(
             self_ensemble(
-                lambda turned: self._tile(program, turned, entering, full, next(shares)), image
+                lambda turned: self.compute(program, turned, entering, full, next(shares)), image
             )
         )
 
-    def _tile(
+    def compute(
         self,
         program: Program,
         image: NDArray[Any],
@@ -246,7 +262,7 @@ class Upscaler:
         full: bool,
         progress: Progress | None,
     ) -> NDArray[Any]:
-        """The network over an image in this upscaler's windows."""
+        """One network over an image N×C×H×W, in this upscaler's windows."""
         stages, size = program.stages(conversion, full), window_size(program, self.tile)
         cut = f"windows of {size} px" if size else "one window"
         computed_by = (replace(program, precision="fp32") if full else program).computed_by
@@ -292,11 +308,12 @@ def load(
 ) -> Upscaler:
     """An Upscaler for `scale`, its weights downloaded and verified if need be.
 
-    A fixed-scale network asked for another scale runs the least chain of its own scales that suffices, and the result is resized
-    down. `weights` is a checkpoint of one's own, for a network that needs no chain. `tile` is "auto", "none" or a window's side in
-    pixels. `precision` is "fp32", "bf16", "fp16", or "auto": the fastest that costs no more than 0.01 dB on Set14, and float32 for
-    images of 16 bits. `self_ensemble` takes the mean over eight orientations: eight times the work, about 0.1 dB. Raises
-    UnknownModel, ScaleError, EngineUnavailable, WeightsError.
+    A fixed-scale network asked for another scale runs the least chain of its own scales that
+    suffices, and the result is resized down. `weights` is a checkpoint of one's own, for a network
+    that needs no chain. `tile` is "auto", "none" or a window's side in pixels. `precision` is
+    "fp32", "bf16", "fp16", or "auto": the fastest that costs no more than 0.01 dB on Set14, and
+    float32 for images of 16 bits. `self_ensemble` takes the mean over eight orientations: eight
+    times the work, about 0.1 dB. Raises UnknownModel, ScaleError, EngineUnavailable, WeightsError.
     """
     if tiling not in TILINGS:
         raise UsageError(f"tiling {tiling!r} is neither of {' and '.join(TILINGS)}")
@@ -316,7 +333,9 @@ def load(
 
 
 class UpscalerCache:
-    """Upscalers of one network, each loaded once: images of different sizes may need different scales of it."""
+    """Upscalers of one network, each loaded once: images of different sizes may need different
+    scales of it.
+    """
 
     def __init__(
         self, name: str, weights: str | Path | None = None, run_options: RunOptions | None = None
@@ -345,7 +364,9 @@ class UpscalerCache:
         return replace(self.ready[steps], scale=scale)
 
     def untrained(self, scale: float) -> Upscaler:
-        """One that takes as long and as much as a loaded one, for forecasts: nothing is read or downloaded."""
+        """One that takes as long and as much as a loaded one, for forecasts: nothing is read or
+        downloaded.
+        """
         from srup.inference.engines.pytorch import program_of
 
         own, route = self.run_options, self.route(scale)
@@ -361,7 +382,9 @@ class UpscalerCache:
 
 
 def window_size(program: Program, tile: int | str) -> int | None:
-    """The side of a window in pixels: as told, or the largest that a share of the free memory allows; None for one window."""
+    """The side of a window in pixels: as told, or the largest that a share of the free memory
+    allows; None for one window.
+    """
     if tile == "none":
         return None
     if isinstance(tile, int):
@@ -375,30 +398,36 @@ def window_size(program: Program, tile: int | str) -> int | None:
 def _resized(
     image: NDArray[Any], size: tuple[int, int], dtype: np.dtype[Any], memory_budget: int
 ) -> Pixels:
-    """An image H×W×C in [0, 1] at another size as whole numbers: in bands, so that it is never there twice as floats."""
+    """An image H×W×C in [0, 1] at another size as whole numbers: in bands, so that it is never
+    there twice as floats.
+    """
     _, width, channels = image.shape
     levels = np.iinfo(dtype).max
-    upright = (
-        canvas((1, channels, size[1], width), np.float32, memory_budget=memory_budget // 2)
-        .array[0]
-        .transpose(1, 2, 0)
-    )
+    upright = _plane((1, channels, size[1], width), np.float32, memory_budget // 2)
     for left in range(0, width, BAND):
         band = image[:, left : left + BAND]
         upright[:, left : left + BAND] = imresize(band, size=(band.shape[1], size[1]))
-    result: Pixels = (
-        canvas((1, channels, size[1], size[0]), dtype, memory_budget=memory_budget // 2)
-        .array[0]
-        .transpose(1, 2, 0)
-    )
+    result = _plane((1, channels, size[1], size[0]), dtype, memory_budget // 2)
     for top in range(0, size[1], BAND):
         band = imresize(upright[top : top + BAND], size=(size[0], min(BAND, size[1] - top)))
         result[top : top + BAND] = np.rint(band * np.float32(levels)).clip(0, levels)
     return result
 
 
+def _plane(shape: tuple[int, ...], dtype: DTypeLike, memory_budget: int) -> NDArray[Any]:
+    """A new image H×W×C of a shape 1×C×H×W, in memory if it takes no more than the budget, else on
+    disk.
+    """
+    spec = MapSpec(shape, np.dtype(dtype))
+    made = canvas(replace(spec, on_disk=spec.nbytes > memory_budget))
+    plane: NDArray[Any] = made.array[0].transpose(1, 2, 0)
+    return plane
+
+
 def check_not_black(before: Pixels, after: Pixels) -> None:
-    """Raises UnsoundResult if a part of the result is black throughout where the image (H×W×C both) is not."""
+    """Raises UnsoundResult if a part of the result is black throughout where the image (H×W×C both)
+    is not.
+    """
     rows, columns = (Fraction(after.shape[axis], before.shape[axis]) for axis in (0, 1))
     dark = DARK * int(np.iinfo(before.dtype).max)
     for part in windows(before.shape[0], before.shape[1], BLOCK):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srup.errors import OutOfMemory
-from srup.inference import canvas as canvases
-from srup.inference.tiling import Window, cropped, windows
+from srup.inference.canvas import Canvas, MapSpec, canvas, given
+from srup.inference.engines.pytorch import stages_on
+from srup.inference.tiling import (
+    Made,
+    Outline,
+    Window,
+    _advanced,
+    _Runner,
+    allocation,
+    cropped,
+    footprint,
+    outlined,
+    resident,
+    windows,
+)
 from srup.models import registry
 from srup.networks.layers import mean_and_deviation
-from srup.networks.stages import Stage, whole
+from srup.networks.stages import Array, Stage, whole
+from srup.progress import ignore
 from tests.conftest import in_windows, random_network
 
 Noise = Callable[[int, int], Tensor]
@@ -133,8 +149,9 @@ def test_a_canvas_on_disk_holds_what_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    made = canvases.canvas((1, 3, 50, 40), np.float32, memory_budget=0)
-    assert made.resident == 0
+    spec = MapSpec((1, 3, 50, 40), np.dtype(np.float32), on_disk=True)
+    made = canvas(spec)
+    assert (spec.resident, spec.nbytes) == (0, 4 * 6000)
     values = np.random.default_rng(0).random((1, 3, 50, 40), np.float32)
     made.array[...] = values
     made.release_pages()
@@ -144,7 +161,7 @@ def test_a_canvas_on_disk_holds_what_is_written(
 
 def test_no_room_on_disk_says_so() -> None:
     with pytest.raises(OutOfMemory, match="TMPDIR"):
-        canvases.canvas((1, 64, 1 << 20, 1 << 20), np.float32, memory_budget=0)
+        canvas(MapSpec((1, 64, 1 << 20, 1 << 20), np.dtype(np.float32), on_disk=True))
 
 
 def test_mean_and_deviation_of_strips(noise: Noise) -> None:
@@ -181,3 +198,82 @@ def test_windows_at_a_time_change_nothing(name: str, scale: int, noise: Noise) -
     for memory in (1 << 40, 0):
         alone = in_windows(network.stages(), image, 40, memory=memory)
         assert torch.equal(in_windows(network.stages(), image, 40, memory=memory, workers=3), alone)
+
+
+FLOAT = np.dtype(np.float32)
+IMAGE = MapSpec((1, 3, 10, 20), FLOAT, reusable=False)
+OLD = MapSpec((1, 8, 10, 20), FLOAT)
+SAME = Made(1, 8, Fraction(1), FLOAT)
+
+
+def test_a_new_map_takes_memory_while_the_budget_lasts() -> None:
+    decided = allocation([SAME], [IMAGE], memory_budget=IMAGE.nbytes + OLD.nbytes)
+    assert [each.on_disk for each in decided.maps] == [False]
+    decided = allocation([SAME], [IMAGE], memory_budget=IMAGE.nbytes + OLD.nbytes - 1)
+    assert [each.on_disk for each in decided.maps] == [True]
+    assert decided.maps[0].shape == (1, 8, 10, 20)
+
+
+def test_a_map_that_nothing_needs_is_written_over() -> None:
+    decided = allocation([0, SAME], [IMAGE, OLD], memory_budget=0)
+    assert decided.maps == (IMAGE, OLD)
+    assert (decided.kept, decided.overwrites) == ((0, 1), True)
+
+
+def test_neither_the_image_nor_what_is_handed_through_is_written_over() -> None:
+    image = Made(1, 3, Fraction(1), FLOAT)
+    decided = allocation([image, 1, SAME], [IMAGE, OLD], memory_budget=1 << 30)
+    assert (decided.kept, decided.overwrites) == ((None, 1, None), False)
+    larger = Made(1, 8, Fraction(2), FLOAT)
+    assert allocation([larger], [OLD], 1 << 30).maps[0].shape == (1, 8, 20, 40)
+
+
+@pytest.mark.parametrize("name", ["lite", "imdn", "imdn-plus", "rfdn", "rdsrn", "lesrcnn"])
+@pytest.mark.parametrize("budget", [1 << 30, 400_000])
+@torch.no_grad()
+def test_a_footprint_is_what_the_tiler_takes(name: str, budget: int) -> None:
+    """Foretold from a small image, and added up while a larger one is computed."""
+    row = list(registry.find(name).values())[-1]
+    stages: list[Stage[Array]] = stages_on(random_network(row).stages())
+    outlines = outlined(stages, np.zeros((1, 3, 24, 24), np.float32))
+    image = np.zeros((1, 3, 72, 96), np.float32)
+    foretold = footprint(outlines, given(image).spec, None, budget)
+    memory, disk = _taken(stages, image, budget)
+    held = 0  # one window holds nothing back but what it has just made
+    assert foretold.disk == disk
+    for outline in outlines:
+        made = [each for each in outline.results if isinstance(each, Made)]
+        held = max(held, sum(each.whole(144, 192).nbytes for each in made))
+    assert memory <= foretold.memory <= memory + held
+    assert foretold.pixels == 1
+
+
+def _taken(stages: list[Stage[Array]], image: Array, budget: int) -> tuple[int, int]:
+    """The most bytes of maps in memory, and on disk, while stages run over an image."""
+    state, context, memory, disk = [given(image)], None, 0, 0
+    for stage in stages:
+        following = _advanced(stage, state, context, None, budget, map, ignore)
+        specs = [each.spec for each in (*state, *following)]
+        memory = max(memory, resident(specs) - image.nbytes)
+        unique = {id(each): each for each in specs if each.on_disk}
+        disk = max(disk, sum(each.nbytes for each in unique.values()))
+        state = following
+        context = stage.summary(state[-1].strips()) if stage.summary else None
+    return memory, disk
+
+
+def test_margins_of_windows_are_computed_too() -> None:
+    outline = Outline((SAME,), margin=5, stride=1)
+    spec = MapSpec((1, 8, 100, 100), FLOAT, reusable=False)
+    assert footprint([outline], spec, 50, 1 << 30).pixels == pytest.approx(55 * 55 * 4 / 10_000)
+
+
+def test_a_limit_that_threads_lower_never_rises() -> None:
+    """A small window that did not fit may be told before a large one."""
+    runner = _Runner(
+        Stage(lambda state, _: state, 0), [Canvas(np.zeros((1, 1, 512, 512)), IMAGE)], None
+    )
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(runner.lower, [64, 256, 128, 200, 96, 255, 80, 90]))
+    assert runner.limit == 64
+    assert not runner.lower(63)

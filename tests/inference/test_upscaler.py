@@ -213,7 +213,7 @@ def test_metadata_travels() -> None:
 def test_what_cannot_be_loaded(random_weights: Path) -> None:
     with pytest.raises(ScaleError):
         srup.load("lite", scale=0.5)
-    with pytest.raises(EngineUnavailable, match="-d cpu"):
+    with pytest.raises(EngineUnavailable, match="device=cpu"):
         srup.load("lite", device="cuda:77")
     with pytest.raises(EngineUnavailable, match="no engine"):
         srup.load("lite", engine="steam")(COLOURS)
