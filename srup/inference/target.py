@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from typing import Literal
 
-from srup.errors import UsageError
+from srup.errors import ScaleError, UsageError
 
-FITS = ("inside", "fill", "stretch")
+Fit = Literal["inside", "fill", "stretch"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Target:
     height: int | None = None
     long_edge: int | None = None
     megapixels: float | None = None
-    fit: str = "inside"
+    fit: Fit = "inside"
 
     @property
     def crops(self) -> bool:
@@ -32,40 +33,43 @@ class Target:
         return self.fit == "fill"
 
     def size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The (width, height) of the result for an image of `size`: exactly what was asked, never
-        less by rounding.
-        """
-        return (
-            (self.width, self.height)
-            if self.width and self.height and self.fit != "inside"
-            else self.enlarged(size)
-        )
+        """The (width, height) of the result for an image of `size`; never less by rounding."""
+        if self.width and self.height and self.fit != "inside":
+            return self.width, self.height
+        return self.enlarged(size)
 
     def enlarged(self, size: tuple[int, int]) -> tuple[int, int]:
         """The (width, height) before anything is cropped."""
+        width, height = self._sides(size)
+        return max(width, 1), max(height, 1)
+
+    def _sides(self, size: tuple[int, int]) -> tuple[int, int]:
         width, height = size
         factor = self.factor(size)
-        if self.width and self.height and self.fit == "stretch":
-            return self.width, self.height
-        if self.width and self.height:  # one side is exact, the other follows
-            by_width = (self.width / width <= self.height / height) == (self.fit == "inside")
-            rounded = round_half_up if self.fit == "inside" else round_up
-            sides = (
-                (self.width, rounded(height * factor))
-                if by_width
-                else (rounded(width * factor), self.height)
-            )
-        elif self.long_edge:
+        if self.width and self.height:
+            return self._both_sides(size)
+        if self.long_edge:
             short = round_half_up(min(size) * factor)
-            sides = (self.long_edge, short) if width >= height else (short, self.long_edge)
-        elif self.megapixels:
-            sides = round_up(width * factor), round_up(height * factor)
-        else:
-            sides = (
-                self.width or round_half_up(width * factor),
-                self.height or round_half_up(height * factor),
-            )
-        return max(sides[0], 1), max(sides[1], 1)
+            return (self.long_edge, short) if width >= height else (short, self.long_edge)
+        if self.megapixels:  # at least so many
+            return round_up(width * factor), round_up(height * factor)
+        across = self.width or round_half_up(width * factor)
+        return across, self.height or round_half_up(height * factor)
+
+    def _both_sides(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The sides where both were asked for: one is exact, the other follows unless it is
+        stretched.
+        """
+        assert self.width and self.height, "a side is missing"
+        width, height = size
+        factor = self.factor(size)
+        if self.fit == "stretch":
+            return self.width, self.height
+        inside = self.fit == "inside"
+        rounded = round_half_up if inside else round_up
+        if (self.width / width <= self.height / height) == inside:
+            return self.width, rounded(height * factor)
+        return rounded(width * factor), self.height
 
     def factor(self, size: tuple[int, int]) -> float:
         """How many times larger the result is; the larger of two where it is stretched."""
@@ -76,9 +80,11 @@ class Target:
             return self.long_edge / max(size)
         if self.megapixels:
             return math.sqrt(self.megapixels * 1e6 / (width * height))
-        ratios = [
-            wanted / side for wanted, side in ((self.width, width), (self.height, height)) if wanted
-        ]
+        ratios = []
+        if self.width:
+            ratios.append(self.width / width)
+        if self.height:
+            ratios.append(self.height / height)
         return min(ratios) if self.fit == "inside" else max(ratios)
 
 
@@ -93,38 +99,48 @@ def target(
     fill: bool = False,
     stretch: bool = False,
 ) -> Target:
-    """What the command line asks for, ×4 if nothing.
+    """The target that options ask for, ×4 if none does.
 
-    Raises UsageError where the options contradict one another.
+    Raises UsageError where options contradict each other, ScaleError for a scale that is not
+    positive.
     """
+    if scale is not None and scale <= 0:
+        raise ScaleError(f"scale {scale:g} is out of range: srup enlarges 1 to 32 times")
     if size is not None and (width or height):
-        raise UsageError(
-            "--size already says width and height; give --size WxH, or --width and --height"
-        )
+        raise UsageError("size already says width and height; give one or the other")
     if size is not None:
         width, height = parse_size(size)
     asked = {
-        "-s/--scale": scale,
+        "a scale": scale,
         "a width or height": width or height,
-        "--long-edge": long_edge,
-        "--megapixels": megapixels,
+        "a long edge": long_edge,
+        "megapixels": megapixels,
     }
     given = [name for name, value in asked.items() if value]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} contradict each other; give one of them")
-    if (fill or stretch) and not (width and height):
-        raise UsageError("--fill and --stretch need both sides, as in --size 1920x1080 --fill")
+    fit = _fit(fill=fill, stretch=stretch, both_sides=bool(width and height))
+    if not given:
+        return Target(scale=4.0)
+    return Target(scale, width, height, long_edge, megapixels, fit)
+
+
+def _fit(*, fill: bool, stretch: bool, both_sides: bool) -> Fit:
     if fill and stretch:
-        raise UsageError("--fill and --stretch contradict each other; give one of them")
-    fit = "fill" if fill else "stretch" if stretch else "inside"
-    return Target(scale, width, height, long_edge, megapixels, fit) if given else Target(scale=4.0)
+        raise UsageError("fill and stretch contradict each other; give one of them")
+    if not fill and not stretch:
+        return "inside"
+    if not both_sides:
+        raise UsageError("to fill or to stretch takes both sides", "as in {size=1920x1080}")
+    return "fill" if fill else "stretch"
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """ "1920x1080" → (1920, 1080). Raises UsageError."""
+    """Width and height of a text like "1920x1080". Raises UsageError."""
     match = re.fullmatch(r"([1-9]\d*)[xX×]([1-9]\d*)", text)
     if not match:
-        raise UsageError(f"--size {text!r} is not of the form WIDTHxHEIGHT, as in --size 1920x1080")
+        form = "is not of the form WIDTHxHEIGHT"
+        raise UsageError(f"the size {text!r} {form}", "as in {size=1920x1080}")
     return int(match[1]), int(match[2])
 
 
@@ -132,8 +148,10 @@ EPSILON = 1e-9  # 1.1 · 10 is 11.000000000000002, and 1.15 · 10 is 11.49999999
 
 
 def round_half_up(value: float) -> int:
+    """The nearest whole number; halves go up."""
     return math.floor(value + 0.5 + EPSILON)
 
 
 def round_up(value: float) -> int:
+    """The next whole number, but for what floating point adds to one."""
     return math.ceil(value - EPSILON)

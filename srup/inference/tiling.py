@@ -34,7 +34,9 @@ Pool = Callable[[int], AbstractContextManager[Executor]]
 
 MEMORY = 2 << 30  # bytes of canvases kept in memory unless told otherwise
 SMALLEST = 64  # the side at which a window is not halved any more
-LEAST = 84  # pixels a side that are cut at least: 3·84² is past the 20,480 values below which PyTorch convolves by other sums
+# pixels a side that are cut at least: 3·84² is past the 20,480 values below which PyTorch
+# convolves by other sums, whose results differ in the last bits
+LEAST = 84
 SHAVE = 32  # pixels by which the paper's crops overlap
 
 

@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 Size = tuple[int, int] | Target
 
 TILINGS = ("exact", "acs")
-LARGEST = 384  # pixels a side of a window on a processor: speed is flat from about 192 on, what is held back grows
+# pixels a side of a window on a processor: speed is flat from 192 on, what is held back grows
+LARGEST = 384
 WORKSPACE = 2 << 30  # bytes that a stage may take on a processor
 BLOCK = 64  # pixels a side
 BAND = 256  # rows or columns that are resized at a time
@@ -121,9 +122,7 @@ class Upscaler:
         if isinstance(image, Pages):
             return replace(image, images=tuple(self._each(image.images, size, progress)))
         if isinstance(image, Image):
-            return self._enlarge(
-                image, size if isinstance(size, Target) else _target(size, self.scale), progress
-            )
+            return self._enlarge(image, self._target(size), progress)
         if isinstance(image, np.ndarray):
             return self._array(image, size, progress)
         own = from_pillow(image) if isinstance(image, Pillow.Image) else read_image(image)
@@ -143,41 +142,44 @@ class Upscaler:
     def _array(self, image: Pixels, size: Size | None, progress: Progress | None) -> Pixels:
         known = image.dtype in (np.uint8, np.uint16) and image.ndim in (2, 3)
         if not known or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
-            raise UsageError(
-                f"an array must be uint8 or uint16, H×W or H×W×1, 3 or 4, not {image.dtype} {image.shape}"
-            )
+            kinds = "uint8 or uint16, H×W or H×W×1, 3 or 4"
+            raise UsageError(f"an array must be {kinds}, not {image.dtype} {image.shape}")
         planes = image.reshape(*image.shape[:2], -1)
-        alpha = planes[:, :, 3] if planes.shape[2] == 4 else None
+        alpha = None
+        if planes.shape[2] == 4:
+            alpha = planes[:, :, 3]
         enlarged = self(Image(planes[:, :, :3], alpha), size=size, progress=progress)
-        result = (
-            enlarged.pixels
-            if enlarged.alpha is None
-            else np.dstack([enlarged.pixels, enlarged.alpha])
-        )
+        result = enlarged.pixels
+        if enlarged.alpha is not None:
+            result = np.dstack([enlarged.pixels, enlarged.alpha])
         return result.reshape(*result.shape[:2], *image.shape[2:])
 
     def _enlarge(self, image: Image, target: Target, progress: Progress | None) -> Image:
         size, final = target.enlarged(image.size), target.size(image.size)
-        pixels = (
-            image.pixels if image.alpha is None else fill_transparent(image.pixels, image.alpha)
-        )
+        pixels = image.pixels
+        if image.alpha is not None:
+            pixels = fill_transparent(pixels, image.alpha)
         try:
             enlarged = self._sound(pixels, size, progress)
         except UnsoundResult as error:
             log.warning("%s: once more in full precision", error)
             enlarged = replace(self, precision="fp32")._sound(pixels, size, progress)
         alpha = None
-        if image.alpha is not None:
-            levels = np.float32(np.iinfo(image.alpha.dtype).max)
-            alpha = _resized(
-                (image.alpha / levels).astype(np.float32)[:, :, None],
-                size,
-                image.alpha.dtype,
-                self.memory_budget,
-            )[:, :, 0]
-        return image.with_pixels(
-            _cropped(enlarged, final), None if alpha is None else _cropped(alpha, final)
-        )
+        if image.alpha is not None:  # the networks know colours alone
+            alpha = _cropped(self._resized_alpha(image.alpha, size), final)
+        return image.with_pixels(_cropped(enlarged, final), alpha)
+
+    def _resized_alpha(self, alpha: Pixels, size: tuple[int, int]) -> Pixels:
+        levels = np.float32(np.iinfo(alpha.dtype).max)
+        plane = (alpha / levels).astype(np.float32)[:, :, None]
+        return _resized(plane, size, alpha.dtype, self.memory_budget)[:, :, 0]
+
+    def _target(self, size: Size | None) -> Target:
+        if isinstance(size, Target):
+            return size
+        if size is None:
+            return Target(self.scale)
+        return Target(width=size[0], height=size[1], fit="stretch")
 
     def _sound(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None) -> Pixels:
         """What `colours` makes, if it is a picture. Raises UnsoundResult."""
@@ -192,12 +194,9 @@ class Upscaler:
         """
         height, width, channels = pixels.shape
         levels = np.iinfo(pixels.dtype).max
-        # a network of any scale restores what is of the right size already
-        start = (
-            pixels
-            if self.native
-            else imresize(pixels.astype(np.float32), size=size).clip(0, levels)
-        )
+        start: NDArray[Any] = pixels
+        if not self.native:  # a network of any scale restores what is of the right size already
+            start = imresize(pixels.astype(np.float32), size=size).clip(0, levels)
         exact = self.is_exact((width, height), size)
         colours = start[None].transpose(0, 3, 1, 2)
         full = self.in_full(pixels)
@@ -206,17 +205,19 @@ class Upscaler:
             part = share(progress, index, len(self.programs))
             colours = self._run(program, colours, conversion, full, part)
         result: Pixels = colours[0].transpose(1, 2, 0)
-        return result if exact else _resized(result, size, pixels.dtype, self.memory_budget)
+        if exact:
+            return result
+        return _resized(result, size, pixels.dtype, self.memory_budget)
 
     def is_exact(self, before: tuple[int, int], size: tuple[int, int]) -> bool:
-        """Whether the networks make an image of `before` just as large as `size`, both (width, height)."""
+        """Whether the networks make an image of `before` exactly as large as `size`."""
         return not self.native or size == (before[0] * self.native, before[1] * self.native)
 
     def conversions(self, levels: int, *, grey: bool, exact: bool) -> list[Conversion]:
         """What each network's image is converted from and to, for pixels of 0 to `levels`.
 
-        The first takes whole numbers. The last gives whole numbers if its image is `exact`, not resized
-        any more; between networks colours are float32 in [0, 1].
+        The first takes whole numbers. The last gives whole numbers if its image is `exact`, not
+        resized any more; between networks colours are float32 in [0, 1].
         """
         last = len(self.programs) - 1
         made = []
@@ -322,19 +323,21 @@ def load(
     models = routing.route(name, scale, own_weights=weights is not None)
     if weights is not None and len(models) > 1:
         raise UsageError(
-            f"--weights holds one network, and ×{scale:g} takes {len(models)} with {name}; ask for a smaller scale"
+            f"a file of weights holds one network, and ×{scale:g} takes {len(models)} with {name}",
+            "ask for a smaller {scale}",
         )
-    paths = [Path(weights) if weights else verified(model, progress=progress) for model in models]
-    programs = tuple(
-        engines.program(model, path, engine=engine, device=device, precision=precision)
-        for model, path in zip(models, paths, strict=True)
-    )
-    return Upscaler(models, programs, scale, tile, tiling, precision, self_ensemble)
+    programs = []
+    for model in models:
+        path = Path(weights) if weights else verified(model, progress=progress)
+        made = engines.program(model, path, engine=engine, device=device, precision=precision)
+        programs.append(made)
+    return Upscaler(models, tuple(programs), scale, tile, tiling, precision, self_ensemble)
 
 
 class UpscalerCache:
-    """Upscalers of one network, each loaded once: images of different sizes may need different
-    scales of it.
+    """Upscalers of one network, each loaded once.
+
+    Images of different sizes may need different scales of it.
     """
 
     def __init__(
@@ -344,14 +347,15 @@ class UpscalerCache:
         self.ready: dict[str, Upscaler] = {}
 
     def route(self, scale: float) -> tuple[Model, ...]:
+        """The rows of the registry that run for a scale. Raises UnknownModel, ScaleError."""
         return routing.route(self.name, scale, own_weights=self.weights is not None)
 
     def at_hand(self, scale: float) -> bool:
         """Whether nothing needs to be downloaded."""
-        return self.weights is not None or all(weights.at_hand(row) for row in self.route(scale))
+        return self.weights is not None or all(map(weights.at_hand, self.route(scale)))
 
     def __call__(self, scale: float, *, progress: Progress | None = None) -> Upscaler:
-        """Raises as `load` does."""
+        """The upscaler for a scale, loaded at its first use. Raises what `load` raises."""
         steps = " ".join(str(row.scale) for row in self.route(scale))
         if steps not in self.ready:
             self.ready[steps] = load(
@@ -364,42 +368,48 @@ class UpscalerCache:
         return replace(self.ready[steps], scale=scale)
 
     def untrained(self, scale: float) -> Upscaler:
-        """One that takes as long and as much as a loaded one, for forecasts: nothing is read or
-        downloaded.
-        """
+        """An upscaler without weights, for forecasts: it takes what a loaded one takes."""
         from srup.inference.engines.pytorch import program_of
 
         own, route = self.run_options, self.route(scale)
-        programs = tuple(
-            program_of(
-                registry.build(row), device=own.device, precision=own.precision, largest=row.largest
+        programs = []
+        for row in route:
+            network = registry.build(row)
+            made = program_of(
+                network, device=own.device, precision=own.precision, largest=row.largest
             )
-            for row in route
-        )
+            programs.append(made)
         return Upscaler(
-            route, programs, scale, own.tile, own.tiling, own.precision, own.self_ensemble
+            route, tuple(programs), scale, own.tile, own.tiling, own.precision, own.self_ensemble
         )
 
 
 def window_size(program: Program, tile: int | str) -> int | None:
-    """The side of a window in pixels: as told, or the largest that a share of the free memory
-    allows; None for one window.
+    """The side of a window in pixels; None for one window.
+
+    It is what was asked for, or with "auto" the largest that a share of the free memory allows.
     """
     if tile == "none":
         return None
     if isinstance(tile, int):
         return tile
     on_processor = program.device == "cpu"
-    share = min(program.free() // 8, WORKSPACE) if on_processor else program.free() // 2
-    side = math.isqrt(int(share / program.workers / (program.largest * 4 * MAPS))) // 32 * 32
-    return max(SMALLEST, min(side, LARGEST) if on_processor else side)
+    free = program.free() // 2
+    if on_processor:
+        free = min(program.free() // 8, WORKSPACE)
+    per_pixel = program.largest * 4 * MAPS  # bytes
+    side = math.isqrt(int(free / program.workers / per_pixel)) // 32 * 32
+    if on_processor:
+        side = min(side, LARGEST)
+    return max(SMALLEST, side)
 
 
 def _resized(
     image: NDArray[Any], size: tuple[int, int], dtype: np.dtype[Any], memory_budget: int
 ) -> Pixels:
-    """An image H×W×C in [0, 1] at another size as whole numbers: in bands, so that it is never
-    there twice as floats.
+    """An image H×W×C in [0, 1] at another size, as whole numbers.
+
+    It is resized in bands, so that it is never there twice as floats.
     """
     _, width, channels = image.shape
     levels = np.iinfo(dtype).max
@@ -415,7 +425,7 @@ def _resized(
 
 
 def _plane(shape: tuple[int, ...], dtype: DTypeLike, memory_budget: int) -> NDArray[Any]:
-    """A new image H×W×C of a shape 1×C×H×W, in memory if it takes no more than the budget, else on
+    """A new image H×W×C for a shape 1×C×H×W: in memory if it takes no more than the budget, else on
     disk.
     """
     spec = MapSpec(shape, np.dtype(dtype))
@@ -450,7 +460,3 @@ def _cropped(plane: Pixels, size: tuple[int, int]) -> Pixels:
     width, height = size
     top, left = (plane.shape[0] - height) // 2, (plane.shape[1] - width) // 2
     return plane[top : top + height, left : left + width]
-
-
-def _target(size: tuple[int, int] | None, scale: float) -> Target:
-    return Target(width=size[0], height=size[1], fit="stretch") if size else Target(scale)
