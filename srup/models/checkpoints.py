@@ -85,6 +85,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
+        # weights_only: unpickling anything else would run code that the file brings along
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsMismatch(f"cannot read {path}: no such file; check the name") from error

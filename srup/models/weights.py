@@ -175,7 +175,7 @@ def _from_source(
         partial.unlink()
         kind = digest.partition(":")[0]
         raise DigestMismatch(
-            f"{host} sent another file than the published one (its {kind} digest differs)"
+            f"what {host} sent is not what was published (its {kind} digest differs)"
         )
 
 

@@ -281,6 +281,7 @@ class IMDN_RTE(Network):
 
     def stages(self) -> list[Stage[Tensor]]:
         """A stage that halves the sides, and one for all the rest."""
+        # colours are in 0–255 inside
         stem = Stage[Tensor](lambda state, _: [self.fea_conv(state[0] * 255)], 2, stride=2)
         return [stem, *local(self._restore, 6 * 6 + 1)]
 

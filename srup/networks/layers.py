@@ -71,7 +71,7 @@ def scaled_conv(conv: nn.Conv2d, x: Tensor, factors: Tensor) -> Tensor:
 
     For a single image the factors go into the kernel, which saves a pass over the map.
     """
-    if len(x) > 1:
+    if len(x) > 1:  # each image has factors of its own
         result: Tensor = conv(x * factors.to(x.dtype))
         return result
     return F.conv2d(x, conv.weight * factors, conv.bias, dilation=conv.dilation)

@@ -175,7 +175,7 @@ def test_a_server_that_hangs(server: Server) -> None:
 
 def test_other_bytes_than_published(server: Server, cache: Path) -> None:
     server.script = [send(b"something else")]
-    with pytest.raises(DigestMismatch, match="another file than the published one"):
+    with pytest.raises(DigestMismatch, match="not what was published"):
         fetch(server)
     assert left(cache) == set()
 

@@ -77,7 +77,7 @@ def _measure(
     """Seconds in a process of its own; None if it fails: whoever takes the engine hears why."""
     per_pixel = model.multi_adds * 1e9 * max(model.scale, 1) ** 2 / (1280 * 720)
     side = max(SMALL, min(LARGE, int(math.sqrt(WORK / per_pixel))))
-    for pixels in (SMALL, side):
+    for pixels in (SMALL, side):  # the small one exports the network and fills caches
         words = [model.name, str(model.scale), str(weights), engine, device, precision, str(pixels)]
         command = [sys.executable, "-m", __name__, *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -107,6 +107,7 @@ def _export_stage(
     following = stage.run(state, context)
     sources = [_index(result, state) for result in following]
 
+    # what is only passed on is left out of the model: the engine returns the very array it got
     def compute(*inputs: Tensor) -> tuple[Tensor, ...]:
         results = stage.run(list(inputs[: len(state)]), None if context is None else inputs[-1])
         computed = zip(results, sources, strict=True)
@@ -164,7 +165,7 @@ def _converted(module: nn.Module, inputs: Sequence[Tensor]) -> ov.Model:
         height, width = (1 if side == 1 else -1 for side in tensor.shape[2:])
         shapes.append(ov.PartialShape([1, tensor.shape[1], height, width]))
     shuffle = ConversionExtension("aten::pixel_shuffle", _depth_to_space)
-    example = tuple(tensor.contiguous() for tensor in inputs)
+    example = tuple(tensor.contiguous() for tensor in inputs)  # NCHW, whatever made them
     return ov.convert_model(module, example_input=example, input=shapes, extension=shuffle)
 
 

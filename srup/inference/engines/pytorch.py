@@ -67,6 +67,7 @@ def program_of(
             network.stages(), device=where, precision=computed_in, conversion=conversion
         )
 
+    # threads that each compute a window use a processor better than operators split among them
     workers = {"cpu": torch.get_num_threads(), "cuda": OVERLAPPED}.get(where.type, 1)
     return Program(
         name=type(network).__name__,
@@ -98,7 +99,9 @@ def _warn_if_emulated(precision: Precision, device: torch.device) -> None:
 
 def _free(device: torch.device) -> int:
     """Bytes that are free where the network is computed."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory.available()
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return memory.available()
 
 
 def pick_device(name: str) -> torch.device:
@@ -110,7 +113,7 @@ def pick_device(name: str) -> torch.device:
         name = _best_device()
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, device=device)  # fails where the driver or the card is missing
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise EngineUnavailable(
@@ -123,16 +126,20 @@ def pick_device(name: str) -> torch.device:
 def _best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    if torch.backends.mps.is_available():
+        return "mps"
+    return "cpu"
 
 
 def pick_precision(network: Network, device: torch.device) -> Precision:
     """The fastest precision that costs the network no more than 0.01 dB on Set14."""
     if not network.takes_half:
         return "fp32"
-    if device.type == "cuda":
-        return "fp16" if torch.cuda.get_device_capability(device) >= HALF_SINCE else "fp32"
-    return "bf16" if device.type == "cpu" and has_bfloat16() else "fp32"
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= HALF_SINCE:
+        return "fp16"
+    if device.type == "cpu" and has_bfloat16():
+        return "bf16"
+    return "fp32"
 
 
 def devices() -> list[str]:
@@ -222,6 +229,7 @@ def _to_tensor(array: Array, device: torch.device) -> Tensor:
         tensor = torch.from_numpy(array)
     tensor = tensor.contiguous(memory_format=torch.channels_last)
     if device.type == "cuda":
+        # only from pinned memory is a copy overlapped with the other worker's computation
         tensor = tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
