@@ -122,3 +122,17 @@ def _inside(indices: NDArray[np.intp], length: int, edges: Edges) -> NDArray[np.
         return indices.clip(0, length - 1)
     indices = indices % (2 * length)  # … 1 0 | 0 1 2 … length-1 | length-1 length-2 …
     return np.minimum(indices, 2 * length - 1 - indices)
+
+
+def cropped_to_multiple(hr: NDArray[Any], scale: int) -> NDArray[Any]:
+    """The top left of an image (H×W or H×W×C) whose sides are the largest multiples of `scale`.
+
+    A side smaller than `scale` becomes 0.
+    """
+    height, width = (length // scale * scale for length in hr.shape[:2])
+    return hr[:height, :width]
+
+
+def lr_of(hr: NDArray[Any], scale: int, edges: Edges = "mirror") -> NDArray[Any]:
+    """The LR image of an HR image whose sides are multiples of `scale`: bicubic `imresize`."""
+    return imresize(hr, scale=1 / scale, edges=edges)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,8 @@ import click
 
 from srup import memory
 from srup.cli import console, options
-from srup.errors import OutOfMemory, SrupError, UsageError
+from srup.cli.failures import failures_as_rows
+from srup.errors import OutOfMemory, UsageError
 from srup.evaluation import speed
 from srup.evaluation.speed import Speed, SpeedTest
 from srup.inference.engines import ENGINES, libraries
@@ -23,16 +24,17 @@ from srup.models import registry
 from srup.processor import has_bfloat16
 from srup.report import Report, Row, Value
 
-FILLED = 0.7  # of the free memory, under pressure: beyond, the system begins to stall, and others are killed
-LIGHT = 3e6  # parameters; what is larger is measured only when asked for
+FILLED = 0.7  # share of the free memory to fill under pressure; beyond, the system may stall
+LIGHT = 3e6  # parameters; a larger network is measured only when asked for
 SPEED_COLUMNS = {"LR MP/s": ".3f", "s": ".3f", "MB": ",.0f", "of ceiling": ".0%", "LR MP": ".3f"}
-SPEED = (
-    "LR MP/s: megapixels of the input a second, from the median of {runs} runs, s: that. MB: the most memory that a "
-    "process of its own took. Of ceiling: of the rate at which 3×3 convolutions with 64 channels run here alone."
+SPEED_NOTE = (
+    "LR MP/s: megapixels of the input a second, from the median of {runs} runs, s: that. "
+    "MB: the most memory that a process of its own took. "
+    "Of ceiling: of the rate at which 3×3 convolutions with 64 channels run here alone."
 )
-PRESSURE = (
-    "One window for the whole image, as networks are commonly run, doubled in pixels until 70 % of the free memory was full; then "
-    "the largest of these in windows, as srup runs it."
+PRESSURE_NOTE = (
+    "One window for the whole image, as networks are commonly run, doubled in pixels until 70 % of "
+    "the free memory was full; then the largest of these in windows, as srup runs it."
 )
 
 
@@ -43,7 +45,7 @@ PRESSURE = (
     "models",
     multiple=True,
     metavar="NAME",
-    help="Repeat for several.  [default: all of up to 3 M parameters]",
+    help="Network to measure; repeat for several.  [default: all of up to 3 M parameters]",
 )
 @click.option("-s", "--scale", type=click.IntRange(2, 4), default=4, show_default=True)
 @click.option(
@@ -53,10 +55,14 @@ PRESSURE = (
     multiple=True,
     default=[256],
     show_default=True,
-    help="Of the image, in pixels; repeat for several.",
+    help="Side of the square image in pixels; repeat for several.",
 )
 @click.option(
-    "--runs", type=click.IntRange(1), default=5, show_default=True, help="The median of so many."
+    "--runs",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Runs of which the median is taken.",
 )
 @click.option(
     "--pressure",
@@ -69,14 +75,14 @@ PRESSURE = (
     type=click.Choice(["all", *ENGINES]),
     default="all",
     show_default=True,
-    help="What computes.",
+    help="Engine to measure.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["all", *PRECISIONS[1:]]),
     default="all",
     show_default=True,
-    help="Of the arithmetic.",
+    help="Precision of the arithmetic to measure.",
 )
 @options.report_output
 @options.verbose
@@ -102,30 +108,32 @@ def command(
     srup bench -m imdn --pressure
     """
     console.start_logging(verbose)
-    measure = _pressed if pressure else _measured
+    measure = _under_pressure if pressure else _measured
     chosen = [_row(name, scale) for name in models or _light(scale)]
     rows: list[Row] = []
-    for row, run_options in itertools.product(chosen, _run_options(device, engine, precision)):
+    for model, run_options in itertools.product(chosen, _run_options(device, engine, precision)):
         with tempfile.TemporaryDirectory(prefix="srup-") as folder:
-            rows += _guarded(
-                measure,
-                [SpeedTest(row, scale, run_options, Path(folder), side, runs) for side in sides],
-            )
+            test = SpeedTest(model, scale, run_options, Path(folder), runs=runs)
+            rows += _rows(measure, test, sides)
     title = f"{'Pressure test' if pressure else 'Speed'}, ×{scale}"
-    note = PRESSURE if pressure else SPEED.format(runs=runs)
-    report = Report(title, rows, [note], SPEED_COLUMNS, heading="network")
-    report_output.show(report)
+    note = PRESSURE_NOTE if pressure else SPEED_NOTE.format(runs=runs)
+    report_output.show(Report(title, rows, [note], SPEED_COLUMNS, heading="network"))
     return 1 if any(row.error for row in rows) else 0
 
 
 def _light(scale: int) -> list[str]:
     """The networks that do `scale` in one step and are not large."""
-    rows = {name: registry.find(name) for name in registry.names()}
-    fitting = {name: found.get(scale) or found.get(0) for name, found in rows.items()}
-    return [name for name, row in fitting.items() if row and row.parameters <= LIGHT]
+    found = []
+    for name in registry.names():
+        rows = registry.find(name)
+        row = rows.get(scale) or rows.get(0)  # 0: a network of any scale
+        if row and row.parameters <= LIGHT:
+            found.append(name)
+    return found
 
 
 def _row(name: str, scale: int) -> registry.Model:
+    """A network's row for a scale. Raises UsageError if it has none."""
     rows = registry.find(name)
     row = rows.get(scale) or rows.get(0)
     if row is None:
@@ -135,65 +143,72 @@ def _row(name: str, scale: int) -> registry.Model:
     return row
 
 
-def _run_options(
-    device: str, engine: EngineName | Literal["all"], precision: Precision | Literal["all"]
-) -> list[RunOptions]:
-    """Every engine and precision that "all" stands for here."""
+def _run_options(device: str, engine: str, precision: str) -> list[RunOptions]:
+    """Run options for every engine and precision that "all" stands for here."""
     from srup.inference.engines.pytorch import pick_device
 
     where = pick_device(device).type
-    there: tuple[Precision, ...] = {
-        "cpu": ("fp32", "bf16") if has_bfloat16() else ("fp32",),
-        "cuda": ("fp32", "fp16", "bf16"),
-    }.get(where, ("fp32", "fp16"))
-    names = (
-        [name for name in libraries() if where == "cpu" or name == "pytorch"]
-        if engine == "all"
-        else [engine]
-    )
-    precisions = there if precision == "all" else (precision,)
-    return [
-        RunOptions(device=device, engine=name, precision=each)
-        for name, each in itertools.product(names, precisions)
-    ]
+    engines = [engine]
+    if engine == "all":
+        engines = [name for name in libraries() if where == "cpu" or name == "pytorch"]
+    precisions = [precision]
+    if precision == "all":
+        precisions = _precisions(where)
+    pairs = itertools.product(engines, precisions)
+    return [RunOptions(device=device, engine=name, precision=each) for name, each in pairs]
 
 
-def _guarded(measure: Callable[[SpeedTest], list[Row]], tests: list[SpeedTest]) -> list[Row]:
-    """What is measured of plans that share their network, or one row that says why it cannot be."""
-    test = tests[0]
-    label = f"{test.model.name}, {test.run_options.engine}, {test.run_options.precision}"
-    try:
-        with console.progress(label):
-            for _ in run_isolated(label, speed.prepare, test):
-                pass
-            return [row for each in tests for row in measure(each)]
-    except SrupError as error:
-        return [Row(test.model.name, error=f"{label}: {error}")]
+def _precisions(device: str) -> list[str]:
+    """The precisions that a kind of device computes natively."""
+    if device == "cpu":
+        return ["fp32", "bf16"] if has_bfloat16() else ["fp32"]
+    if device == "cuda":
+        return ["fp32", "fp16", "bf16"]
+    return ["fp32", "fp16"]
+
+
+def _rows(
+    measure: Callable[[SpeedTest], list[Row]], test: SpeedTest, sides: Sequence[int]
+) -> list[Row]:
+    """What is measured of a network at each side, or one row that says why it cannot be."""
+    name, run_options = test.model.name, test.run_options
+    label = f"{name}, {run_options.engine}, {run_options.precision}"
+    rows: list[Row] = []
+    failed: list[Row] = []
+    with failures_as_rows(failed, name, label=label), console.progress(label):
+        for _ in run_isolated(label, speed.prepare, test):
+            pass
+        for side in sides:
+            rows += measure(replace(test, side=side))
+    return failed or rows
 
 
 def _measured(test: SpeedTest) -> list[Row]:
-    (found,) = run_isolated(test.model.name, speed.speed, test)
-    return [Row(test.model.name, {**_stated(found), "s": found.seconds, "of ceiling": found.share})]
+    (found,) = run_isolated(test.model.name, speed.measure, test)
+    return [Row(test.model.name, {**_values(found), "s": found.seconds, "of ceiling": found.share})]
 
 
-def _pressed(test: SpeedTest) -> list[Row]:
-    name, in_one = (
-        test.model.name,
-        replace(test, run_options=replace(test.run_options, tile="none")),
-    )
-    largest = _last(run_isolated(name, speed.pressure, in_one, int(memory.available() * FILLED)))
+def _under_pressure(test: SpeedTest) -> list[Row]:
+    """The largest image that fits into memory in one window, and the same in windows."""
+    name = test.model.name
+    one_window = replace(test, run_options=replace(test.run_options, tile="none"))
+    limit = int(memory.available() * FILLED)
+    largest = _last(run_isolated(name, speed.pressure, one_window, limit))
     side = round(largest.pixels**0.5)
-    (tiled,) = run_isolated(name, speed.speed, replace(test, side=side, runs=1))
-    named = {f"{name}, one window": largest, f"{name}, in windows": tiled}
-    return [Row(label, _stated(found)) for label, found in named.items()]
+    (tiled,) = run_isolated(name, speed.measure, replace(test, side=side, runs=1))
+    return [
+        Row(f"{name}, one window", _values(largest)),
+        Row(f"{name}, in windows", _values(tiled)),
+    ]
 
 
 def _last(speeds: Iterable[Speed]) -> Speed:
-    """The last that came, be it that the process was killed at the next. Raises OutOfMemory if there is none."""
-    found, reason = (
-        None,
-        OutOfMemory("not even the first image fits into the memory; take a smaller --side"),
-    )
+    """The last speed, even if the process was killed after it.
+
+    Raises OutOfMemory if there is none.
+    """
+    found = None
+    reason = OutOfMemory("not even the first image fits into the memory", "take smaller {sides}")
     try:
         for found in speeds:  # noqa: B007
             pass
@@ -204,7 +219,13 @@ def _last(speeds: Iterable[Speed]) -> Speed:
     return found
 
 
-def _stated(found: Speed) -> dict[str, Value]:
+def _values(found: Speed) -> dict[str, Value]:
     engine, device, precision = found.computed_by.split(", ")
-    by = {"engine": engine, "device": device, "precision": precision}
-    return {**by, "LR MP": found.pixels / 1e6, "LR MP/s": found.rate, "MB": found.peak / 1e6}
+    return {
+        "engine": engine,
+        "device": device,
+        "precision": precision,
+        "LR MP": found.pixels / 1e6,
+        "LR MP/s": found.rate,
+        "MB": found.peak / 1e6,
+    }

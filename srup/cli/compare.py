@@ -1,27 +1,32 @@
-"""srup compare: versions of an image on a page, to look at."""
+"""srup compare: versions of an image on one page."""
 
 from __future__ import annotations
 
 import math
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import click
 
 from srup import report
 from srup.cli import console, options
+from srup.cli.failures import failures_as_rows
 from srup.errors import ImageError, UsageError
 from srup.evaluation import compare
-from srup.evaluation.protocols import PROTOCOLS, stated
+from srup.evaluation.protocols import PROTOCOLS, scoring_note
 from srup.files import check_free
 from srup.images import Image
 from srup.inference.run_options import RunOptions
 from srup.models import routing
 from srup.report import Report, Row
+
+CONSISTENCY_NOTE = (
+    "Consistency: PSNR in dB between the input and the result shrunk to its size "
+    "(bicubic imresize)."
+)
 
 
 @click.command("compare")
@@ -42,7 +47,7 @@ from srup.report import Report, Row
 @click.option(
     "--reference",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="What the result should be, to score against.",
+    help="The image that results should be: they are scored against it.",
 )
 @click.option(
     "-o",
@@ -50,6 +55,7 @@ from srup.report import Report, Row
     type=click.Path(path_type=Path, dir_okay=False),
     default="compare.html",
     show_default=True,
+    help="The page, which ends in .html.",
 )
 @options.run_options()
 @options.overwrite
@@ -68,29 +74,23 @@ def command(
 ) -> int:
     """Make a page that compares: networks on an IMAGE, or versions of one image.
 
-    The page is one file that needs no network: a divider to drag, zoom and pan, and what each version took and scores.
+    The page is one file that needs no network: a divider to drag, zoom and pan, and the time and
+    scores of each version.
 
     \b
     srup compare photo.jpg -m lite -m imdn -s 4 -o compare.html
     srup compare photo_lite.png photo_imdn.png --reference photo_original.png
     """
     console.start_logging(verbose)
-    _check(images, models, scale, reference, output, overwrite)
+    _check(images, models, scale, reference, output)
+    check_free(output, overwrite=overwrite)
     with tempfile.TemporaryDirectory(prefix="srup-") as folder:
         if models:
-            load = partial(_load, scale=scale, run_options=run_options)
-            networks = {name: load(name) for name in dict.fromkeys(models)}
-            rows = [
-                _enlarged(path, networks, scale, Path(folder) / str(number), reference)
-                for number, path in enumerate(images)
-            ]
+            networks = {name: _load(name, scale, run_options) for name in dict.fromkeys(models)}
+            rows = _enlarged(images, networks, scale, Path(folder), reference)
         else:
             rows = [compare.given(images, reference)]
-        title = ", ".join(row.name for row in rows) + (f" ×{scale:g}" if models else "")
-        notes = _notes(
-            math.ceil(scale) if models else 0, scored=reference is not None, consistent=bool(models)
-        )
-        made = Report(title, rows, notes, compare.VERSION_COLUMNS, heading="version")
+        made = _report(rows, scale if models else None, scored=reference is not None)
         report.write(made, output, limit=sys.maxsize)
         console.show(made, as_json=as_json)
     console.err.print(f"[dim]open {output} in a browser[/]")
@@ -98,29 +98,30 @@ def command(
 
 
 def _check(
-    images: tuple[Path, ...],
-    models: tuple[str, ...],
+    images: Sequence[Path],
+    models: Sequence[str],
     scale: float,
     reference: Path | None,
     output: Path,
-    overwrite: bool,
 ) -> None:
-    """Everything that can be known to be wrong before the work."""
+    """Raises UsageError, UnknownModel or ScaleError for what is wrong before any work."""
     if report.check(output) != "html":
-        raise UsageError(f"-o {output} must end in .html: what compare makes is a page")
+        raise UsageError(f"{output} must end in .html: what compare makes is a page")
     for name in models:
         routing.route(name, scale)
     if not models and len(images) + (reference is not None) < 2:
         raise UsageError(
-            "one image alone cannot be compared; name networks with -m, or a second image"
+            "one image alone cannot be compared; name a second image", "or networks with {models}"
         )
     if models and reference and len(images) > 1:
-        raise UsageError("--reference is of one image; compare the images one by one")
-    check_free(output, overwrite=overwrite)
+        raise UsageError("a reference is of one image; compare the images one by one")
 
 
-def _load(name: str, *, scale: float, run_options: RunOptions) -> Callable[[Image], Image]:
-    """The network, ready: what is only done once is not part of the first image's time."""
+def _load(name: str, scale: float, run_options: RunOptions) -> Callable[[Image], Image]:
+    """A network ready to enlarge.
+
+    It has run once, so that the first image's time does not hold what is done once.
+    """
     import numpy as np
 
     from srup.inference.upscaler import load
@@ -137,23 +138,31 @@ def _load(name: str, *, scale: float, run_options: RunOptions) -> Callable[[Imag
 
 
 def _enlarged(
-    path: Path,
-    networks: dict[str, Callable[[Image], Image]],
+    images: Sequence[Path],
+    networks: Mapping[str, Callable[[Image], Image]],
     scale: float,
     folder: Path,
     reference: Path | None,
-) -> Row:
-    folder.mkdir()
-    try:
-        return compare.enlarged(path, networks, scale, folder, reference)
-    except ImageError as error:
-        return Row(path.name, error=str(error))
+) -> list[Row]:
+    """A row for each image, with what the networks made of it or why it failed."""
+    rows: list[Row] = []
+    for number, path in enumerate(images):
+        own = folder / str(number)  # images of one name must not overwrite each other's results
+        own.mkdir()
+        with failures_as_rows(rows, path.name, caught=ImageError):
+            rows.append(compare.enlarged(path, networks, scale, own, reference))
+    return rows
 
 
-def _notes(border: int, *, scored: bool, consistent: bool) -> list[str]:
-    notes = [f"PSNR and SSIM: {stated(PROTOCOLS['paper'].what, border)}"] if scored else []
-    if consistent:
-        notes.append(
-            "Consistency: PSNR in dB between the input and the result shrunk to its size (bicubic imresize)."
-        )
-    return notes
+def _report(rows: Sequence[Row], scale: float | None, *, scored: bool) -> Report:
+    """The report of images enlarged by `scale`, or, for None, of images as they are."""
+    title = ", ".join(row.name for row in rows)
+    if scale:
+        title += f" ×{scale:g}"
+    notes = []
+    if scored:
+        border = math.ceil(scale or 0)
+        notes.append(f"PSNR and SSIM: {scoring_note(PROTOCOLS['paper'].what, border)}")
+    if scale:
+        notes.append(CONSISTENCY_NOTE)
+    return Report(title, rows, notes, compare.VERSION_COLUMNS, heading="version")

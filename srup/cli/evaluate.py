@@ -1,4 +1,4 @@
-"""srup evaluate: networks on benchmark images, beside what their papers print."""
+"""srup evaluate: networks on benchmark images, beside the figures that their papers print."""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ from pathlib import Path
 import click
 
 from srup.cli import console, options
-from srup.errors import SrupError, UsageError
+from srup.cli.failures import failures_as_rows, told
+from srup.errors import UsageError
 from srup.evaluation import benchmark
-from srup.evaluation.benchmark import BICUBIC, STATED, Case, Evaluation, ModelResult
+from srup.evaluation.benchmark import (
+    BICUBIC,
+    COMPARED,
+    BenchmarkProtocol,
+    Case,
+    Evaluation,
+    ModelResult,
+    Outcome,
+)
 from srup.files import writing
 from srup.inference.run_options import RunOptions
 from srup.isolate import run_isolated
@@ -32,8 +41,48 @@ EVALUATION_COLUMNS = {
     "MB": ",.0f",
     "K param.": ",.0f",
 }
+MEASURED_NOTE = (
+    "s/image: the mean. MB: the most memory that a process of the network's own took, "
+    "with Python and torch."
+)
 
-MEASURED = "s/image: the mean. MB: the most memory that a process of the network's own took, with Python and torch."
+
+def _template(
+    scale: int,
+    protocol: BenchmarkProtocol,
+    border: int | None,
+    edges: Edges,
+    save: Path | None,
+) -> Evaluation:
+    """How each network is evaluated, with bicubic in its place."""
+    return Evaluation(BICUBIC, scale, protocol, border, edges, save)
+
+
+evaluation_options = options.gathered(
+    "template",
+    _template,
+    (
+        click.option("-s", "--scale", type=click.IntRange(2, 8), default=4, show_default=True),
+        click.option(
+            "--protocol",
+            type=click.Choice(list(COMPARED)),
+            default="paper",
+            show_default=True,
+            help="Which values are compared: Y as in papers, Y rounded, colours, …",
+        ),
+        click.option(
+            "--border",
+            type=click.IntRange(0),
+            help="Pixels left out at each border.  [default: the scale]",
+        ),
+        options.edges,
+        click.option(
+            "--save",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Keep the results in this folder, one inside it for each network.",
+        ),
+    ),
+)
 
 
 @click.command("evaluate")
@@ -44,37 +93,21 @@ MEASURED = "s/image: the mean. MB: the most memory that a process of the network
     "models",
     multiple=True,
     metavar="NAME",
-    help=f"Repeat for several.  [default: {registry.DEFAULT}]",
+    help=f"Network to evaluate; repeat for several.  [default: {registry.DEFAULT}]",
 )
-@click.option("-s", "--scale", type=click.IntRange(2, 8), default=4, show_default=True)
 @click.option(
     "--lr",
     type=click.Path(path_type=Path, file_okay=False),
     help="LR images, in place of HR shrunk by imresize.",
 )
-@click.option(
-    "--protocol",
-    type=click.Choice(list(STATED)),
-    default="paper",
-    show_default=True,
-    help="What is compared.",
-)
-@click.option(
-    "--border", type=click.IntRange(0), help="Pixels left out at each border.  [default: the scale]"
-)
-@options.edges
+@evaluation_options
 @click.option(
     "--set",
-    "images",
+    "data_set",
     metavar="NAME",
-    help="Whose published figures to show.  [default: as the path says, Set5]",
+    help="Data set whose published figures are shown.  [default: as in the path, such as Set5]",
 )
-@click.option(
-    "--save",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Keep the results, in a folder for each network.",
-)
-@click.option("--each", is_flag=True, help="A row for each image too.")
+@click.option("--per-image", is_flag=True, help="Add a row for each image.")
 @options.weights
 @options.run_options("fp32")
 @options.report_output
@@ -82,14 +115,10 @@ MEASURED = "s/image: the mean. MB: the most memory that a process of the network
 def command(
     hr: Path,
     models: tuple[str, ...],
-    scale: int,
     lr: Path | None,
-    protocol: str,
-    border: int | None,
-    edges: Edges,
-    images: str | None,
-    save: Path | None,
-    each: bool,
+    template: Evaluation,
+    data_set: str | None,
+    per_image: bool,
     weights: str | None,
     run_options: RunOptions,
     report_output: console.ReportOutput,
@@ -97,51 +126,50 @@ def command(
 ) -> int:
     """Score networks on a folder of HR images, bicubic first.
 
-    HR is cropped to multiples of the scale and shrunk by MATLAB's imresize, enlarged again, and scored; published figures stand
-    beside where the set is known. Every network runs in a process of its own: its memory is the most this took.
+    HR is cropped to multiples of the scale and shrunk by MATLAB's imresize, enlarged again, and
+    scored; published figures stand beside where the set is known. Every network runs in a process
+    of its own, so that its memory is measured separately.
 
     \b
     srup evaluate Set5/HR -m imdn -m lesrcnn -s 4 -o set5.html
     srup evaluate Set14/HR -m imdn --lr Set14/LR_x4
     """
     console.start_logging(verbose)
-    plan = Evaluation(BICUBIC, scale, protocol, border, edges, save, None, run_options)
-    evaluations = _evaluations(plan, models, weights, given_lr=lr is not None)
-    todo, alone = benchmark.cases(hr, lr)
-    for path in alone:
+    given_lr = lr is not None
+    template = replace(template, run_options=run_options)
+    evaluations = _evaluations(template, models, weights, given_lr=given_lr)
+    todo, unpaired = benchmark.cases(hr, lr)
+    for path in unpaired:
         console.warning(f"{path} has no partner and was left out")
-    name = images or benchmark.set_of(hr)
-    results, errors = _run(evaluations, todo, name)
-    rows = [row for result in results for row in (_mean(result), *_images(result, each))]
-    report = Report(
-        f"{hr} ×{scale}, {len(todo)} image{'s' * (len(todo) > 1)}",
-        [*rows, *errors],
-        [
-            benchmark.said(evaluations[0], given_lr=lr is not None),
-            MEASURED,
-            *_computed(results),
-            *_notes(name, protocol, results),
-            *(f"Without a partner: {path}" for path in alone),
-        ],
-        EVALUATION_COLUMNS,
-        heading="network",
-        figures=_figures(results),
-    )
-    report_output.show(report)
-    return 1 if any(row.error for row in report.rows) else 0
+    data_set = data_set or benchmark.set_of(hr)
+    results, rows = _run(evaluations, todo, data_set, per_image=per_image)
+    notes = [benchmark.protocol_note(evaluations[0], given_lr=given_lr), MEASURED_NOTE]
+    notes += [*_computed_by(results), *_notes(data_set, results)]
+    notes += [f"Without a partner: {path}" for path in unpaired]
+    title = f"{hr} ×{template.scale}, {len(todo)} image{'s' * (len(todo) > 1)}"
+    figures = _figures(results)
+    report_output.show(Report(title, rows, notes, EVALUATION_COLUMNS, heading="network", figures=figures))
+    return 1 if any(row.error for row in rows) else 0
 
 
 def _evaluations(
-    plan: Evaluation, models: tuple[str, ...], weights: str | None, *, given_lr: bool
+    template: Evaluation, models: Sequence[str], weights: str | None, *, given_lr: bool
 ) -> list[Evaluation]:
-    """Bicubic and the networks asked for, each once. Raises UsageError, UnknownModel, ScaleError before anything runs."""
+    """Bicubic and the networks asked for, each once; folders for their results are made.
+
+    Raises UsageError, UnknownModel, ScaleError before anything runs.
+    """
     if weights and len(models) > 1:
-        raise UsageError("--weights holds one network; name one with -m")
-    asked = models or (() if plan.protocol == benchmark.Y_ONLY else (registry.DEFAULT,))
+        raise UsageError("a file of weights holds one network", "name one with {models}")
+    if not models and template.protocol != benchmark.Y_ONLY:
+        models = (registry.DEFAULT,)
     evaluations = []
-    for name in dict.fromkeys((BICUBIC, *asked)):
-        own = Path(weights) if weights and name != BICUBIC else None
-        evaluation = replace(plan, model=name, save=plan.save and plan.save / name, weights=own)
+    for name in dict.fromkeys((BICUBIC, *models)):
+        evaluation = replace(template, model=name)
+        if template.save:
+            evaluation = replace(evaluation, save=template.save / name)
+        if weights and name != BICUBIC:
+            evaluation = replace(evaluation, weights=Path(weights))
         benchmark.check(evaluation, given_lr=given_lr)
         evaluations.append(evaluation)
     for evaluation in evaluations:
@@ -152,34 +180,47 @@ def _evaluations(
 
 
 def _run(
-    evaluations: list[Evaluation], todo: Sequence[Case], images: str | None
+    evaluations: Sequence[Evaluation],
+    todo: Sequence[Case],
+    data_set: str | None,
+    *,
+    per_image: bool,
 ) -> tuple[list[ModelResult], list[Row]]:
-    """What came of each network; and a row for each that could not be run, where there are others."""
-    results, errors = [], []
+    """The networks' results, and the rows of the report.
+
+    A network that cannot be run becomes a row, last, unless it is the only one beside bicubic.
+    """
+    results: list[ModelResult] = []
+    rows: list[Row] = []
+    failed: list[Row] = []
+    alone = len(evaluations) <= 2
     for evaluation in evaluations:
-        try:
-            _fetch(evaluation)
-            with console.progress(evaluation.model) as progress:
-                outcomes = []
-                for outcome in run_isolated(evaluation.model, benchmark.outcomes, evaluation, todo):
-                    outcomes.append(outcome)
-                    progress(len(outcomes), len(todo))
-        except SrupError as error:
-            if len(evaluations) <= 2:  # bicubic and one
-                raise
-            errors.append(Row(evaluation.model, error=f"{evaluation.model}: {error}"))
-        else:
-            results.append(
-                ModelResult(
-                    evaluation,
-                    outcomes,
-                    benchmark.published(evaluation.model, images, evaluation.scale),
-                )
-            )
-    return results, errors
+        name = evaluation.model
+        if alone:
+            results.append(_result(evaluation, todo, data_set))
+            continue
+        with failures_as_rows(failed, name, label=name):
+            results.append(_result(evaluation, todo, data_set))
+    for result in results:
+        rows += [_mean_row(result), *_image_rows(result, per_image=per_image)]
+    return results, [*rows, *failed]
+
+
+def _result(evaluation: Evaluation, todo: Sequence[Case], data_set: str | None) -> ModelResult:
+    """Runs a network in a process of its own."""
+    _fetch(evaluation)
+    name = evaluation.model
+    outcomes: list[Outcome] = []
+    with console.progress(name) as progress:
+        for outcome in run_isolated(name, benchmark.outcomes, evaluation, todo):
+            outcomes.append(outcome)
+            progress(len(outcomes), len(todo))
+    figures = benchmark.published(name, data_set, evaluation.scale)
+    return ModelResult(evaluation, outcomes, figures)
 
 
 def _fetch(evaluation: Evaluation) -> None:
+    """Downloads the weights first, where a progress bar can be shown."""
     if evaluation.model == BICUBIC or evaluation.weights:
         return
     for row in routing.route(evaluation.model, evaluation.scale):
@@ -187,92 +228,92 @@ def _fetch(evaluation: Evaluation) -> None:
             weights.verified(row, progress=progress)
 
 
-def _mean(result: ModelResult) -> Row:
-    """The line of a network: what was measured, what was published, the difference."""
+def _mean_row(result: ModelResult) -> Row:
+    """The row of a network: means as measured, as published, and the difference."""
     name = result.evaluation.model
     if not any(outcome.score for outcome in result.outcomes):
         return Row(name, error=f"{name}: none of the images could be scored")
-    measured, told = result.score, result.published or (None, None)
-    return Row(
-        name,
-        {
-            "PSNR": measured.psnr,
-            "SSIM": measured.ssim,
-            "paper PSNR": told[0],
-            "paper SSIM": told[1],
-            "Δ PSNR": _difference(measured.psnr, told[0]),
-            "Δ SSIM": _difference(measured.ssim, told[1]),
-            "s/image": result.seconds,
-            "MB": result.peak and result.peak / 1e6,
-            "K param.": _parameters(result.evaluation) and _parameters(result.evaluation) / 1e3,
-        },
-    )
+    measured, (psnr, ssim) = result.score, result.published or (None, None)
+    parameters = _parameters(result.evaluation)
+    values = {
+        "PSNR": measured.psnr,
+        "SSIM": measured.ssim,
+        "paper PSNR": psnr,
+        "paper SSIM": ssim,
+        "Δ PSNR": _difference(measured.psnr, psnr),
+        "Δ SSIM": _difference(measured.ssim, ssim),
+        "s/image": result.seconds,
+        "MB": _megabytes(result.peak),
+        "K param.": parameters / 1e3 if parameters else 0,
+    }
+    return Row(name, values)
 
 
 def _difference(measured: float, published: float | None) -> float | None:
     return None if published is None else measured - published
 
 
+def _megabytes(peak: int | None) -> float | None:
+    return peak / 1e6 if peak else None
+
+
 def _parameters(evaluation: Evaluation) -> int:
-    return (
-        0
-        if evaluation.model == BICUBIC
-        else routing.route(
-            evaluation.model, evaluation.scale, own_weights=bool(evaluation.weights)
-        )[-1].parameters
-    )
+    if evaluation.model == BICUBIC:
+        return 0
+    own = evaluation.weights is not None
+    rows = routing.route(evaluation.model, evaluation.scale, own_weights=own)
+    return rows[-1].parameters
 
 
-def _images(result: ModelResult, each: bool) -> Iterator[Row]:
-    """A row for every image, or only for those that failed."""
+def _image_rows(result: ModelResult, *, per_image: bool) -> Iterator[Row]:
+    """A row for each image, or only for those that failed."""
     for outcome in result.outcomes:
         name = f"{result.evaluation.model}, {outcome.image}"
         if outcome.error:
-            yield Row(name, error=outcome.error)
-        elif each and outcome.score:
+            yield Row(name, error=told(outcome.error))
+        elif per_image and outcome.score:
             values = {
                 "PSNR": outcome.score.psnr,
                 "SSIM": outcome.score.ssim,
                 "s/image": outcome.seconds,
+                "MB": _megabytes(outcome.peak),
             }
-            yield Row(name, {**values, "MB": outcome.peak and outcome.peak / 1e6})
+            yield Row(name, values)
 
 
-def _computed(results: Sequence[ModelResult]) -> Iterator[str]:
-    """What the networks were computed by; one line where all are alike."""
-    by = {
-        each.evaluation.model: each.outcomes[0].computed_by
-        for each in results
-        if each.outcomes and each.outcomes[0].computed_by
-    }
-    if len(set(by.values())) == 1:
-        yield f"Computed by {next(iter(by.values()))}."
-    elif by:
-        each = "; ".join(f"{name}: {computed_by}" for name, computed_by in by.items())
+def _computed_by(results: Sequence[ModelResult]) -> Iterator[str]:
+    """A line about the engine, device and precision; one for all where they are alike."""
+    computed_by: dict[str, str] = {}
+    for result in results:
+        if result.outcomes and result.outcomes[0].computed_by:
+            computed_by[result.evaluation.model] = result.outcomes[0].computed_by
+    if len(set(computed_by.values())) == 1:
+        yield f"Computed by {next(iter(computed_by.values()))}."
+    elif computed_by:
+        each = "; ".join(f"{name}: {what}" for name, what in computed_by.items())
         yield f"Computed by {each}."
 
 
-def _notes(images: str | None, protocol: str, results: Sequence[ModelResult]) -> Iterator[str]:
+def _notes(data_set: str | None, results: Sequence[ModelResult]) -> Iterator[str]:
+    """Where published figures are from, and which protocols some of them were made with."""
     if not any(result.published for result in results):
         return
-    yield f"Published: as the papers print it for {images} (srup models info NAME)."
-    if protocol != benchmark.Y_ONLY and results[0].evaluation.model == BICUBIC:
+    yield f"Published: as the papers print it for {data_set} (srup models info NAME)."
+    first, names = results[0].evaluation, [result.evaluation.model for result in results]
+    if first.protocol != benchmark.Y_ONLY and first.model == BICUBIC:
         yield "The papers' bicubic figures were computed from Y alone: --protocol y-only."
-    if protocol != benchmark.TRUNCATED and any(
-        result.evaluation.model.startswith("lesrcnn") for result in results
-    ):
+    lesrcnn = any(name.startswith("lesrcnn") for name in names)
+    if lesrcnn and first.protocol != benchmark.TRUNCATED:
         yield "LESRCNN's authors truncated results to bytes and rounded Y: --protocol truncated."
 
 
 def _figures(results: Sequence[ModelResult]) -> list[str]:
-    points = [
-        Point(
-            result.evaluation.model,
-            result.seconds,
-            result.score.psnr,
-            _parameters(result.evaluation),
-        )
-        for result in results
-        if result.evaluation.model != BICUBIC and math.isfinite(result.score.psnr)
-    ]
-    return [bubbles(points, "seconds for an image", "PSNR in dB")] if len(points) > 1 else []
+    """A plot of PSNR against time, if there are two networks or more to show."""
+    points = []
+    for result in results:
+        name, psnr = result.evaluation.model, result.score.psnr
+        if name != BICUBIC and math.isfinite(psnr):
+            points.append(Point(name, result.seconds, psnr, _parameters(result.evaluation)))
+    if len(points) < 2:
+        return []
+    return [bubbles(points, "seconds for an image", "PSNR in dB")]

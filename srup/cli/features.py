@@ -1,18 +1,23 @@
-"""srup features: what a network sees in an image."""
+"""srup features: the feature maps of a network on an image."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from srup.cli import console, options
 from srup.errors import UsageError
 from srup.files import check_free
-from srup.images import Image, format_of, read_image, write_image
+from srup.images import Image, Pixels, format_of, read_image, write_image
 from srup.inference.target import Target
 from srup.models import routing
 from srup.resize import imresize
+
+if TYPE_CHECKING:
+    from srup.evaluation.features import FeatureMap
+    from srup.inference.upscaler import Upscaler
 
 
 def _channels(_: click.Context, __: click.Parameter, value: str) -> int | None:
@@ -28,7 +33,12 @@ def _channels(_: click.Context, __: click.Parameter, value: str) -> int | None:
 @options.model
 @options.weights
 @click.option(
-    "-s", "--scale", type=float, default=4, show_default=True, help="Which of the network's scales."
+    "-s",
+    "--scale",
+    type=float,
+    default=4,
+    show_default=True,
+    help="Scale of the network to look into.",
 )
 @click.option(
     "--channels",
@@ -36,20 +46,20 @@ def _channels(_: click.Context, __: click.Parameter, value: str) -> int | None:
     show_default=True,
     metavar="N|all",
     callback=_channels,
-    help="How many of each stage.",
+    help="How many channels of each stage to draw.",
 )
 @click.option(
     "--side",
     type=click.IntRange(16),
     default=320,
     show_default=True,
-    help="A larger image is shrunk to so many pixels.",
+    help="Pixels of the longer side to which a larger image is shrunk first.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="[default: photo_features.png, beside it]",
+    help="Where to write the grid.  [default: photo_features.png, beside it]",
 )
 @options.device
 @options.overwrite
@@ -72,29 +82,27 @@ def command(
     srup features photo.jpg -m imdn -o grid.png
     """
     console.start_logging(verbose)
-    rows = routing.route(model, scale, own_weights=weights is not None)
+    (first, *_) = routing.route(model, scale, own_weights=weights is not None)
     target = output or image.with_name(f"{image.stem}_features.png")
-    format_of(target)
+    format_of(target)  # raises WriteError before the work for a format that cannot be written
     check_free(target, overwrite=overwrite)
     source = read_image(image)
-    if min(source.size) < 2:
-        raise UsageError(
-            f"{image} is {source.size[0]}×{source.size[1]}: too small to show features of"
-        )
-    import numpy as np
+    pixels = _shrunk(source, side, name=str(image))
+    title = f"{model} ×{first.scale}" if first.scale else model
+    title += f" on {image.name}, {_size(source.pixels)}"
+    if pixels.shape != source.pixels.shape:
+        title += f" shrunk to {_size(pixels)}"
+    upscaler = _loaded(model, scale, weights, device)
+    _draw(_maps(upscaler, pixels, scale), title, channels, target)
+    click.echo(target)
 
-    from srup.evaluation import features
-    from srup.inference.engines.pytorch import tensor_of
+
+def _loaded(model: str, scale: float, weights: str | None, device: str) -> Upscaler:
+    """An upscaler of the engine that has the network's own stages."""
     from srup.inference.upscaler import load
 
-    size = (
-        Target(width=side, height=side).size(source.size)
-        if max(source.size) > side
-        else source.size
-    )
-    pixels = imresize(source.pixels, size=size)
     with console.download(f"{model} weights") as progress:
-        upscaler = load(
+        return load(
             model,
             scale=scale,
             weights=weights,
@@ -103,17 +111,43 @@ def command(
             precision="fp32",
             progress=progress,
         )
-    if not upscaler.native:
-        pixels = imresize(pixels, size=Target(scale).size(size))
-    network = upscaler.programs[0].network
-    assert network is not None, "only PyTorch has the network as a module"
-    found = features.maps(network, tensor_of(pixels).to(upscaler.programs[0].device))
+
+
+def _size(pixels: Pixels) -> str:
+    return f"{pixels.shape[1]}×{pixels.shape[0]}"
+
+
+def _shrunk(image: Image, side: int, *, name: str) -> Pixels:
+    """The pixels of an image, shrunk if its longer side is above `side`."""
+    if min(image.size) < 2:
+        raise UsageError(f"{name} is {_size(image.pixels)}: too small to show features of")
+    if max(image.size) <= side:
+        return image.pixels
+    return imresize(image.pixels, size=Target(width=side, height=side).size(image.size))
+
+
+def _maps(upscaler: Upscaler, pixels: Pixels, scale: float) -> list[FeatureMap]:
+    """The feature maps of the upscaler's first network; warns if it has but one stage."""
+    from srup.evaluation import features
+    from srup.inference.engines.pytorch import tensor_of
+
+    if not upscaler.native:  # such a network refines what bicubic enlarged
+        height, width = pixels.shape[:2]
+        pixels = imresize(pixels, size=Target(scale).size((width, height)))
+    program = upscaler.programs[0]
+    found = features.maps(program.network, tensor_of(pixels).to(program.device))
     if len(found) == 1:
         console.warning(
-            f"{model} is a single stage and shows its result alone; imdn, rfdn, edsr-baseline, rdn have several"
+            f"{upscaler.models[0].name} is a single stage and shows its result alone; "
+            "imdn, rfdn, edsr-baseline, rdn have several"
         )
-    name = f"{model} ×{rows[0].scale}" if rows[0].scale else model
-    shown = f"{image.name}, {source.size[0]}×{source.size[1]}{f' shrunk to {size[0]}×{size[1]}' if size != source.size else ''}"
-    drawn = features.grid(found, f"{name} on {shown}", channels)
+    return found
+
+
+def _draw(found: list[FeatureMap], title: str, channels: int | None, target: Path) -> None:
+    import numpy as np
+
+    from srup.evaluation import features
+
+    drawn = features.grid(found, title, channels)
     write_image(Image(np.asarray(drawn)), target)
-    click.echo(target)

@@ -1,28 +1,33 @@
-"""srup models: what there is, and its weights in the cache."""
+"""srup models: the networks of the registry, and their weights in the cache."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.markup import escape
 
 from srup.cli import console, options
+from srup.cli.failures import told
 from srup.errors import UsageError, WeightsError
 from srup.models import registry, weights
 from srup.models.registry import Model
 
+COLUMNS = ("name", "scales", "parameters", "multi-adds", "Set5", "licence")
+FIRST = ("name", "scale")  # facts that `srup models info` shows in the heading
+
 
 @click.group("models", invoke_without_command=True)
 @options.as_json
-@click.option("--markdown", is_flag=True, help="The table as in the README.")
+@click.option("--markdown", is_flag=True, help="Print the table as Markdown, as in the README.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, markdown: bool) -> None:
     """Show the networks; fetch, check and remove their weights.
 
-    Parameters and multi-adds (for an output of 1280×720) are those of the largest scale; PSNR is what the papers print for
-    Set5 (Y), scale by scale.
+    Parameters and multi-adds (for an output of 1280×720) are those of the largest scale; PSNR is
+    what the papers print for Set5 (Y), scale by scale.
     """
     console.start_logging(False)
     if ctx.invoked_subcommand is not None:
@@ -40,52 +45,54 @@ def command(ctx: click.Context, as_json: bool, markdown: bool) -> None:
         table.add_row(*_cells(rows), _state(rows))
     console.out.print(table)
     console.out.print(
-        f"\n[dim]Set5: Y-PSNR as published. The default is {registry.DEFAULT}. More: srup models info NAME[/]"
+        f"\n[dim]Set5: Y-PSNR as published. The default is {registry.DEFAULT}. "
+        "More: srup models info NAME[/]"
     )
 
 
-COLUMNS = ("name", "scales", "parameters", "multi-adds", "Set5", "licence")
-
-
-def _cells(rows: list[Model]) -> tuple[str, ...]:
-    """What the table says of a name's rows, the largest scale last."""
+def _cells(rows: Sequence[Model]) -> list[str]:
+    """The cells of the table for the rows of one name, the largest scale last."""
+    first, last = rows[0], rows[-1]
     published = [f"{row.published['Set5'][0]:.2f}" for row in rows if "Set5" in row.published]
-    return (
-        rows[0].name,
-        " ".join(_scale(row) for row in rows),
-        f"{rows[-1].parameters / 1e3:,.0f} K",
-        f"{rows[-1].multi_adds:,.1f} G",
+    return [
+        first.name,
+        " ".join(map(_scale, rows)),
+        f"{last.parameters / 1e3:,.0f} K",
+        f"{last.multi_adds:,.1f} G",
         " / ".join(published) or "–",
-        rows[0].licence,
-    )
+        first.licence,
+    ]
 
 
-def _state(rows: list[Model]) -> str:
-    """Where the weights of a name's rows are; scales that were never released count only where there are no others."""
-    states = {_scale(row): _where(row) for row in [row for row in rows if row.released] or rows}
-    alike = len(set(states.values())) == 1 and len(states) == len(rows)
-    return (
-        next(iter(states.values()))
-        if alike
-        else ", ".join(f"{scale} {state}" for scale, state in states.items())
-    )
+def _state(rows: Sequence[Model]) -> str:
+    """Where the weights of one name's rows are.
+
+    Scales that were never released are left out, unless there are no others.
+    """
+    counted = [row for row in rows if row.released] or rows
+    states = {_scale(row): _where(row) for row in counted}
+    if len(set(states.values())) == 1 and len(states) == len(rows):
+        return next(iter(states.values()))
+    return ", ".join(f"{scale} {state}" for scale, state in states.items())
 
 
 def _markdown() -> str:
-    tables = [list(registry.find(name).values()) for name in registry.names()]
-    rows = [
-        (*COLUMNS, "paper"),
-        ("---",) * (len(COLUMNS) + 1),
-        *((*_cells(table), table[0].paper) for table in tables),
-    ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    lines = [_line([*COLUMNS, "paper"]), _line(["---"] * (len(COLUMNS) + 1))]
+    for name in registry.names():
+        rows = list(registry.find(name).values())
+        lines.append(_line([*_cells(rows), rows[0].paper]))
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 @command.command("info")
 @click.argument("name")
 @options.as_json
 def info(name: str, as_json: bool) -> None:
-    """All that is known of a network."""
+    """Show everything that is known of a network."""
     for model in registry.find(name).values():
         facts = _facts(model)
         if as_json:
@@ -93,22 +100,22 @@ def info(name: str, as_json: bool) -> None:
             continue
         console.out.print(f"[bold]{model.name} {_scale(model)}[/]")
         for key, value in facts.items():
-            if value and key not in ("name", "scale"):
+            if value and key not in FIRST:
                 console.out.print(f"  {key.replace('_', ' '):<11} {escape(_readable(value))}")
 
 
 @command.command("download")
 @click.argument("names", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every network there is.")
+@click.option("--all", "everything", is_flag=True, help="Download every network.")
 def download(names: tuple[str, ...], everything: bool) -> int:
     """Fetch weights ahead of use, for a machine that will be offline."""
     failed = 0
-    for model in _chosen(names, everything):
+    for model in _chosen(names, everything=everything):
         try:
             with console.download(model.file) as progress:
                 path = weights.verified(model, progress=progress)
         except WeightsError as error:
-            console.error(str(error))
+            console.error(told(error))
             failed = error.exit_code
         else:
             click.echo(path)
@@ -118,8 +125,8 @@ def download(names: tuple[str, ...], everything: bool) -> int:
 @command.command("verify")
 @click.argument("names", nargs=-1)
 def verify(names: tuple[str, ...]) -> int:
-    """Check the weights in the cache against what was published."""
-    wrong = 0
+    """Check the weights in the cache against their published digests."""
+    code = 0
     for model in _chosen(names, everything=not names):
         path = _path(model)
         if not path.exists():
@@ -127,54 +134,53 @@ def verify(names: tuple[str, ...]) -> int:
         elif not model.digest or weights.matches(path, model.digest):
             verdict = "right"
         else:
-            verdict, wrong = (
-                "damaged: srup models remove it, and it is fetched anew",
-                WeightsError.exit_code,
-            )
+            verdict = "damaged: srup models remove it, and it is fetched anew"
+            code = WeightsError.exit_code
         click.echo(f"{model.file}  {verdict}")
-    return wrong
+    return code
 
 
 @command.command("path")
 @click.argument("name", required=False)
 def path(name: str | None) -> None:
-    """Where weights lie: the folder, or the files of a network."""
-    for place in (
-        [_path(model) for model in _chosen((name,), False)] if name else [weights.path_of("")]
-    ):
-        click.echo(place)
+    """Print where weights are kept: the folder, or the files of a network."""
+    if name is None:
+        click.echo(weights.path_of(""))
+        return
+    for model in _chosen([name], everything=False):
+        click.echo(_path(model))
 
 
 @command.command("remove")
 @click.argument("names", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every network there is.")
+@click.option("--all", "everything", is_flag=True, help="Remove the weights of every network.")
 def remove(names: tuple[str, ...], everything: bool) -> None:
     """Delete weights from the cache, broken-off downloads too."""
-    for model in _chosen(names, everything):
+    for model in _chosen(names, everything=everything):
         target = weights.path_of(model.file)
-        for file in (
-            target,
-            target.with_name(f"{target.name}.part"),
-            target.with_name(f"{target.name}.lock"),
-        ):
-            if model.urls and file.exists():
+        partial = target.with_name(f"{target.name}.part")
+        lock = target.with_name(f"{target.name}.lock")
+        for file in (target, partial, lock):
+            if model.urls and file.exists():  # without URLs it could not be fetched again
                 file.unlink()
                 click.echo(f"removed {file}")
 
 
-def _chosen(names: tuple[str, ...], everything: bool) -> list[Model]:
+def _chosen(names: Sequence[str], *, everything: bool) -> list[Model]:
+    """The rows of the named networks or of all, one for each weights file."""
     if not names and not everything:
         raise UsageError("name a network, or take --all; srup models lists them")
-    rows = (
-        registry.MODELS
-        if everything
-        else [model for name in names for model in registry.find(name).values()]
-    )
+    rows = list(registry.MODELS)
+    if not everything:
+        rows = [model for name in names for model in registry.find(name).values()]
     return list({model.file: model for model in rows}.values())
 
 
 def _path(model: Model) -> Path:
-    return weights.verified(model) if weights.packaged(model) else weights.path_of(model.file)
+    """Where a network's weights are, or will be once they are fetched."""
+    if weights.packaged(model):
+        return weights.verified(model)
+    return weights.path_of(model.file)
 
 
 def _scale(model: Model) -> str:
@@ -182,6 +188,7 @@ def _scale(model: Model) -> str:
 
 
 def _where(model: Model) -> str:
+    """Where a network's weights come from now."""
     if not model.released:
         return "own only"
     if weights.packaged(model):
@@ -207,15 +214,13 @@ def _facts(model: Model) -> dict[str, object]:
 
 
 def _readable(value: object) -> str:
+    """A fact as text for people."""
     if isinstance(value, dict):
-        return " · ".join(
-            f"{name} {psnr:.2f} dB{f' {ssim:.4f}' if ssim else ''}"
-            for name, (psnr, ssim) in value.items()
-        )
-    return (
-        ", ".join(map(str, value))
-        if isinstance(value, list)
-        else f"{value:,}"
-        if isinstance(value, int)
-        else str(value)
-    )
+        scores = []
+        for data_set, (psnr, ssim) in value.items():
+            score = f"{data_set} {psnr:.2f} dB"
+            scores.append(f"{score} {ssim:.4f}" if ssim else score)
+        return " · ".join(scores)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)

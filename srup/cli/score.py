@@ -1,20 +1,32 @@
-"""srup score: how near results are to what they should be."""
+"""srup score: PSNR and SSIM of results against the images that they should be."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from srup.cli import console, options
+from srup.cli.failures import failures_as_rows
 from srup.errors import ImageError, UsageError
 from srup.evaluation.consistency import consistency
 from srup.evaluation.pairing import Pairing, pair, scale_in
-from srup.evaluation.protocols import PROTOCOLS, colours, mean, score_files, stated
-from srup.report import Report, Row
+from srup.evaluation.protocols import (
+    PROTOCOLS,
+    ProtocolName,
+    colours,
+    mean,
+    score_files,
+    scoring_note,
+)
+from srup.report import Report, Row, Value
 
 SCORE_COLUMNS = {"PSNR": ".2f", "SSIM": ".4f", "consistency": ".1f"}
+CONSISTENCY_NOTE = (
+    "Consistency: PSNR in dB between LR and SR shrunk to its size (bicubic imresize, colours)."
+)
 
 
 @click.command("score")
@@ -25,25 +37,30 @@ SCORE_COLUMNS = {"PSNR": ".2f", "SSIM": ".4f", "consistency": ".1f"}
     type=click.Choice(list(PROTOCOLS)),
     default="paper",
     show_default=True,
-    help="What is compared.",
+    help="Which values are compared: Y as in papers, Y rounded, or colours.",
 )
 @click.option(
     "-s",
     "--scale",
     type=click.IntRange(1),
-    help="Pixels left out at each border.  [default: by --lr, or names (_x4)]",
+    help="Scale of SR: so many pixels are left out at each border."
+    "  [default: by --lr, or names (_x4)]",
 )
-@click.option("--border", type=click.IntRange(0), help="The same, where it is not the scale.")
+@click.option(
+    "--border",
+    type=click.IntRange(0),
+    help="Pixels left out at each border, if not as many as the scale.",
+)
 @click.option(
     "--lr",
     type=click.Path(path_type=Path),
-    help="What SR was made of: tells the scale, and is held to SR shrunk again.",
+    help="LR images that SR was made from: they tell the scale, and are compared with SR shrunk.",
 )
 @options.report_output
 def command(
     sr: Path,
     hr: Path,
-    protocol: str,
+    protocol: ProtocolName,
     scale: int | None,
     border: int | None,
     lr: Path | None,
@@ -51,7 +68,8 @@ def command(
 ) -> int:
     """PSNR and SSIM of SR, a file or a folder, against HR.
 
-    Files of folders are paired by name; endings such as _x4 or _out are left out. Transparency is not compared.
+    Files of folders are paired by name; endings such as _x4 or _out are left out. Transparency is
+    not compared.
 
     \b
     srup score photo_x4.png photo.png
@@ -59,74 +77,77 @@ def command(
     """
     console.start_logging(False)
     paired = pair(sr, hr)
-    small = {large: low for low, large in pair(lr, hr).both} if lr else {}
-    shaved = border if border is not None else scale or _scale(paired, small)
-    comparison = Comparison(protocol, shaved, small)
-    with console.progress("scoring") as progress:
-        rows = []
-        for done, both in enumerate(paired.both, 1):
-            rows.append(_row(*both, comparison))
-            progress(done, len(paired.both))
-    for path in paired.alone:
+    lr_by_hr = {large: small for small, large in pair(lr, hr).pairs} if lr else {}
+    if border is None:
+        border = scale or _scale(paired, lr_by_hr)
+    rows = _rows(paired, _Comparison(protocol, border, lr_by_hr))
+    for path in paired.unpaired:
         console.warning(f"{path} has no partner and was left out")
-    notes = [
-        stated(PROTOCOLS[protocol].what, shaved),
-        *(f"Without a partner: {path}" for path in paired.alone),
-    ]
+    notes = [scoring_note(PROTOCOLS[protocol].what, border)]
+    notes += [f"Without a partner: {path}" for path in paired.unpaired]
     if lr:
-        notes.append(
-            "Consistency: PSNR in dB between LR and SR shrunk to its size (bicubic imresize, colours)."
-        )
-    report = Report(
-        f"{sr} against {hr}", [*rows, *_mean(rows)], notes, SCORE_COLUMNS, heading="image"
-    )
-    report_output.show(report)
+        notes.append(CONSISTENCY_NOTE)
+    lines = [*rows, *_mean(rows)]
+    report_output.show(Report(f"{sr} against {hr}", lines, notes, SCORE_COLUMNS, heading="image"))
     return 1 if any(row.error for row in rows) else 0
 
 
 @dataclass(frozen=True)
-class Comparison:
-    protocol: str
+class _Comparison:
+    """How pairs are scored; `lr_by_hr` gives the LR image of an HR image where it is known."""
+
+    protocol: ProtocolName
     border: int
-    small: dict[Path, Path]  # HR → what its SR was made of
+    lr_by_hr: Mapping[Path, Path]
 
 
-def _scale(paired: Pairing, small: dict[Path, Path]) -> int:
-    """The scale that the sizes of LR and HR say, or the names of the results; 0 if nothing does. Raises UsageError."""
-    said = {scale for one, _ in paired.both if (scale := scale_in(one))}
-    if small:
-        said = {
-            round(colours(large).shape[1] / colours(low).shape[1]) for large, low in small.items()
-        }
-    if len(said) > 1:
-        raise UsageError(
-            f"several scales at once: {', '.join(f'×{scale}' for scale in sorted(said))}; say --scale or --border"
-        )
-    if not said:
+def _scale(paired: Pairing, lr_by_hr: Mapping[Path, Path]) -> int:
+    """The scale by the sizes of LR and HR if given, else by the names of the results.
+
+    Returns 0 and warns if no name has one. Raises UsageError for several scales.
+    """
+    scales: set[int] = set()
+    for hr, lr in lr_by_hr.items():
+        scales.add(round(colours(hr).shape[1] / colours(lr).shape[1]))
+    if not lr_by_hr:
+        scales = {scale for sr, _ in paired.pairs if (scale := scale_in(sr))}
+    if len(scales) > 1:
+        listed = ", ".join(f"×{scale}" for scale in sorted(scales))
+        raise UsageError(f"several scales at once: {listed}", "give one {scale}, or a {border}")
+    if not scales:
         console.warning(
-            "no scale is known, so no border is left out; papers leave out as many pixels as the scale (-s 4)"
+            "no scale is known, so no border is left out; "
+            "papers leave out as many pixels as the scale (-s 4)"
         )
-    return said.pop() if said else 0
+        return 0
+    return scales.pop()
 
 
-def _row(sr: Path, hr: Path, comparison: Comparison) -> Row:
-    try:
-        measured = score_files(sr, hr, protocol=comparison.protocol, border=comparison.border)
-        values = {"PSNR": measured.psnr, "SSIM": measured.ssim}
-        if hr in comparison.small:
-            values["consistency"] = consistency(colours(comparison.small[hr]), colours(sr))
-    except ImageError as error:
-        return Row(sr.name, error=str(error))
-    return Row(sr.name, values)
+def _rows(paired: Pairing, comparison: _Comparison) -> list[Row]:
+    """A row for each pair, with its scores or why it could not be scored."""
+    rows: list[Row] = []
+    with console.progress("scoring") as progress:
+        for done, (sr, hr) in enumerate(paired.pairs, 1):
+            with failures_as_rows(rows, sr.name, caught=ImageError):
+                rows.append(Row(sr.name, _values(sr, hr, comparison)))
+            progress(done, len(paired.pairs))
+    return rows
 
 
-def _mean(rows: list[Row]) -> list[Row]:
-    """The means over what could be scored, if it is more than one image."""
+def _values(sr: Path, hr: Path, comparison: _Comparison) -> dict[str, Value]:
+    measured = score_files(sr, hr, protocol=comparison.protocol, border=comparison.border)
+    values: dict[str, Value] = {"PSNR": measured.psnr, "SSIM": measured.ssim}
+    if hr in comparison.lr_by_hr:
+        values["consistency"] = consistency(colours(comparison.lr_by_hr[hr]), colours(sr))
+    return values
+
+
+def _mean(rows: Sequence[Row]) -> list[Row]:
+    """A row of the means over what could be scored, if there is more than one image."""
     scored = [row.values for row in rows if not row.error]
     if len(rows) < 2 or not scored:
         return []
-    means = {
-        column: mean([float(values[column] or 0) for values in scored if column in values])
-        for column in scored[0]
-    }
-    return [Row(f"mean of {len(scored)}" if len(scored) < len(rows) else "mean", means)]
+    means = {}
+    for column in scored[0]:
+        means[column] = mean([float(values[column] or 0) for values in scored if column in values])
+    return [Row("mean" if len(scored) == len(rows) else f"mean of {len(scored)}", means)]

@@ -4,169 +4,259 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from srup.cli import console, options
 from srup.errors import TrainingError, UsageError
-from srup.files import cache
+from srup.files import cache, check_folder
 from srup.models import checkpoints, registry, weights
+from srup.training.hyperparameters import (
+    LOSSES,
+    SCHEDULES,
+    TRAINING_PRECISIONS,
+    Hyperparameters,
+)
 
 if TYPE_CHECKING:
     from srup.networks.base import Network
-    from srup.training.loop import Hyperparameters, Step, Validation
+    from srup.training.dataset import Pairs
+    from srup.training.loop import Step
+    from srup.training.validation import Validation
+
+LOG_EVERY = 100  # steps between records of the log, besides those of validations
+PRINT_EVERY = 1000  # steps between lines on the terminal, besides those of validations
+
+hyperparameters = options.gathered(
+    "hyperparameters",
+    Hyperparameters,
+    (
+        click.option(
+            "-s",
+            "--scale",
+            "scales",
+            type=int,
+            multiple=True,
+            help="Scale to train; repeat for several. One that is given twice is drawn twice as"
+            " often.  [default: all the network has]",
+        ),
+        click.option(
+            "--steps",
+            type=click.IntRange(1),
+            default=100_000,
+            show_default=True,
+            help="Steps to train.",
+        ),
+        click.option(
+            "--batch",
+            type=click.IntRange(1),
+            default=16,
+            show_default=True,
+            help="Patches in a step.",
+        ),
+        click.option(
+            "--patch",
+            type=click.IntRange(8),
+            default=48,
+            show_default=True,
+            help="Side of an LR patch in pixels.",
+        ),
+        click.option(
+            "--rate",
+            type=float,
+            default=1e-3,
+            show_default=True,
+            help="Highest learning rate of Adam.",
+        ),
+        click.option(
+            "--last-rate",
+            type=float,
+            default=1e-5,
+            show_default=True,
+            help="Learning rate at the end of a cosine.",
+        ),
+        click.option(
+            "--warm-up",
+            type=click.IntRange(0),
+            default=0,
+            help="Steps in which the learning rate rises from 0 to --rate.",
+        ),
+        click.option(
+            "--schedule",
+            type=click.Choice(SCHEDULES),
+            default="cosine",
+            show_default=True,
+            help="How the learning rate falls; step halves it at each quarter of the run.",
+        ),
+        click.option(
+            "--loss",
+            type=click.Choice(LOSSES),
+            help="Loss to train with.  [default: the network's own]",
+        ),
+        click.option(
+            "--finish",
+            type=click.FloatRange(0, 1),
+            default=0.0,
+            help="Share of the steps, at the end, that are trained with L2.",
+        ),
+        click.option(
+            "--decay",
+            type=click.FloatRange(0, 1),
+            default=0.999,
+            show_default=True,
+            help="Decay of the running average of the weights, which is what is saved.",
+        ),
+        click.option(
+            "--wider",
+            type=click.IntRange(0),
+            default=0,
+            help="Train with branches so many times as wide, merged when saved.",
+        ),
+        click.option(
+            "--clip",
+            type=click.FloatRange(0),
+            default=0.0,
+            help="Bound of the norm of the gradient.  [default: no bound]",
+        ),
+        click.option(
+            "--distil",
+            type=click.FloatRange(0, 1),
+            default=0.5,
+            show_default=True,
+            help="The teacher's share of the loss.",
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(TRAINING_PRECISIONS),
+            default="auto",
+            show_default=True,
+            help="Precision to compute in; auto: bf16 where the device is fast at it.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(0),
+            default=0,
+            show_default=True,
+            help="Seed of first weights and of the patches drawn.",
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a run: the weights at `output`, and beside them its state, log and plot.
+
+    They are written every `every` steps; `half` saves the weights in float16.
+    """
+
+    output: Path
+    every: int
+    half: bool
+    overwrite: bool
+
+    @property
+    def log(self) -> Path:
+        """One JSON object a line: step, loss, rate, seconds, and psnr by scale."""
+        return self.output.with_name(f"{self.output.stem}.log.jsonl")
+
+    @property
+    def plot(self) -> Path:
+        """The log as a picture."""
+        return self.output.with_suffix(".png")
+
+    def draw(self) -> None:
+        """Draws the log to `plot`."""
+        from srup.training.training_plot import draw
+
+        draw([json.loads(line) for line in self.log.read_text().splitlines()], self.plot)
+
+    def clear_or_keep(self) -> None:
+        """Removes an earlier run if it may be replaced, keeps one that has a state to resume from.
+
+        Raises TrainingError for an output that no run has made, WriteError if none can be made.
+        """
+        from srup.training.loop import state_path
+
+        state = state_path(self.output)
+        check_folder(self.output)
+        if self.overwrite:
+            for path in (self.output, self.log, state):
+                path.unlink(missing_ok=True)
+        elif self.output.exists() and not state.exists():
+            raise TrainingError(
+                f"{self.output} exists and has no state to resume from",
+                "{overwrite} replaces it",
+                "{output} names another",
+            )
+
+
+files = options.gathered(
+    "files",
+    Files,
+    (
+        click.option(
+            "-o",
+            "--output",
+            required=True,
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="File for the weights, as a state dict.",
+        ),
+        click.option(
+            "--every",
+            type=click.IntRange(1),
+            default=1000,
+            show_default=True,
+            help="Steps between validations and checkpoints.",
+        ),
+        click.option("--half", is_flag=True, help="Save the weights in float16."),
+        options.overwrite,
+    ),
+)
 
 
 @click.command("train")
 @click.argument("network")
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATA...")
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The weights, as a state dict.",
-)
-@click.option(
-    "-s",
-    "--scale",
-    "scales",
-    type=int,
-    multiple=True,
-    help="Repeat for a network of several scales; one that is given twice is drawn twice as often.  [default: all it has]",
-)
+@files
+@hyperparameters
 @click.option(
     "--from",
     "start",
     metavar="FILE|published",
     help="Begin with these weights; those of another scale give what they share.",
 )
-@click.option("--steps", type=click.IntRange(1), default=100_000, show_default=True)
-@click.option(
-    "--batch", type=click.IntRange(1), default=16, show_default=True, help="Patches a step."
-)
-@click.option(
-    "--patch",
-    type=click.IntRange(8),
-    default=48,
-    show_default=True,
-    help="Side of an LR patch in pixels.",
-)
-@click.option(
-    "--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate of Adam."
-)
-@click.option(
-    "--last-rate",
-    type=float,
-    default=1e-5,
-    show_default=True,
-    help="Learning rate at the end of a cosine.",
-)
-@click.option(
-    "--warm-up",
-    type=click.IntRange(0),
-    default=0,
-    help="Steps in which the learning rate rises from 0 to --rate.",
-)
-@click.option(
-    "--schedule",
-    type=click.Choice(["cosine", "step", "constant"]),
-    default="cosine",
-    show_default=True,
-)
-@click.option("--loss", type=click.Choice(["l1", "l2"]), help="[default: the network's own]")
-@click.option(
-    "--finish",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    help="Share of the steps, at the end, that are trained with L2.",
-)
-@click.option(
-    "--decay",
-    type=click.FloatRange(0, 1),
-    default=0.999,
-    show_default=True,
-    help="Of the running average of the weights.",
-)
-@click.option(
-    "--wider",
-    type=click.IntRange(0),
-    default=0,
-    help="Train with branches so many times as wide, merged when saved.",
-)
-@click.option(
-    "--clip",
-    type=click.FloatRange(0),
-    default=0.0,
-    help="Bound the norm of the gradient.  [default: no bound]",
-)
 @click.option("--teacher", metavar="NAME", help="Distil from a larger network of the registry.")
-@click.option(
-    "--distil",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="The teacher's share of the loss.",
-)
-@click.option(
-    "--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True
-)
 @click.option(
     "--validate",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
     help="HR images to validate on.",
 )
-@click.option(
-    "--every",
-    type=click.IntRange(1),
-    default=1000,
-    show_default=True,
-    help="Steps between validations and checkpoints.",
-)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--half", is_flag=True, help="Save the weights in float16.")
 @options.device
-@options.overwrite
 @options.as_json
 @options.verbose
 def command(
     network: str,
     data: tuple[Path, ...],
-    output: Path,
-    scales: tuple[int, ...],
+    files: Files,
+    hyperparameters: Hyperparameters,
     start: str | None,
-    steps: int,
-    batch: int,
-    patch: int,
-    rate: float,
-    last_rate: float,
-    warm_up: int,
-    schedule: str,
-    loss: str | None,
-    finish: float,
-    decay: float,
-    wider: int,
-    clip: float,
     teacher: str | None,
-    distil: float,
-    precision: str,
     validate: Path | None,
-    every: int,
-    seed: int,
-    half: bool,
     device: str,
-    overwrite: bool,
     as_json: bool,
     verbose: bool,
-) -> int:
+) -> None:
     """Train NETWORK on folders of images, any format, or HDF5 files with groups lr and hr.
 
-    LR patches are made by MATLAB's bicubic imresize. The best weights by Y-PSNR on --validate go to OUTPUT; beside it lie the state
-    to go on from (OUTPUT.state.pt: run the same command again), the log (OUTPUT.log.jsonl) and the curve (OUTPUT.png).
+    LR patches are made by MATLAB's bicubic imresize. The best weights by Y-PSNR on --validate go to
+    OUTPUT; beside it lie the state to resume from (OUTPUT.state.pt: run the same command again),
+    the log (OUTPUT.log.jsonl) and the curve (OUTPUT.png).
 
     \b
     srup train lite photos/ -o mine.pt --validate held_out/
@@ -174,194 +264,209 @@ def command(
     srup upscale old.png --weights scans.pt -m imdn -s 4
     """
     console.start_logging(verbose)
+    from srup.training.loop import resolved
+
+    where = _device(device)
+    scales = _scales(network, hyperparameters.scales)
+    asked = _asked(hyperparameters, scales, distilled=teacher is not None)
+    files.clear_or_keep()
+    validation = _validation(validate, scales)
+    pairs = _pairs(data, scales)
+    made = _start(network, scales[0], start, asked.seed)
+    final = resolved(asked, made, where)
+    _introduce(network, final, len(pairs), made, validation)
+    run = _run(made, pairs, final, files, where, _teachers(teacher, scales, where), validation)
+    _follow(run, final.steps, files.log, as_json=as_json)
+    files.draw()
+
+
+def _device(name: str) -> str:
     from srup.inference.engines.pytorch import pick_device
-    from srup.training import dataset, loop
-    from srup.training.training_plot import draw
 
-    where = pick_device(device).type
-    rows = _rows(network, scales)
-    hyper = loop.Hyperparameters(
-        scales=tuple(sorted(scales or rows)),
-        steps=steps,
-        batch=batch,
-        patch=patch,
-        rate=rate,
-        last_rate=last_rate,
-        warm_up=warm_up,
-        schedule=schedule,
-        loss=loss or _build(network, min(rows)).loss,
-        finish=finish,
-        decay=decay,
-        precision=_precision(precision, where),
-        distil=distil if teacher else 0.0,
-        wider=wider,
-        clip=clip,
-        seed=seed,
-    )
-    log = output.with_name(f"{output.stem}.log.jsonl")
-    _clear_or_keep(output, log, loop.state_path(output), overwrite)
-    validation = loop.Validation(dataset.find_images([validate]), rows) if validate else None
-    with console.progress("shrinking the images") as progress:
-        pairs = dataset.prepare(data, rows, cache=cache() / "training", progress=progress)
-    made = _start(network, min(rows), start, seed)
-    _introduce(network, hyper, len(pairs), made, validation)
-    run = loop.train(
-        made,
+    return pick_device(name).type
+
+
+def _run(
+    network: Network,
+    pairs: Pairs,
+    hyperparameters: Hyperparameters,
+    files: Files,
+    device: str,
+    teachers: Mapping[int, Network],
+    validation: Validation | None,
+) -> Iterator[Step]:
+    from srup.training.loop import train
+
+    return train(
+        network,
         pairs,
-        hyper,
-        out=output,
-        device=where,
-        teachers=_teachers(teacher, rows, where),
+        hyperparameters,
+        out=files.output,
+        device=device,
+        teachers=teachers,
         validation=validation,
-        every=every,
-        half=half,
+        every=files.every,
+        half=files.half,
     )
-    _follow(run, hyper, log, as_json)
-    draw([json.loads(line) for line in log.read_text().splitlines()], output.with_suffix(".png"))
-    return 0
 
 
-def _rows(network: str, scales: tuple[int, ...]) -> list[int]:
+def _scales(network: str, asked: Sequence[int]) -> list[int]:
+    """The scales to train, each once, in order. Raises UsageError for those that cannot be."""
     rows = registry.find(network)
     if 0 in rows:
         raise UsageError(
-            f"{network} works at any scale on what bicubic enlarged; srup train takes the networks of fixed scales"
+            f"{network} works at any scale on what bicubic enlarged; "
+            "srup train takes the networks of fixed scales"
         )
-    if wrong := [scale for scale in scales if scale not in rows]:
-        raise UsageError(
-            f"{network} has no ×{wrong[0]}; it has {', '.join(f'×{scale}' for scale in rows)}"
-        )
+    for scale in asked:
+        _check_scale(network, rows, scale, "has no")
     shared = len({row.file for row in rows.values()}) == 1
-    if not shared and len(scales) > 1:
+    if not shared and len(asked) > 1:
         raise UsageError(f"{network} is another network at each scale; train them one by one")
-    if not shared and not scales:
-        raise UsageError(f"{network} is another network at each scale; say which with -s")
-    return sorted(set(scales or rows))
+    if not shared and not asked:
+        raise UsageError(f"{network} is another network at each scale", "say which with {scales}")
+    return sorted(set(asked or rows))
 
 
-def _build(network: str, scale: int) -> Network:
-    return registry.build(registry.find(network)[scale])
+def _check_scale(name: str, rows: Mapping[int, registry.Model], scale: int, lacks: str) -> None:
+    """Raises UsageError if a network has no such scale; `lacks` are the words for it."""
+    if scale not in rows:
+        known = ", ".join(f"×{each}" for each in rows)
+        raise UsageError(f"{name} {lacks} ×{scale}; it has {known}")
+
+
+def _asked(
+    hyperparameters: Hyperparameters, scales: Sequence[int], *, distilled: bool
+) -> Hyperparameters:
+    """The hyperparameters with all scales where none were given, and no distilling alone."""
+    return replace(
+        hyperparameters,
+        scales=tuple(sorted(hyperparameters.scales or scales)),
+        distil=hyperparameters.distil if distilled else 0.0,
+    )
+
+
+def _pairs(data: Sequence[Path], scales: Sequence[int]) -> Pairs:
+    from srup.training import dataset
+
+    with console.progress("shrinking the images") as progress:
+        return dataset.prepare(data, scales, cache=cache() / "training", progress=progress)
+
+
+def _validation(folder: Path | None, scales: Sequence[int]) -> Validation | None:
+    if folder is None:
+        return None
+    from srup.training.dataset import find_images
+    from srup.training.validation import Validation
+
+    return Validation(find_images([folder]), scales)
 
 
 def _start(network: str, scale: int, start: str | None, seed: int) -> Network:
     """The network with its first weights: random, published, or a file's as far as they fit."""
     import torch
 
-    torch.manual_seed(seed)
-    made = _build(network, scale)
+    torch.manual_seed(seed)  # before the network is built, which draws its random weights
+    row = registry.find(network)[scale]
+    made = registry.build(row)
     if start is None:
         return made
-    path = weights.verified(registry.find(network)[scale]) if start == "published" else Path(start)
-    left = checkpoints.load_what_fits(made, path)
-    if left:
-        console.warning(f"{path} has nothing for {', '.join(left)}; these begin at random")
+    path = weights.verified(row) if start == "published" else Path(start)
+    missing = checkpoints.load_what_fits(made, path)
+    if missing:
+        console.warning(f"{path} has nothing for {', '.join(missing)}; these begin at random")
     return made
 
 
-def _precision(asked: str, device: str) -> str:
-    import torch
-
-    if asked != "auto":
-        return asked
-    fast = (
-        torch.cuda.is_bf16_supported()
-        if device == "cuda"
-        else torch.cpu._is_avx512_bf16_supported()
-        if device == "cpu"
-        else False
-    )
-    return "bf16" if fast else "fp32"
-
-
-def _teachers(name: str | None, scales: list[int], device: str) -> dict[int, Network]:
+def _teachers(name: str | None, scales: Sequence[int], device: str) -> dict[int, Network]:
+    """The teacher at each scale. Raises UsageError if it lacks one."""
     if name is None:
         return {}
-    rows = registry.find(name)
-    if missing := [scale for scale in scales if scale not in rows]:
-        raise UsageError(
-            f"{name} cannot teach ×{missing[0]}: it has {', '.join(f'×{scale}' for scale in rows)}"
-        )
-    made = {
-        scale: checkpoints.load_weights(registry.build(rows[scale]), weights.verified(rows[scale]))
-        for scale in scales
-    }
-    return {scale: network.at(scale).to(device).eval() for scale, network in made.items()}
-
-
-def _clear_or_keep(output: Path, log: Path, state: Path, overwrite: bool) -> None:
-    """Begins anew with -y; goes on where there is a state; otherwise does not touch what it has not made."""
-    from srup.files import check_folder
-
-    check_folder(output)
-    if overwrite:
-        for path in (output, log, state):
-            path.unlink(missing_ok=True)
-    elif output.exists() and not state.exists():
-        raise TrainingError(
-            f"{output} exists and is no run to go on with; -y replaces it, -o names another"
-        )
+    rows, made = registry.find(name), {}
+    for scale in scales:
+        _check_scale(name, rows, scale, "cannot teach")
+    for scale in scales:
+        row = rows[scale]
+        network = checkpoints.load_weights(registry.build(row), weights.verified(row))
+        made[scale] = network.at(scale).to(device).eval()
+    return made
 
 
 def _introduce(
-    network: str, hyper: Hyperparameters, images: int, made: Network, validation: Validation | None
+    network: str,
+    hyperparameters: Hyperparameters,
+    images: int,
+    made: Network,
+    validation: Validation | None,
 ) -> None:
+    """Prints what is trained on what, and where it begins."""
     parameters = sum(tensor.numel() for tensor in made.parameters())
-    scales = " ".join(f"×{scale}" for scale in dict.fromkeys(hyper.scales))
+    scales = " ".join(f"×{scale}" for scale in hyperparameters.distinct_scales)
     console.err.print(
-        f"{network} {scales}: {parameters:,} parameters, {images} images, {hyper.steps:,} steps, {hyper.precision}"
+        f"{network} {scales}: {parameters:,} parameters, {images} images, "
+        f"{hyperparameters.steps:,} steps, {hyperparameters.precision}"
     )
-    if validation:
-        made.eval()
-        for scale in dict.fromkeys(hyper.scales):
-            before, bicubic = validation.psnr(made.at(scale)), validation.bicubic(scale)
-            console.err.print(
-                f"×{scale}: bicubic {bicubic:.3f} dB, these first weights {before:.3f} dB"
-            )
+    if not validation:
+        return
+    made.eval()
+    for scale in hyperparameters.distinct_scales:
+        before, bicubic = validation.psnr(made.at(scale)), validation.bicubic(scale)
+        console.err.print(
+            f"×{scale}: bicubic {bicubic:.3f} dB, these first weights {before:.3f} dB"
+        )
 
 
-def _follow(run: Iterable[Step], hyper: Hyperparameters, log: Path, as_json: bool) -> None:
-    """Writes the log and shows progress; the loss is the mean since the line before."""
+def _follow(run: Iterable[Step], steps: int, log: Path, *, as_json: bool) -> None:
+    """Runs the steps, writes the log and shows progress.
+
+    The loss of a record is the mean since the record before.
+    """
     started, first, losses = time.monotonic(), 0, []
     with console.progress("training") as progress, log.open("a+") as lines:
         for step in run:
             if not first:
                 first = step.number
-                _forget(lines, first)
+                _drop_from(lines, first)
             losses.append(step.loss)
-            progress(step.number, hyper.steps)
-            if step.psnr is None and step.number % 100 and step.number != hyper.steps:
+            progress(step.number, steps)
+            last = step.number == steps
+            if not (step.psnr or last or step.number % LOG_EVERY == 0):
                 continue
-            record = {
-                "step": step.number,
-                "loss": sum(losses) / len(losses),
-                "rate": step.rate,
-                "seconds": round(time.monotonic() - started, 1),
-                **(
-                    {"psnr": {str(scale): round(value, 4) for scale, value in step.psnr.items()}}
-                    if step.psnr
-                    else {}
-                ),
-            }
+            seconds = time.monotonic() - started
+            record = _record(step, sum(losses) / len(losses), seconds)
             losses = []
             lines.write(json.dumps(record) + "\n")
             lines.flush()
             if as_json:
                 click.echo(json.dumps(record))
-            elif step.psnr or step.number == hyper.steps or not step.number % 1000:
-                console.err.print(
-                    _line(record, hyper.steps, step.number - first + 1, time.monotonic() - started)
-                )
+            elif step.psnr or last or step.number % PRINT_EVERY == 0:
+                left = (steps - step.number) * seconds / (step.number - first + 1)
+                console.err.print(_line(record, steps, left))
 
 
-def _forget(lines: TextIO, first: int) -> None:
-    """Drops from the log what was done after the state that the run goes on from: it is done again."""
+def _record(step: Step, loss: float, seconds: float) -> dict[str, object]:
+    """What the log keeps of a step."""
+    record: dict[str, object] = {
+        "step": step.number,
+        "loss": loss,
+        "rate": step.rate,
+        "seconds": round(seconds, 1),
+    }
+    if step.psnr:
+        record["psnr"] = {str(scale): round(value, 4) for scale, value in step.psnr.items()}
+    return record
+
+
+def _drop_from(lines: TextIO, first: int) -> None:
+    """Drops the records from step `first` on: a resumed run does these steps again."""
     lines.seek(0)
     kept = [line for line in lines if json.loads(line)["step"] < first]
     lines.truncate(0)
     lines.writelines(kept)
 
 
-def _line(record: dict[str, object], steps: int, done: int, seconds: float) -> str:
-    left = (steps - int(str(record["step"]))) * seconds / done
-    psnr = "  ".join(f"×{scale} {value:.3f} dB" for scale, value in record.get("psnr", {}).items())  # type: ignore[attr-defined]
-    return f"{record['step']}/{steps}  loss {record['loss']:.5f}  {psnr}  {left / 60:.0f} min left"
+def _line(record: Mapping[str, Any], steps: int, left: float) -> str:
+    """A record as a line on the terminal; `left` are seconds."""
+    psnr = "  ".join(f"×{scale} {value:.3f} dB" for scale, value in record.get("psnr", {}).items())
+    loss = f"loss {record['loss']:.5f}"
+    return f"{record['step']}/{steps}  {loss}  {psnr}  {left / 60:.0f} min left"

@@ -1,45 +1,62 @@
-"""Networks on benchmark images, as the published tables were made: shrink, enlarge, score, and the published figure beside it.
+"""Benchmarks as the published tables were made: shrink HR images, enlarge them, score the result.
 
-Each network runs in a process of its own, so that the memory it is said to take is its own.
+`outcomes` scores one network in the process that calls it. `srup evaluate` calls it through
+`isolate.run_isolated`, so that the memory it reports is that network's alone.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
 from srup import memory
-from srup.errors import ImageError, OutOfMemory, UsageError
-from srup.evaluation.metrics import WINDOW, Values, luma, psnr, ssim
+from srup.errors import ImageError, OutOfMemory, SrupError, UsageError
+from srup.evaluation.metrics import Values, luma, psnr, ssim
 from srup.evaluation.pairing import images_in, pair
-from srup.evaluation.protocols import PROTOCOLS, Score, colours, levels, mean, score, stated
+from srup.evaluation.peak_memory import peak_of
+from srup.evaluation.protocols import (
+    PROTOCOLS,
+    Score,
+    check_window,
+    colours,
+    levels,
+    mean,
+    score,
+    scoring_note,
+)
 from srup.images import Image, write_image
 from srup.inference.run_options import RunOptions
 from srup.models import registry, routing
 from srup.models.registry import SETS
-from srup.resize import Edges, imresize
+from srup.resize import Edges, cropped_to_multiple, imresize, lr_of
 
 if TYPE_CHECKING:
     from srup.inference.upscaler import Upscaler
 
+BenchmarkProtocol = Literal["paper", "y-rounded", "rgb", "y-only", "truncated"]
+Published = tuple[float, float | None]  # PSNR and SSIM as a paper prints them
 Enlarge = Callable[[Values], Values]
 
-BICUBIC = "bicubic"
-Y_ONLY, TRUNCATED = "y-only", "truncated"
-STATED = {  # what is compared under each protocol
-    **{name: protocol.what for name, protocol in PROTOCOLS.items()},
-    Y_ONLY: "Y alone, rounded; shrunk and enlarged in float, the result rounded",
-    TRUNCATED: "Y rounded to whole levels, of results truncated to bytes",
+BICUBIC: Final = "bicubic"
+Y_ONLY: Final = "y-only"
+TRUNCATED: Final = "truncated"
+COMPARED: Mapping[BenchmarkProtocol, str] = {  # what is compared under each protocol
+    "paper": PROTOCOLS["paper"].what,
+    "y-rounded": PROTOCOLS["y-rounded"].what,
+    "rgb": PROTOCOLS["rgb"].what,
+    "y-only": "Y alone, rounded; shrunk and enlarged in float, the result rounded",
+    "truncated": "Y rounded to whole levels, of results truncated to bytes",
 }
+OTHER_SET_NAMES = {"b100": "BSD100", "bsds100": "BSD100"}
 
-
-EXACT = RunOptions(precision="fp32")  # figures that do not depend on what the processor is fast at
+EXACT = RunOptions(precision="fp32")  # scores then do not depend on what the processor is fast at
 
 
 @dataclass(frozen=True)
@@ -54,14 +71,15 @@ class Case:
 class Evaluation:
     """A network (or "bicubic") and how it is scored.
 
-    Under "y-only" bicubic is computed as for the tables' bicubic rows: Y alone, its LR version not rounded to bytes. Under
-    "truncated" results become bytes by cutting off, as LESRCNN's authors had it. `save` is a folder for the results.
+    Under "y-only" bicubic is computed as for the tables' bicubic rows: on Y alone, its LR version
+    not rounded to bytes. Under "truncated" results become bytes by truncation, as LESRCNN's authors
+    did it. `border` is in pixels, None for the scale. `save` is a folder for the results.
     """
 
     model: str
     scale: int
-    protocol: str = "paper"
-    border: int | None = None  # pixels; None: the scale
+    protocol: BenchmarkProtocol = "paper"
+    border: int | None = None
     edges: Edges = "mirror"
     save: Path | None = None
     weights: Path | None = None
@@ -69,40 +87,48 @@ class Evaluation:
 
     @property
     def shaved(self) -> int:
+        """Pixels left out at each border."""
         return self.scale if self.border is None else self.border
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one image. `peak` is the most memory that the process (on CUDA, the device) has taken so far, in bytes."""
+    """The score of one image, or the error that kept it from being scored.
+
+    `peak` is the most memory in bytes that the process (on CUDA, the device) has taken so far,
+    `computed_by` is as in "pytorch, cpu, fp32".
+    """
 
     image: str
     score: Score | None = None
     seconds: float | None = None
     peak: int | None = None
-    error: str | None = None
+    error: SrupError | None = None
     computed_by: str = ""
 
 
 @dataclass(frozen=True)
 class ModelResult:
-    """The means over a network's images that did not fail; `published` is (PSNR, SSIM) as its paper prints them."""
+    """The outcomes of a network, their means, and what its paper prints for this data set."""
 
     evaluation: Evaluation
     outcomes: Sequence[Outcome]
-    published: tuple[float, float | None] | None = None
+    published: Published | None = None
 
     @property
     def score(self) -> Score:
+        """The mean score of the images that did not fail; NaN if none is left."""
         scores = [outcome.score for outcome in self.outcomes if outcome.score]
         return Score(mean([each.psnr for each in scores]), mean([each.ssim for each in scores]))
 
     @property
     def seconds(self) -> float:
+        """The mean time for an image."""
         return mean([outcome.seconds for outcome in self.outcomes if outcome.seconds is not None])
 
     @property
     def peak(self) -> int | None:
+        """The most memory taken, in bytes; None if nothing was measured."""
         return max((outcome.peak for outcome in self.outcomes if outcome.peak), default=None)
 
 
@@ -111,188 +137,200 @@ def cases(hr: Path, lr: Path | None) -> tuple[list[Case], list[Path]]:
     if lr is None:
         return [Case(path) for path in images_in(hr)], []
     paired = pair(lr, hr)
-    return [Case(large, small) for small, large in paired.both], paired.alone
+    return [Case(large, small) for small, large in paired.pairs], paired.unpaired
 
 
 def check(evaluation: Evaluation, *, given_lr: bool) -> None:
-    """Raises UsageError for what cannot be scored so, UnknownModel, ScaleError: better known before the work."""
-    if evaluation.protocol == Y_ONLY and evaluation.model != BICUBIC:
+    """Checks before any work that a network can be scored so.
+
+    Raises UsageError for a protocol that does not fit, UnknownModel, ScaleError.
+    """
+    model, scale, protocol = evaluation.model, evaluation.scale, evaluation.protocol
+    if protocol == Y_ONLY and model != BICUBIC:
         raise UsageError(
-            f"--protocol y-only is for bicubic: {evaluation.model} needs colours; take paper, y-rounded or rgb"
+            f"the protocol y-only is for bicubic: {model} needs colours",
+            "take {protocol=paper}, y-rounded or rgb",
         )
-    if evaluation.protocol == Y_ONLY and given_lr:
-        raise UsageError("--protocol y-only shrinks Y itself, unrounded; leave --lr away")
-    if evaluation.model == BICUBIC:
+    if protocol == Y_ONLY and given_lr:
+        raise UsageError("the protocol y-only shrinks Y itself, unrounded", "leave out {lr}")
+    if model == BICUBIC:
         return
-    (row, *more) = routing.route(
-        evaluation.model, evaluation.scale, own_weights=evaluation.weights is not None
-    )
-    if evaluation.protocol == TRUNCATED and (more or row.scale != evaluation.scale):
+    (row, *more) = routing.route(model, scale, own_weights=evaluation.weights is not None)
+    if protocol == TRUNCATED and (more or row.scale != scale):
         raise UsageError(
-            f"--protocol truncated takes what a network returns, and {evaluation.model} has no ×{evaluation.scale}"
+            "the protocol truncated scores what a single network returns, "
+            f"and {model} has no ×{scale}"
         )
 
 
-def published(model: str, images: str | None, scale: int) -> tuple[float, float | None] | None:
-    """PSNR and SSIM as printed for a data set at a scale, where they are known."""
-    tables = (
-        registry.BICUBIC
-        if model == BICUBIC
-        else {row: found.published for row, found in registry.find(model).items()}
-    )
-    return tables.get(scale, {}).get(images or "")
+def published(model: str, data_set: str | None, scale: int) -> Published | None:
+    """PSNR and SSIM as printed for a data set at a scale; None where they are not known."""
+    figures: Mapping[str, Published] = {}
+    if model == BICUBIC:
+        figures = registry.BICUBIC.get(scale, {})
+    elif row := registry.find(model).get(scale):
+        figures = row.published
+    return figures.get(data_set or "")
 
 
 def set_of(path: Path) -> str | None:
     """The benchmark set that a folder's path names: ".../Set5/HR" → "Set5"."""
-    plain = {name.lower(): name for name in SETS} | {"b100": "BSD100", "bsds100": "BSD100"}
-    parts = [re.sub(r"[^a-z0-9]", "", part.lower()) for part in reversed(path.resolve().parts)]
-    return next((plain[part] for part in parts if part in plain), None)
+    names = {name.lower(): name for name in SETS} | OTHER_SET_NAMES
+    for part in reversed(path.resolve().parts):
+        plain = re.sub(r"[^a-z0-9]", "", part.lower())
+        if plain in names:
+            return names[plain]
+    return None
 
 
-def said(evaluation: Evaluation, *, given_lr: bool) -> str:
-    """The line under the table: what exactly was compared."""
-    origin = (
-        "LR as given"
-        if given_lr
-        else f"LR by bicubic imresize ({evaluation.edges} edges) of HR cropped to multiples of {evaluation.scale}"
-    )
-    return f"{origin}. {stated(STATED[evaluation.protocol], evaluation.shaved)}"
+def protocol_note(evaluation: Evaluation, *, given_lr: bool) -> str:
+    """The line under a table that says exactly what was compared."""
+    if given_lr:
+        origin = "LR as given"
+    else:
+        origin = (
+            f"LR by bicubic imresize ({evaluation.edges} edges) "
+            f"of HR cropped to multiples of {evaluation.scale}"
+        )
+    return f"{origin}. {scoring_note(COMPARED[evaluation.protocol], evaluation.shaved)}"
 
 
 def outcomes(evaluation: Evaluation, todo: Sequence[Case]) -> Iterator[Outcome]:
-    """Scores a network on one image after the other, in this process. Raises what `load` raises."""
+    """Scores a network on one image after the other, in this process.
+
+    An image that fails becomes an Outcome with an error. Raises what `upscaler.load` raises.
+    """
     if evaluation.protocol == Y_ONLY:
+        run = partial(_score_on_luma, evaluation=evaluation)
         for case in todo:
-            yield _outcome(case, lambda case: _on_luma(case, evaluation))
+            yield _outcome(case, run, memory.peak, "")
         return
-    enlarge, peak, computed_by = _enlarge(evaluation)
-    enlarge(np.zeros((32, 32, 3), np.uint8))  # what is only done once is not the first image's
+    enlarger = _enlarger(evaluation)
+    # The first image must not pay for what is done once, such as compiling.
+    enlarger.enlarge(np.zeros((32, 32, 3), np.uint8))
+    run = partial(_score_on_colours, evaluation=evaluation, enlarge=enlarger.enlarge)
     for case in todo:
-        yield replace(
-            _outcome(case, lambda case: _on_colours(case, evaluation, enlarge), peak),
-            computed_by=computed_by,
-        )
+        yield _outcome(case, run, enlarger.peak, enlarger.computed_by)
 
 
 def _outcome(
-    case: Case, run: Callable[[Case], tuple[Score, float]], peak: Callable[[], int] = memory.peak
+    case: Case,
+    run: Callable[[Case], tuple[Score, float]],
+    peak: Callable[[], int],
+    computed_by: str,
 ) -> Outcome:
+    """The outcome of one image; its error if `run` fails."""
     try:
         measured, seconds = run(case)
     except (ImageError, OutOfMemory) as error:
-        return Outcome(case.hr.name, error=str(error))
-    return Outcome(case.hr.name, measured, seconds, peak())
+        return Outcome(case.hr.name, error=error, computed_by=computed_by)
+    return Outcome(case.hr.name, measured, seconds, peak(), computed_by=computed_by)
 
 
-def _on_colours(case: Case, evaluation: Evaluation, enlarge: Enlarge) -> tuple[Score, float]:
-    lr, hr = images(case, evaluation.scale, evaluation.edges)
-    _check_size(case, hr, evaluation.shaved)
+def _score_on_colours(case: Case, evaluation: Evaluation, enlarge: Enlarge) -> tuple[Score, float]:
+    """The score of an image, and the seconds that enlarging took."""
+    scale, border, protocol = evaluation.scale, evaluation.shaved, evaluation.protocol
+    assert protocol != Y_ONLY, "see _score_on_luma"
+    lr, hr = lr_and_hr(case, scale, evaluation.edges)
+    check_window(str(case.hr), hr, border)
     started = time.perf_counter()
     sr = enlarge(lr)
     seconds = time.perf_counter() - started
     if evaluation.save:
-        write_image(Image(sr), evaluation.save / f"{case.hr.stem}_x{evaluation.scale}.png")
-    return score(
-        sr,
-        hr,
-        protocol="y-rounded" if evaluation.protocol == TRUNCATED else evaluation.protocol,
-        border=evaluation.shaved,
-    ), seconds
+        write_image(Image(sr), evaluation.save / f"{case.hr.stem}_x{scale}.png")
+    if protocol == TRUNCATED:  # the truncation is done, by `_truncating`
+        protocol = "y-rounded"
+    return score(sr, hr, protocol=protocol, border=border), seconds
 
 
-def _on_luma(case: Case, evaluation: Evaluation) -> tuple[Score, float]:
-    hr = _cropped(_rounded_luma(case.hr), evaluation.scale, case)
-    _check_size(case, hr, evaluation.shaved)
-    lr = imresize(hr, scale=1 / evaluation.scale, edges=evaluation.edges)
+def _score_on_luma(case: Case, evaluation: Evaluation) -> tuple[Score, float]:
+    """Bicubic on Y alone, its LR version not rounded, as the papers' bicubic rows were computed."""
+    border, edges = evaluation.shaved, evaluation.edges
+    hr = _cropped_hr(_rounded_luma(case.hr), evaluation.scale, case)
+    check_window(str(case.hr), hr, border)
+    lr = lr_of(hr, evaluation.scale, edges)
     started = time.perf_counter()
-    sr = np.rint(imresize(lr, size=(hr.shape[1], hr.shape[0]), edges=evaluation.edges))
-    return Score(
-        psnr(sr, hr, border=evaluation.shaved), ssim(sr, hr, border=evaluation.shaved)
-    ), time.perf_counter() - started
+    sr = np.rint(imresize(lr, size=(hr.shape[1], hr.shape[0]), edges=edges))
+    measured = Score(psnr(sr, hr, border=border), ssim(sr, hr, border=border))
+    return measured, time.perf_counter() - started
 
 
 def _rounded_luma(path: Path) -> Values:
-    """Y in whole levels; of a grey file its own levels, as MATLAB's scripts had it (Set14's bridge: 0.1 dB of the mean)."""
+    """Y in whole levels; a grey file's own levels as they are.
+
+    MATLAB's scripts did the latter: it decides over 0.1 dB of Set14's mean, by its grey "bridge".
+    """
     values = levels(path)
-    return np.rint(luma(values) if values.shape[2] == 3 else values[:, :, 0]).astype(np.float64)
+    plane = luma(values) if values.shape[2] == 3 else values[:, :, 0]
+    return np.rint(plane).astype(np.float64)
 
 
-def _check_size(case: Case, hr: Values, border: int) -> None:
-    height, width = hr.shape[:2]
-    if min(height, width) - 2 * border < WINDOW:
-        raise ImageError(
-            f"{case.hr}: {width}×{height} less a border of {border} is smaller than SSIM's window of {WINDOW}"
-        )
+def lr_and_hr(case: Case, scale: int, edges: Edges) -> tuple[Values, Values]:
+    """LR and HR as bytes H×W×3, HR cropped to `scale` times LR.
 
-
-def images(case: Case, scale: int, edges: Edges) -> tuple[Values, Values]:
-    """LR and HR as bytes H×W×3, HR cropped to `scale` times LR. Raises ImageError where a given LR is not that much smaller."""
+    Raises ImageError for an HR image that is too small, or a given LR image that does not fit.
+    """
     hr = to_bytes(colours(case.hr))
     if case.lr is None:
-        hr = _cropped(hr, scale, case)
-        return imresize(hr, scale=1 / scale, edges=edges), hr
+        hr = _cropped_hr(hr, scale, case)
+        return lr_of(hr, scale, edges), hr
     lr = to_bytes(colours(case.lr))
-    spare = [large - small * scale for large, small in zip(hr.shape[:2], lr.shape[:2], strict=True)]
-    if not all(0 <= rest < scale for rest in spare):
-        sizes = [
-            f"{path} is {image.shape[1]}×{image.shape[0]}"
-            for path, image in ((case.hr, hr), (case.lr, lr))
-        ]
+    height, width = lr.shape[0] * scale, lr.shape[1] * scale
+    # HR may be larger by what was cropped before shrinking, which is less than `scale`.
+    if not (0 <= hr.shape[0] - height < scale and 0 <= hr.shape[1] - width < scale):
         raise ImageError(
-            f"{sizes[0]}, not {scale} times what {sizes[1]}; check -s, and which files belong together"
+            f"{case.hr} is {hr.shape[1]}×{hr.shape[0]}, not {scale} times what "
+            f"{case.lr} is {lr.shape[1]}×{lr.shape[0]}; check which files belong together",
+            "{scale} gives another scale",
         )
-    return lr, hr[: lr.shape[0] * scale, : lr.shape[1] * scale]
+    return lr, hr[:height, :width]
 
 
-def _cropped(hr: Values, scale: int, case: Case) -> Values:
-    height, width = (side // scale * scale for side in hr.shape[:2])
-    if not height or not width:
+def _cropped_hr(hr: Values, scale: int, case: Case) -> Values:
+    """HR cropped to multiples of the scale. Raises ImageError if nothing is left."""
+    cropped = cropped_to_multiple(hr, scale)
+    if not cropped.size:
         raise ImageError(f"{case.hr}: {hr.shape[1]}×{hr.shape[0]} cannot be shrunk {scale} times")
-    return hr[:height, :width]
+    return cropped
 
 
 def to_bytes(pixels: Values) -> Values:
-    return np.ascontiguousarray(
-        pixels if pixels.dtype == np.uint8 else np.rint(pixels).astype(np.uint8)
-    )
+    """Values in 0–255 as contiguous uint8, rounded."""
+    if pixels.dtype != np.uint8:
+        pixels = np.rint(pixels).astype(np.uint8)
+    return np.ascontiguousarray(pixels)
 
 
-def _enlarge(evaluation: Evaluation) -> tuple[Enlarge, Callable[[], int], str]:
-    """What enlarges an image H×W×3 of bytes, what says the memory it took, and what it is computed by."""
+@dataclass(frozen=True)
+class _Enlarger:
+    """Enlarges an image H×W×3 of bytes; `peak()` is the most memory taken so far, in bytes."""
+
+    enlarge: Enlarge
+    peak: Callable[[], int] = memory.peak
+    computed_by: str = ""
+
+
+def _enlarger(evaluation: Evaluation) -> _Enlarger:
     if evaluation.model == BICUBIC:
-        return (
-            lambda lr: imresize(lr, scale=evaluation.scale, edges=evaluation.edges),
-            memory.peak,
-            "",
-        )
-    import torch
-
+        return _Enlarger(lambda lr: imresize(lr, scale=evaluation.scale, edges=evaluation.edges))
     from srup.inference.upscaler import load
 
-    options = evaluation.run_options
-    if (
-        evaluation.protocol == TRUNCATED
-    ):  # the network itself is run, which is there with PyTorch alone
+    options, truncated = evaluation.run_options, evaluation.protocol == TRUNCATED
+    if truncated:  # needs the network itself, which only this engine has
         options = replace(options, engine="pytorch")
     upscaler = load(
         evaluation.model, scale=evaluation.scale, weights=evaluation.weights, **asdict(options)
     )
-    device = upscaler.programs[-1].device
-    peak = (
-        (lambda: torch.cuda.max_memory_allocated(device))
-        if device.startswith("cuda")
-        else memory.peak
-    )
-    return (
-        (_truncating(upscaler) if evaluation.protocol == TRUNCATED else upscaler),
-        peak,
-        upscaler.programs[-1].computed_by,
+    program = upscaler.programs[-1]
+    return _Enlarger(
+        _truncating(upscaler) if truncated else upscaler,
+        peak_of(program.device),
+        program.computed_by,
     )
 
 
 def _truncating(upscaler: Upscaler) -> Enlarge:
-    """The network over the whole image, its result cut off to bytes rather than rounded."""
+    """The network over the whole image, its result truncated to bytes rather than rounded."""
     import torch
 
     from srup.inference.engines.pytorch import tensor_of

@@ -1,4 +1,7 @@
-"""How faithful an enlargement is to its input: the result is shrunk again and compared with what it was made of."""
+"""Consistency: how faithful an enlargement is to its input.
+
+The result is shrunk again and compared with the image it was made from, so no reference is needed.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,22 @@ from srup.resize import imresize
 
 log = logging.getLogger(__name__)
 
-POOR = 25.0  # dB of consistency, below which a result hardly shows its input (bicubic has 32 to 42 on Set14, networks about 50)
+# Below this many dB a result hardly shows its input. On Set14 bicubic has 32 to 42 dB, networks
+# about 50.
+POOR = 25.0
 
 
 def in_255(pixels: Values) -> Values:
-    """Pixels of any whole-number type in 0–255, those of more than 8 bits as fractions."""
-    return pixels if pixels.dtype == np.uint8 else pixels * (255 / np.iinfo(pixels.dtype).max)
+    """Pixels of any unsigned integer type in 0–255, those of more than 8 bits as fractions."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    return pixels * (255 / np.iinfo(pixels.dtype).max)
 
 
 def consistency(small: Values, large: Values) -> float:
-    """PSNR in dB between an image H×W×C and the result of enlarging it, shrunk again to its size by bicubic `imresize`.
+    """PSNR in dB between an image H×W×C and its enlargement shrunk to H×W by bicubic `imresize`.
 
-    It needs no reference: a faithful enlargement keeps what its input says. inf where nothing differs.
+    A faithful enlargement keeps what its input shows. inf where nothing differs.
     """
     height, width = small.shape[:2]
     shrunk = imresize(large, size=(width, height))
@@ -31,14 +38,18 @@ def consistency(small: Values, large: Values) -> float:
 
 
 def consistency_of(before: Image, after: Image, *, name: str) -> float:
-    """The consistency of an image and its enlargement, by what is visible; logged as that of `name`, a low one as a warning."""
-    visible = (
-        before.pixels if before.alpha is None else fill_transparent(before.pixels, before.alpha)
-    )
+    """The consistency in dB of an image and its enlargement, of visible pixels alone.
+
+    Logs it under `name`, as a warning if it is below `POOR`.
+    """
+    visible = before.pixels
+    if before.alpha is not None:
+        visible = fill_transparent(visible, before.alpha)
     found = consistency(visible, after.pixels)
-    if not found >= POOR:  # NaN is not good either
+    if not found >= POOR:  # written so that NaN warns too
         log.warning(
-            "%s: shrunk again, the result is only %.1f dB like the input; look at it before you use it",
+            "%s: shrunk again, the result is only %.1f dB like the input; "
+            "look at it before you use it",
             name,
             found,
         )
@@ -48,10 +59,10 @@ def consistency_of(before: Image, after: Image, *, name: str) -> float:
 
 
 def consistency_of_pages(before: Pages, after: Pages, *, name: str) -> float:
-    """The least of the pages'."""
-    several = len(before) > 1
-    pairs = enumerate(zip(before.images, after.images, strict=True), 1)
-    return min(
-        consistency_of(small, large, name=f"{name}, page {page}" if several else name)
-        for page, (small, large) in pairs
-    )
+    """The lowest consistency of any page, in dB."""
+    found = []
+    pairs = zip(before.images, after.images, strict=True)
+    for page, (small, large) in enumerate(pairs, 1):
+        label = f"{name}, page {page}" if len(before) > 1 else name
+        found.append(consistency_of(small, large, name=label))
+    return min(found)

@@ -1,12 +1,13 @@
-"""What a network sees: the maps after each of its stages, drawn as a labelled grid.
+"""Feature maps of a network after each of its stages, drawn as a labelled grid.
 
-After the figure of feature maps in the IMDN paper (https://arxiv.org/abs/1909.11856). The maps are the stages' own state: after a
-block of IMDN, what it distilled, 16 channels from each of its four steps.
+After the figure of feature maps in the IMDN paper (https://arxiv.org/abs/1909.11856). The maps are
+the stages' own state: after a block of IMDN, the distilled features, 16 channels from each of its
+four steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,31 +21,36 @@ from srup.networks.base import Network
 from srup.networks.stages import pad_to_multiple, states
 
 TILE, GAP, EDGE = 150, 6, 14  # pixels
-COLUMNS = 9
+COLUMNS = 9  # tiles in a row
 INK, SOFT, GROUND = "#1d1f22", "#63676e", "#ffffff"
-TITLE, HEAD, LABEL = 20, 15, 12  # sizes of letters
+TITLE, HEAD, LABEL = 20, 15, 12  # font sizes
 
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """What one stage made: of its state the widest tensor, of equals the last, C×H×W."""
+    """The map C×H×W after one stage: the tensor of its state with the most channels."""
 
     stage: int
     values: NDArray[np.float32]
 
     @property
     def is_image(self) -> bool:
+        """Whether the map has three channels, as the last stage's result has."""
         return len(self.values) == 3
 
 
 @torch.no_grad()
 def maps(network: Network, image: Tensor) -> list[FeatureMap]:
-    """The map after each stage of the network over an image 1×3×H×W in [0, 1], run whole. Sides may be padded by what it needs."""
+    """The map after each stage of the network over an image 1×3×H×W in [0, 1].
+
+    The image is run as one window. Maps may be larger by the padding that the network needs.
+    """
     found: list[FeatureMap] = []
 
     def run(padded: Tensor) -> Tensor:
         state = [padded]
         for number, state in enumerate(states(network.stages(), padded), 1):
+            # Among equally wide tensors the last is the stage's own result, not what it was given.
             widest = max(reversed(state), key=lambda tensor: tensor.shape[1])
             found.append(FeatureMap(number, widest[0].float().cpu().numpy().copy()))
         return state[-1]
@@ -56,23 +62,18 @@ def maps(network: Network, image: Tensor) -> list[FeatureMap]:
 def grid(
     found: Sequence[FeatureMap], title: str, channels: int | None = COLUMNS - 1
 ) -> Image.Image:
-    """The maps as a picture: for each stage the mean over its channels and `channels` of them, evenly spread (None: all).
+    """The maps as a picture: a strip for each stage, with the mean over its channels first.
 
-    Every tile is stretched from its own 1st to its 99th percentile; the last stage's is the result itself, in colour.
+    `channels` of them follow, evenly spread (None: all). Every tile is stretched from its own 1st
+    to its 99th percentile; the last stage's is the result itself, in colour.
     """
     strips = [_strip(each, len(found), channels) for each in found]
-    width = max(strip.width for strip in strips)
-    width = (
-        max(width, COLUMNS * (TILE + GAP) + 2 * EDGE - GAP)
-        if len(found) > 1
-        else max(width, 4 * TILE)
-    )
-    sheet = Image.new(
-        "RGB", (width, sum(strip.height for strip in strips) + 3 * EDGE + TITLE), GROUND
-    )
-    ImageDraw.Draw(sheet).text(
-        (EDGE, EDGE), title.replace("×", "x"), INK, _font(TITLE)
-    )  # Pillow's font has no ×
+    least = _width_of(COLUMNS) if len(found) > 1 else 4 * TILE
+    width = max(least, *(strip.width for strip in strips))
+    height = sum(strip.height for strip in strips) + 3 * EDGE + TITLE
+    sheet = Image.new("RGB", (width, height), GROUND)
+    plain_title = title.replace("×", "x")  # Pillow's font has no ×
+    ImageDraw.Draw(sheet).text((EDGE, EDGE), plain_title, INK, _font(TITLE))
     top = 2 * EDGE + TITLE
     for strip in strips:
         sheet.paste(strip, (0, top))
@@ -80,52 +81,54 @@ def grid(
     return sheet
 
 
+def _width_of(columns: int) -> int:
+    return columns * (TILE + GAP) + 2 * EDGE - GAP
+
+
 def _strip(each: FeatureMap, stages: int, channels: int | None) -> Image.Image:
     """A heading and the tiles of one stage."""
     count, height, width = each.values.shape
     tiles = _tiles(each, channels)
-    tall = max(round(TILE * height / width), 1)
+    tile_height = max(round(TILE * height / width), 1)
+    row_height = tile_height + LABEL + 2 * GAP
     rows = -(-len(tiles) // COLUMNS)
-    columns = min(len(tiles), COLUMNS)
-    size = (
-        columns * (TILE + GAP) + 2 * EDGE - GAP,
-        HEAD + GAP + rows * (tall + LABEL + 2 * GAP) + EDGE,
-    )
-    strip = Image.new("RGB", (max(size[0], 6 * TILE), size[1]), GROUND)
+    total_width = max(_width_of(min(len(tiles), COLUMNS)), 6 * TILE)
+    strip = Image.new("RGB", (total_width, HEAD + GAP + rows * row_height + EDGE), GROUND)
     pen = ImageDraw.Draw(strip)
     what = "the image" if each.is_image else f"{count} channels"
-    pen.text(
-        (EDGE, 0), f"stage {each.stage} of {stages}: {what}, {width}x{height}", INK, _font(HEAD)
-    )
+    heading = f"stage {each.stage} of {stages}: {what}, {width}x{height}"
+    pen.text((EDGE, 0), heading, INK, _font(HEAD))
     for number, (label, values) in enumerate(tiles):
-        left = EDGE + number % COLUMNS * (TILE + GAP)
-        top = HEAD + 2 * GAP + number // COLUMNS * (tall + LABEL + 2 * GAP)
-        strip.paste(
-            Image.fromarray(values).resize((TILE, tall), Image.Resampling.BICUBIC), (left, top)
-        )
-        pen.text((left, top + tall + 1), label, SOFT, _font(LABEL))
+        row, column = divmod(number, COLUMNS)
+        left, top = EDGE + column * (TILE + GAP), HEAD + 2 * GAP + row * row_height
+        tile = Image.fromarray(values).resize((TILE, tile_height), Image.Resampling.BICUBIC)
+        strip.paste(tile, (left, top))
+        pen.text((left, top + tile_height + 1), label, SOFT, _font(LABEL))
     return strip
 
 
 def _tiles(each: FeatureMap, channels: int | None) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Labels and grey levels of a stage's tiles; of an image the one tile in colour."""
     if each.is_image:
-        return [
-            ("as it is", np.rint(each.values.clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0))
-        ]
-    count = len(each.values)
-    shown = (
-        range(count)
-        if channels is None
-        else sorted({int(place) for place in np.linspace(0, count - 1, min(channels, count))})
-    )
-    return [
-        ("mean", stretched(each.values.mean(0))),
-        *((f"{number + 1}", stretched(each.values[number])) for number in shown),
-    ]
+        colours = np.rint(each.values.clip(0, 1) * 255).astype(np.uint8)
+        return [("as it is", colours.transpose(1, 2, 0))]
+    chosen = _chosen(len(each.values), channels)
+    tiles = [(f"{number + 1}", stretched(each.values[number])) for number in chosen]
+    return [("mean", stretched(each.values.mean(0))), *tiles]
+
+
+def _chosen(count: int, channels: int | None) -> Iterable[int]:
+    """The numbers of `channels` channels evenly spread among `count`; None: all."""
+    if channels is None:
+        return range(count)
+    return sorted(set(np.linspace(0, count - 1, min(channels, count)).astype(int).tolist()))
 
 
 def stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Values H×W as grey levels, from black at the 1st to white at the 99th percentile; a flat map is middle grey."""
+    """Values H×W as grey levels, black at the 1st and white at the 99th percentile.
+
+    A flat map becomes middle grey.
+    """
     low, high = np.percentile(values, (1, 99))
     if high - low <= 1e-12:
         return np.full(values.shape, 128, np.uint8)

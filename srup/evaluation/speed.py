@@ -1,7 +1,8 @@
-"""How fast this machine is: networks in every precision and engine, and how large an image it takes in one piece.
+"""Speed of this machine: networks in every precision and engine, and the largest image in one go.
 
-Speeds do not depend on what a network has learned: weights are drawn at random, and nothing is downloaded. Every figure comes from
-a process of its own, see `srup.isolate`.
+Weights are random, since they do not change the speed, so nothing is downloaded. `prepare`,
+`measure` and `pressure` are each meant to run in a process of their own (`srup.isolate`), so that
+memory is measured separately and a crash is survivable.
 """
 
 from __future__ import annotations
@@ -17,22 +18,25 @@ from pathlib import Path
 
 import numpy as np
 
-from srup import memory
 from srup.errors import EngineUnavailable, OutOfMemory
+from srup.evaluation.peak_memory import peak_of
 from srup.images import Pixels
 from srup.inference.run_options import RunOptions
 from srup.models import registry
 from srup.models.registry import Model
 
-YARDSTICK = 1280 * 720  # pixels of the output that multiply-adds are counted for
+COUNTED_PIXELS = 1280 * 720  # of the output that the registry's multiply-adds are counted for
 CHANNELS, CONVOLUTIONS = 64, 4  # of the ceiling
-WARM = 64  # pixels a side of what is enlarged first
-GROWTH = 2  # times as many pixels at a time, under pressure
+WARM_UP_SIDE = 64  # pixels a side of what is enlarged first
+GROWTH = 2  # times as many pixels at each step of the pressure test
 
 
 @dataclass(frozen=True)
 class SpeedTest:
-    """A row of the registry, enlarging an image of `side` × `side` pixels; its random weights lie in `folder`."""
+    """A network that enlarges an image of `side` × `side` pixels, timed `runs` times.
+
+    `folder` is for its random weights and for what an engine caches.
+    """
 
     model: Model
     scale: int
@@ -43,12 +47,17 @@ class SpeedTest:
 
     @property
     def weights(self) -> Path:
+        """The file of random weights, which `prepare` writes."""
         return self.folder / "weights.pt"
 
 
 @dataclass(frozen=True)
 class Speed:
-    """`seconds` is the median; `peak` in bytes is the most that its process (on CUDA, the device) held; `share` of the ceiling."""
+    """The median time for an image of `pixels` input pixels.
+
+    `peak` is the most memory in bytes that the process (on CUDA, the device) held, `share` the
+    network's multiply-adds per second as a part of what plain convolutions reach here.
+    """
 
     computed_by: str
     seconds: float
@@ -62,8 +71,17 @@ class Speed:
         return self.pixels / 1e6 / self.seconds
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    """A network ready to enlarge pixels H×W×3; `peak()` is the most memory taken, in bytes."""
+
+    enlarge: Callable[[Pixels], Pixels]
+    computed_by: str
+    peak: Callable[[], int]
+
+
 def prepare(test: SpeedTest) -> Iterator[None]:
-    """Makes the weights, and what an engine makes of them once."""
+    """Writes random weights and fills the engine's cache, so that measuring need not."""
     import torch
 
     torch.manual_seed(0)
@@ -72,43 +90,47 @@ def prepare(test: SpeedTest) -> Iterator[None]:
     yield None
 
 
-def speed(test: SpeedTest) -> Iterator[Speed]:
-    """The one measurement of a plan. The ceiling takes turns with it: both see the same machine."""
-    enlarge, computed_by, peak = _load(test)
-    enlarge(_noise(WARM))
+def measure(test: SpeedTest) -> Iterator[Speed]:
+    """Measures once. Runs alternate with the ceiling's, so that other load falls on both alike."""
+    loaded = _load(test)
+    loaded.enlarge(_noise(WARM_UP_SIDE))
     image = _noise(test.side)
-    enlarge(image)
-    held = peak()
-    ceiling, multiply_adds = _ceiling(computed_by)
-    rounds = [(_timed(partial(enlarge, image)), _timed(ceiling)) for _ in range(test.runs)]
-    own, best = (statistics.median(times) for times in zip(*rounds, strict=True))
-    work = test.model.multi_adds * 1e9 * (test.side * test.scale) ** 2 / YARDSTICK
-    yield Speed(computed_by, own, test.side**2, held, (work / own) / (multiply_adds / best))
+    loaded.enlarge(image)
+    peak = loaded.peak()  # before the ceiling takes memory too
+    ceiling, multiply_adds = _ceiling(loaded.computed_by)
+    own_times, ceiling_times = [], []
+    for _ in range(test.runs):
+        own_times.append(_timed(partial(loaded.enlarge, image)))
+        ceiling_times.append(_timed(ceiling))
+    seconds, best = statistics.median(own_times), statistics.median(ceiling_times)
+    work = test.model.multi_adds * 1e9 * (test.side * test.scale) ** 2 / COUNTED_PIXELS
+    share = (work / seconds) / (multiply_adds / best)
+    yield Speed(loaded.computed_by, seconds, test.side**2, peak, share)
 
 
 def pressure(test: SpeedTest, limit: int) -> Iterator[Speed]:
-    """Larger and larger images, each in one window, until the memory is full: the pressure test of the IMDN paper
-    (https://arxiv.org/abs/1909.11856). On a processor at most `limit` bytes are taken. Raises EngineUnavailable.
+    """Enlarges larger and larger images in one window each, until the memory is full.
+
+    This is the pressure test of the IMDN paper (https://arxiv.org/abs/1909.11856). On a processor
+    at most `limit` bytes are taken. Raises EngineUnavailable where memory cannot be limited.
     """
-    enlarge, computed_by, peak = _load(test)
-    if ", cpu, " in computed_by:
-        _confine(limit)
+    loaded = _load(test)
+    if ", cpu, " in loaded.computed_by:
+        _limit_memory(limit)
     side = float(test.side)
     while True:
         image = _noise(round(side))
         try:
-            seconds = _timed(partial(enlarge, image))
+            seconds = _timed(partial(loaded.enlarge, image))
         except (OutOfMemory, MemoryError):
             return
-        yield Speed(computed_by, seconds, round(side) ** 2, peak())
+        yield Speed(loaded.computed_by, seconds, round(side) ** 2, loaded.peak())
         side *= math.sqrt(GROWTH)
 
 
-def _load(test: SpeedTest) -> tuple[Callable[[Pixels], Pixels], str, Callable[[], int]]:
-    """What enlarges pixels, what it is computed by, and what says the most memory it has taken."""
-    os.environ["SRUP_CACHE"] = str(
-        test.folder
-    )  # of this process: the user's own holds no random weights
+def _load(test: SpeedTest) -> _Loaded:
+    # The user's own cache must not keep what engines make of random weights.
+    os.environ["SRUP_CACHE"] = str(test.folder)
     from srup.inference.upscaler import load
 
     upscaler = load(
@@ -117,18 +139,10 @@ def _load(test: SpeedTest) -> tuple[Callable[[Pixels], Pixels], str, Callable[[]
     program = upscaler.programs[-1]
 
     def enlarge(pixels: Pixels) -> Pixels:
-        height, width = (side * test.scale for side in pixels.shape[:2])
+        height, width = pixels.shape[0] * test.scale, pixels.shape[1] * test.scale
         return upscaler.colours(pixels, (width, height), None)
 
-    return enlarge, program.computed_by, _peak(program.device)
-
-
-def _peak(device: str) -> Callable[[], int]:
-    if not device.startswith("cuda"):
-        return memory.peak
-    import torch
-
-    return lambda: torch.cuda.max_memory_allocated(device)
+    return _Loaded(enlarge, program.computed_by, peak_of(program.device))
 
 
 def _noise(side: int) -> Pixels:
@@ -142,7 +156,10 @@ def _timed(run: Callable[[], object]) -> float:
 
 
 def _ceiling(computed_by: str) -> tuple[Callable[[], object], int]:
-    """Convolutions of 3×3 and 64 channels alone, where and as precisely as `computed_by` says, and how many multiply-adds they are."""
+    """3×3 convolutions with 64 channels and nothing else, and how many multiply-adds they are.
+
+    They run on the device and in the precision that `computed_by` names.
+    """
     import torch
 
     from srup.inference.engines.pytorch import TYPES
@@ -150,7 +167,8 @@ def _ceiling(computed_by: str) -> tuple[Callable[[], object], int]:
     _, device, precision = computed_by.split(", ")
     side = 256 if device == "cpu" else 1024
     kind = {"device": device, "dtype": TYPES[precision], "memory_format": torch.channels_last}
-    layer = torch.nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1).to(**kind)  # type: ignore[call-overload]
+    plain = torch.nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
+    layer = plain.to(**kind)  # type: ignore[call-overload]
     image = torch.rand(1, CHANNELS, side, side).to(**kind)  # type: ignore[call-overload]
 
     @torch.inference_mode()
@@ -158,20 +176,27 @@ def _ceiling(computed_by: str) -> tuple[Callable[[], object], int]:
         result = image
         for _ in range(CONVOLUTIONS):
             result = layer(result)
-        result[0, 0, 0, 0].item()  # waits for a device
+        result[0, 0, 0, 0].item()  # waits until an asynchronous device is done
 
     run()
     return run, CONVOLUTIONS * CHANNELS**2 * 9 * side**2
 
 
-def _confine(limit: int) -> None:
-    """Lets this process take so many bytes more: beyond, it is told no, before the system would begin to kill others."""
+def _limit_memory(limit: int) -> None:
+    """Lets this process take at most `limit` bytes more.
+
+    An allocation beyond fails, before the system would begin to kill processes. Raises
+    EngineUnavailable where there is no such limit.
+    """
     try:
         import resource
 
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        total = pages * resource.getpagesize() + limit
     except (ImportError, OSError) as error:
         raise EngineUnavailable(
-            "only Linux can confine a process to its memory; leave --pressure, or take -d cuda"
+            "only Linux can limit the memory of a process",
+            "leave out {pressure}",
+            "take {device=cuda}",
         ) from error
-    resource.setrlimit(resource.RLIMIT_AS, (taken + limit, taken + limit))
+    resource.setrlimit(resource.RLIMIT_AS, (total, total))

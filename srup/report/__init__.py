@@ -1,6 +1,8 @@
-"""Results as a file for others: rows → CSV, JSON, Markdown, or a page of HTML with pictures to compare.
+"""Reports: results as rows, written as CSV, JSON, Markdown, or an HTML page that compares pictures.
 
-write(Report("My images", [Row("a.png", {"seconds": 1.2}, pictures=(Picture("before", a), Picture("after", b)))]), Path("my.html"))
+pictures = (Picture("before", before), Picture("after", after))
+report = Report("My images", [Row("a.png", {"seconds": 1.2}, pictures=pictures)])
+write(report, Path("my.html"))
 """
 
 from __future__ import annotations
@@ -44,13 +46,14 @@ REPORT_FORMATS: dict[str, Callable[[Report], str]] = {  # name, which is the ext
     "json": as_json,
     "md": as_markdown,
 }
+OTHER_EXTENSIONS = {"htm": "html", "markdown": "md"}
 EMBEDDED = 48 << 20  # bytes of pictures that a page holds; beyond, they are files beside it
 
 
 def check(path: Path) -> str:
-    """The format that a file name asks for. Raises UsageError if there is none of that name, WriteError if it cannot be written.
+    """Checks before any work that a report can be written to `path`; the format it asks for.
 
-    Better known before the work than after it.
+    Raises UsageError if the extension is that of no report, WriteError if no file can be created.
     """
     name = _format(path)
     check_folder(path)
@@ -59,24 +62,24 @@ def check(path: Path) -> str:
 
 def _format(path: Path) -> str:
     extension = path.suffix[1:].lower()
-    name = {"htm": "html", "markdown": "md"}.get(extension, extension)
+    name = OTHER_EXTENSIONS.get(extension, extension)
     if name not in REPORT_FORMATS:
-        raise UsageError(
-            f"{path} names no format of report; end it in {', '.join(f'.{name}' for name in REPORT_FORMATS)}"
-        )
+        known = ", ".join(f".{name}" for name in REPORT_FORMATS)
+        raise UsageError(f"{path} names no format of report; end it in {known}")
     return name
 
 
 def text(report: Report, name: str) -> str:
-    """The report in a format of the table, as one text."""
+    """The report as text in one of `REPORT_FORMATS`."""
     return REPORT_FORMATS[name](report)
 
 
 def write(report: Report, path: Path, *, limit: int = EMBEDDED) -> None:
-    """Writes the report in the format its extension names; the file appears whole or not at all.
+    """Writes the report in the format that its extension names; the file appears whole or not.
 
-    A page holds its pictures where they come to no more than `limit` bytes. Beyond that it shows thumbnails from a folder
-    NAME_files beside it, and pictures from where they lie. Raises UsageError, WriteError.
+    A page holds its pictures if they come to no more than `limit` bytes. Beyond that it shows
+    thumbnails from a folder NAME_files beside it, and links to the pictures where they are.
+    Raises UsageError, WriteError.
     """
     name = _format(path)
     with replacing(path) as temporary:

@@ -1,4 +1,7 @@
-"""A report as a page of HTML: its table, and its pictures to compare. `page.css` and `page.js` go into it; no network is asked."""
+"""A report as an HTML page: its table, and its pictures to compare.
+
+`page.css` and `page.js` are copied into the page, which loads nothing from a network.
+"""
 
 from __future__ import annotations
 
@@ -23,41 +26,65 @@ from srup.files import writing
 from srup.images import read_image, to_pillow
 from srup.report.rows import Picture, Report, Row, Value, shown
 
-BROWSERS = {
+MEDIA_TYPES = {  # of images that browsers show: extension → media type
     "jpg": "jpeg",
     "jpeg": "jpeg",
     "png": "png",
     "webp": "webp",
     "avif": "avif",
     "gif": "gif",
-}  # extension → media type
-EIGHT_BITS = (
-    "1",
-    "L",
-    "LA",
-    "P",
-    "RGB",
-    "RGBA",
-    "CMYK",
-    "YCbCr",
-)  # modes that Pillow itself turns into colours
+}
+# Modes that Pillow itself turns into colours; others, such as 16 bits, go through srup's reader.
+EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 THUMBNAIL = 320  # pixels a side at most
 
-Put = Callable[[bytes, str], str]  # bytes of an image and their extension → a URL
+Put = Callable[[bytes, str], str]  # (bytes of an image, extension) → a URL
 Link = Callable[[Path], str]  # an image file that browsers show → a URL
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy"
+ content="{policy}">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>
+{css}</style>
+</head>
+<body>
+<header><h1>{title}</h1></header>
+<main>
+{main}
+</main>
+<script type="application/json" id="rows">{data}</script>
+<script>
+{js}</script>
+</body>
+</html>
+"""
+POLICY = (
+    "default-src 'none'; img-src data: file: 'self'; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+)
 
 
 def embedded(report: Report) -> str:
-    """The page as one file, its pictures in it."""
+    """The page as one file, its pictures in it as data URLs."""
 
     def link(path: Path) -> str:
-        return _data(path.read_bytes(), path.suffix[1:].lower())
+        return _data_url(path.read_bytes(), path.suffix[1:].lower())
 
-    return _page(report, _data, link)
+    return _page(report, _data_url, link)
 
 
 def beside(report: Report, folder: Path) -> str:
-    """The page with thumbnails, and what browsers do not show, in `folder`; other pictures are shown from where they lie."""
+    """The page with links to the pictures where they are.
+
+    Thumbnails, and copies of pictures that browsers do not show, are written to `folder`.
+    """
     with writing(folder):
         folder.mkdir(exist_ok=True)
     count = 0
@@ -73,25 +100,28 @@ def beside(report: Report, folder: Path) -> str:
     def link(path: Path) -> str:
         try:
             return quote(Path(os.path.relpath(path, folder.parent)).as_posix())
-        except ValueError:  # on another drive
+        except ValueError:  # on another drive of Windows
             return path.resolve().as_uri()
 
     return _page(report, put, link)
 
 
 def weight(report: Report) -> int:
-    """Bytes of all its pictures; one that is gone weighs nothing."""
+    """Bytes of all pictures of a report; one that no longer exists counts as 0."""
     paths = (picture.path for row in report.rows for picture in row.pictures)
     return sum(path.stat().st_size for path in paths if path.exists())
 
 
-def _data(data: bytes, extension: str) -> str:
-    return f"data:image/{BROWSERS[extension]};base64,{base64.b64encode(data).decode()}"
+def _data_url(data: bytes, extension: str) -> str:
+    return f"data:image/{MEDIA_TYPES[extension]};base64,{base64.b64encode(data).decode()}"
 
 
 @contextmanager
 def _large_allowed() -> Iterator[None]:
-    """Pillow's warnings at large images off; around everything, since filters are one for all threads."""
+    """Silences Pillow's warnings at large images.
+
+    It must be around everything, since the filters of warnings are shared by all threads.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
         yield
@@ -100,46 +130,30 @@ def _large_allowed() -> Iterator[None]:
 @_large_allowed()
 def _page(report: Report, put: Put, link: Link) -> str:
     failed = [row for row in report.rows if row.error]
-    compared = [
-        row
-        for row in report.rows
-        if row.pictures and all(_size(picture.path) for picture in row.pictures)
-    ]
-    sections = [
-        _failures(failed),
-        _thumbnails(report, compared, put) if len(compared) > 1 else "",
-        _viewer(single=len(compared) == 1) if compared else "",
-        *(f'<figure class="plot">{figure}</figure>' for figure in report.figures),
-        _table(report) if report.columns else "",
-        "".join(f'<p class="note">{escape(note)}</p>' for note in report.notes),
-    ]
-    data = json.dumps([_shown(report, row, put, link) for row in compared]).replace(
-        "<", "\\u003c"
-    )  # so that no name ends the script
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data: file: 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<link rel="icon" href="data:,">
-<title>{escape(report.title)}</title>
-<style>
-{_asset("page.css")}</style>
-</head>
-<body>
-<header><h1>{escape(report.title)}</h1></header>
-<main>
-{chr(10).join(section for section in sections if section)}
-</main>
-<script type="application/json" id="rows">{data}</script>
-<script>
-{_asset("page.js")}</script>
-</body>
-</html>
-"""
+    compared = [row for row in report.rows if _comparable(row)]
+    sections = [_failures(failed)]
+    if len(compared) > 1:
+        sections.append(_thumbnails(report, compared, put))
+    if compared:
+        sections.append(_viewer(single=len(compared) == 1))
+    sections += [f'<figure class="plot">{figure}</figure>' for figure in report.figures]
+    if report.columns:
+        sections.append(_table(report))
+    sections.append("".join(f'<p class="note">{escape(note)}</p>' for note in report.notes))
+    data = json.dumps([_row_data(report, row, put, link) for row in compared])
+    return PAGE.format(
+        policy=POLICY,
+        title=escape(report.title),
+        css=_asset("page.css"),
+        js=_asset("page.js"),
+        main="\n".join(section for section in sections if section),
+        data=data.replace("<", "\\u003c"),  # so that no name can end the script element
+    )
+
+
+def _comparable(row: Row) -> bool:
+    """Whether a row has pictures, all of which can still be read."""
+    return bool(row.pictures) and all(_size(picture.path) for picture in row.pictures)
 
 
 @cache
@@ -155,72 +169,72 @@ def _failures(rows: Sequence[Row]) -> str:
 
 
 def _thumbnails(report: Report, rows: Sequence[Row], put: Put) -> str:
-    items = []
+    """A button for each row, with its smallest sufficient picture."""
     with ThreadPoolExecutor() as pool:
-        thumbnails = pool.map(lambda row: _thumbnail(_small(row.pictures)), rows)
+        thumbnails = pool.map(lambda row: _thumbnail(_smallest_sufficient(row.pictures)), rows)
         urls = [put(thumbnail, "webp") for thumbnail in thumbnails]
+    items = []
     for number, (row, url) in enumerate(zip(rows, urls, strict=True)):
         caption = f"<b>{escape(row.name)}</b> <span>{escape(_line(report, row.values))}</span>"
         picture = f'<img loading="lazy" decoding="async" alt="" src="{url}">'
-        items.append(
-            f'<button type="button" class="thumbnail" data-row="{number}">{picture}{caption}</button>'
-        )
+        attributes = f'type="button" class="thumbnail" data-row="{number}"'
+        items.append(f"<button {attributes}>{picture}{caption}</button>")
     return f'<section class="thumbnails" aria-label="Images">{"".join(items)}</section>'
 
 
-def _small(pictures: Sequence[Picture]) -> Path:
-    """The smallest version that is no smaller than a thumbnail: the quickest to read."""
-    by_size = sorted(pictures, key=lambda picture: max(_size(picture.path) or (0, 0)))
-    return next(
-        (picture.path for picture in by_size if max(_size(picture.path) or (0, 0)) >= THUMBNAIL),
-        by_size[-1].path,
-    )
+def _smallest_sufficient(pictures: Sequence[Picture]) -> Path:
+    """The smallest picture that is no smaller than a thumbnail: the quickest to read."""
+
+    def longer_side(picture: Picture) -> int:
+        return max(_size(picture.path) or (0, 0))
+
+    by_size = sorted(pictures, key=longer_side)
+    for picture in by_size:
+        if longer_side(picture) >= THUMBNAIL:
+            return picture.path
+    return by_size[-1].path
 
 
 def _thumbnail(path: Path) -> bytes:
+    """A small version of a picture as WebP, upright."""
     with Pillow.open(path) as opened:
-        opened.draft("RGB", (THUMBNAIL, THUMBNAIL))
-        upright = (
-            ImageOps.exif_transpose(opened)
-            if opened.mode in EIGHT_BITS
-            else to_pillow(read_image(path).eight())
-        )
+        opened.draft("RGB", (THUMBNAIL, THUMBNAIL))  # lets JPEG be decoded at a fraction
+        if opened.mode in EIGHT_BITS:
+            upright = ImageOps.exif_transpose(opened)
+        else:
+            upright = to_pillow(read_image(path).eight())
         upright.thumbnail((THUMBNAIL, THUMBNAIL))
-        data = io.BytesIO()
         mode = "RGBA" if upright.has_transparency_data else "RGB"
-        upright.convert(mode).save(
-            data, "WEBP", quality=82, method=2, icc_profile=opened.info.get("icc_profile")
-        )
+        profile = opened.info.get("icc_profile")
+        data = io.BytesIO()
+        upright.convert(mode).save(data, "WEBP", quality=82, method=2, icc_profile=profile)
     return data.getvalue()
 
 
 def _size(path: Path) -> tuple[int, int] | None:
-    """(width, height), upright, without decoding the file; None if it cannot be read any more."""
+    """(width, height) upright, from the file's header; None if it cannot be read any more."""
     try:
         with Pillow.open(path) as opened:
-            known = (
-                opened.format != "PNG" or "exif" in opened.info
-            )  # to look further, Pillow would decode all of a PNG
+            # Asked for the Exif data of a PNG that has none, Pillow would decode all of it.
+            known = opened.format != "PNG" or "exif" in opened.info
             turned = known and opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
             return (opened.height, opened.width) if turned else opened.size
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
         return None
 
 
-def _shown(report: Report, row: Row, put: Put, link: Link) -> dict[str, object]:
-    return {
-        "name": row.name,
-        "pictures": [_picture(report, picture, put, link) for picture in row.pictures],
-    }
+def _row_data(report: Report, row: Row, put: Put, link: Link) -> dict[str, object]:
+    """What `page.js` shows of a row."""
+    pictures = [_picture_data(report, picture, put, link) for picture in row.pictures]
+    return {"name": row.name, "pictures": pictures}
 
 
-def _picture(report: Report, picture: Picture, put: Put, link: Link) -> dict[str, object]:
+def _picture_data(report: Report, picture: Picture, put: Put, link: Link) -> dict[str, object]:
     width, height = _size(picture.path) or (1, 1)
-    url = (
-        link(picture.path)
-        if picture.path.suffix[1:].lower() in BROWSERS
-        else put(_png(picture.path), "png")
-    )
+    if picture.path.suffix[1:].lower() in MEDIA_TYPES:
+        url = link(picture.path)
+    else:
+        url = put(_png(picture.path), "png")
     return {
         "name": picture.name,
         "line": _line(report, picture.values),
@@ -231,13 +245,14 @@ def _picture(report: Report, picture: Picture, put: Put, link: Link) -> dict[str
 
 
 def _png(path: Path) -> bytes:
+    """A picture that browsers do not show, as PNG of 8 bits."""
     data = io.BytesIO()
     to_pillow(read_image(path).eight()).save(data, "PNG", compress_level=4)
     return data.getvalue()
 
 
 def _line(report: Report, values: Mapping[str, Value]) -> str:
-    """PSNR 28.61 · SSIM 0.7813 · seconds 0.8"""
+    """Values in one line, as in "PSNR 28.61 · SSIM 0.7813 · seconds 0.8"."""
     parts = []
     for column, value in values.items():
         if value is not None:
@@ -247,27 +262,27 @@ def _line(report: Report, values: Mapping[str, Value]) -> str:
 
 
 def _viewer(*, single: bool) -> str:
+    """Where `page.js` compares pictures: in the page, or in a dialog opened from a thumbnail."""
     inside = '<div class="viewer" id="viewer"></div>'
-    return (
-        f'<section class="single">{inside}</section>'
-        if single
-        else f'<dialog class="large">{inside}</dialog>'
-    )
+    if single:
+        return f'<section class="single">{inside}</section>'
+    return f'<dialog class="large">{inside}</dialog>'
 
 
 def _table(report: Report) -> str:
-    """The table; why rows failed stands above."""
+    """The table without the column "error", since `_failures` shows errors above."""
     columns = [column for column in report.columns if column != "error"]
     kinds = ["", *(" class=number" if report.numeric(column) else "" for column in columns)]
-    heads = "".join(
-        f"<th{kind}>{escape(head)}"
-        for kind, head in zip(kinds, [report.heading, *columns], strict=True)
-    )
+    heads = _cells("th", kinds, [report.heading, *columns])
     lines = []
     for row in report.lines:
-        cells = "".join(
-            f"<td{kind}>{escape(cell)}"
-            for kind, cell in zip(kinds, report.cells(row), strict=False)
-        )
-        lines.append(f"<tr{' class=failed' if row.error else ''}>{cells}")
-    return f'<div class="scroll" tabindex="0"><table><thead><tr>{heads}<tbody>{"".join(lines)}</table></div>'
+        failed = " class=failed" if row.error else ""
+        lines.append(f"<tr{failed}>{_cells('td', kinds, report.cells(row))}")
+    table = f"<table><thead><tr>{heads}<tbody>{''.join(lines)}</table>"
+    return f'<div class="scroll" tabindex="0">{table}</div>'
+
+
+def _cells(tag: str, kinds: Sequence[str], texts: Sequence[str]) -> str:
+    """Cells of a row; texts without a kind, which is the error, are left out."""
+    pairs = zip(kinds, texts, strict=False)
+    return "".join(f"<{tag}{kind}>{escape(text)}" for kind, text in pairs)

@@ -1,30 +1,34 @@
-"""A plot as SVG: quality against time, with the size of each network as area."""
+"""A bubble plot as SVG: quality against time, with the size of each network as area."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 760, 440
-LEFT, RIGHT, TOP, BOTTOM = 62, 24, 20, 52  # of the frame
+LEFT, RIGHT, TOP, BOTTOM = 62, 24, 20, 52  # margins of the frame
 LARGEST, DOT = 30.0, 3.5  # radii
-LINE, LETTER = 16, 7.2  # of a label: its height, and the width of a letter about
-
-Place = Callable[[float, float], tuple[float, float]]
+LINE, LETTER = 16, 7.2  # height of a label, and about the width of a letter
+OUTSIDE = 9  # how much worse a label outside the frame is than one over something else
+FILL, STROKE = "var(--accent, #1f5fbf)", 'stroke="var(--accent, #1f5fbf)"'
 
 
 @dataclass(frozen=True)
 class Point:
+    """A point of the plot; `weight` becomes the area of its circle, 0 is a dot."""
+
     name: str
     x: float
     y: float
-    weight: float  # becomes the circle's area; 0 is a dot
+    weight: float
 
 
 @dataclass(frozen=True)
 class Box:
+    """A rectangle in pixels of the plot."""
+
     left: float
     top: float
     right: float
@@ -44,6 +48,8 @@ class Box:
 
 @dataclass(frozen=True)
 class Disc:
+    """A point as a circle, in pixels of the plot."""
+
     point: Point
     x: float
     y: float
@@ -51,99 +57,127 @@ class Disc:
 
     @property
     def box(self) -> Box:
-        return Box(
-            self.x - self.radius, self.y - self.radius, self.x + self.radius, self.y + self.radius
-        )
+        """The rectangle around the circle."""
+        x, y, radius = self.x, self.y, self.radius
+        return Box(x - radius, y - radius, x + radius, y + radius)
 
-    def places(self) -> list[Box]:
+    def label_boxes(self) -> list[Box]:
         """Where its label may be: right, left, above, below."""
         width, away = len(self.point.name) * LETTER, self.radius + 5
-        lefts_and_tops = (
+        corners = (
             (self.x + away, self.y - LINE / 2),
             (self.x - away - width, self.y - LINE / 2),
             (self.x - width / 2, self.y - away - LINE + 2),
             (self.x - width / 2, self.y + away - 2),
         )
-        return [Box(left, top, left + width, top + LINE) for left, top in lefts_and_tops]
+        return [Box(left, top, left + width, top + LINE) for left, top in corners]
+
+    def svg(self) -> str:
+        """The circle, with its values as a tooltip."""
+        name = escape(self.point.name)
+        return (
+            f'<circle cx="{self.x:.1f}" cy="{self.y:.1f}" r="{self.radius:.1f}" '
+            f'fill="{FILL}" fill-opacity=".35" {STROKE}>'
+            f"<title>{name}: {self.point.x:.3g}, {self.point.y:.2f}</title></circle>"
+        )
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The ranges that the frame shows; x is the decimal logarithm of what is plotted."""
+
+    left: float
+    right: float
+    low: float
+    high: float
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """The pixel of a point of the plane."""
+        across = (x - self.left) / (self.right - self.left)
+        up = (y - self.low) / (self.high - self.low)
+        return (
+            LEFT + across * (WIDTH - LEFT - RIGHT),
+            HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM),
+        )
 
 
 def bubbles(points: Sequence[Point], across: str, up: str) -> str:
-    """The points as circles, x on a logarithmic scale. Colours are the page's own, for light and dark."""
-    xs, ys = [math.log10(max(point.x, 1e-6)) for point in points], [point.y for point in points]
-    (left, right), (low, high) = _span(xs, 0.2), _span(ys, 0.1)
-    heaviest = max(point.weight for point in points) or 1
+    """The points as labelled circles, x on a logarithmic scale; `across` and `up` name the axes.
 
-    def place(x: float, y: float) -> tuple[float, float]:
-        return (
-            LEFT + (x - left) / (right - left) * (WIDTH - LEFT - RIGHT),
-            HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - TOP - BOTTOM),
-        )
-
-    lines = [*_across(left, right, place, low), *_up(low, high, place, left)]
-    heavy_first = sorted(zip(points, xs, strict=True), key=lambda pair: -pair[0].weight)
-    discs = [
-        Disc(point, *place(x, point.y), max(DOT, LARGEST * math.sqrt(point.weight / heaviest)))
-        for point, x in heavy_first
-    ]
-    circles = [
-        f'<circle cx="{disc.x:.1f}" cy="{disc.y:.1f}" r="{disc.radius:.1f}" fill="var(--accent, #1f5fbf)" fill-opacity=".35" '
-        f'stroke="var(--accent, #1f5fbf)"><title>{escape(disc.point.name)}: {disc.point.x:.3g}, {disc.point.y:.2f}</title></circle>'
-        for disc in discs
-    ]
-    taken = [disc.box for disc in discs]
-    labels = []
-    for disc in discs:
-        box = min(
-            disc.places(),
-            key=lambda box: sum(box.shared(other) for other in taken) + 9 * box.outside(),
-        )
-        taken.append(box)
-        labels.append(
-            f'<text x="{box.left:.1f}" y="{box.bottom - 4:.1f}">{escape(disc.point.name)}</text>'
-        )
-    axes = (
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">{escape(across)}; area: parameters</text>'
-        f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">{escape(up)}</text>'
+    Colours are those of the page, for light and dark.
+    """
+    axes = Axes(
+        *_range([_log(point) for point in points], 0.2), *_range([p.y for p in points], 0.1)
     )
+    heaviest = max(point.weight for point in points) or 1
+    discs = []
+    # The heaviest are drawn first, so that small circles lie on top of them.
+    for point in sorted(points, key=lambda point: -point.weight):
+        x, y = axes.place(_log(point), point.y)
+        discs.append(Disc(point, x, y, max(DOT, LARGEST * math.sqrt(point.weight / heaviest))))
+    circles = [disc.svg() for disc in discs]
     style = 'font-family="system-ui, sans-serif" font-size="13" fill="currentColor"'
-    inside = "\n".join([*lines, *circles, *labels, axes])
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" {style}>\n{inside}\n</svg>'
+    size = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
+    parts = [*_x_ticks(axes), *_y_ticks(axes), *circles, *_labels(discs), _titles(across, up)]
+    inside = "\n".join(parts)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>\n{inside}\n</svg>'
 
 
-def _span(values: Sequence[float], margin: float) -> tuple[float, float]:
+def _log(point: Point) -> float:
+    return math.log10(max(point.x, 1e-6))
+
+
+def _range(values: Sequence[float], margin: float) -> tuple[float, float]:
+    """From the least to the largest value, and a share of that on both sides."""
     spread = (max(values) - min(values)) or 1.0
     return min(values) - margin * spread, max(values) + margin * spread
 
 
-def _across(left: float, right: float, place: Place, low: float) -> list[str]:
+def _labels(discs: Iterable[Disc]) -> Iterator[str]:
+    """Names beside their circles, each where it covers the least of circles and other names."""
+    taken = [disc.box for disc in discs]
+
+    def covered(box: Box) -> float:
+        return sum(box.shared(other) for other in taken) + OUTSIDE * box.outside()
+
+    for disc in discs:
+        box = min(disc.label_boxes(), key=covered)
+        taken.append(box)
+        yield f'<text x="{box.left:.1f}" y="{box.bottom - 4:.1f}">{escape(disc.point.name)}</text>'
+
+
+def _titles(across: str, up: str) -> str:
+    x, y = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
+    middle, turned = 'text-anchor="middle"', f"translate(14 {y}) rotate(-90)"
+    return (
+        f'<text x="{x}" y="{HEIGHT - 10}" {middle}>{escape(across)}; area: parameters</text>'
+        f'<text transform="{turned}" {middle}>{escape(up)}</text>'
+    )
+
+
+def _x_ticks(axes: Axes) -> Iterator[str]:
     """Ticks at 1, 2 and 5 times the powers of ten."""
-    ticks = [
-        (math.log10(step) + power, step * 10.0**power)
-        for power in range(math.floor(left), math.ceil(right) + 1)
-        for step in (1, 2, 5)
-    ]
-    lines = []
-    for x, value in ticks:
-        if left <= x <= right:
-            across, down = place(x, low)
-            lines.append(
-                _line(across, TOP, across, down)
-                + f'<text x="{across:.1f}" y="{down + 18:.1f}" text-anchor="middle">{value:g}</text>'
-            )
-    return lines
+    for power in range(math.floor(axes.left), math.ceil(axes.right) + 1):
+        for step in (1, 2, 5):
+            x, value = math.log10(step) + power, step * 10.0**power
+            if axes.left <= x <= axes.right:
+                across, down = axes.place(x, axes.low)
+                place = f'x="{across:.1f}" y="{down + 18:.1f}" text-anchor="middle"'
+                yield f"{_line(across, TOP, across, down)}<text {place}>{value:g}</text>"
 
 
-def _up(low: float, high: float, place: Place, left: float) -> list[str]:
+def _y_ticks(axes: Axes) -> Iterator[str]:
     """Five to ten ticks at round numbers."""
-    step = 10 ** math.floor(math.log10((high - low) / 4))
-    step *= next(factor for factor in (5, 2, 1) if (high - low) / (step * factor) >= 4)
-    lines = []
-    for number in range(math.ceil(low / step), math.floor(high / step) + 1):
-        across, down = place(left, number * step)
-        text = f'<text x="{across - 7:.1f}" y="{down + 4:.1f}" text-anchor="end">{number * step:.4g}</text>'
-        lines.append(_line(across, down, WIDTH - RIGHT, down) + text)
-    return lines
+    spread = axes.high - axes.low
+    step = 10 ** math.floor(math.log10(spread / 4))
+    step *= next(factor for factor in (5, 2, 1) if spread / (step * factor) >= 4)
+    for number in range(math.ceil(axes.low / step), math.floor(axes.high / step) + 1):
+        across, down = axes.place(axes.left, number * step)
+        place = f'x="{across - 7:.1f}" y="{down + 4:.1f}" text-anchor="end"'
+        text = f"<text {place}>{number * step:.4g}</text>"
+        yield f"{_line(across, down, WIDTH - RIGHT, down)}{text}"
 
 
 def _line(x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" stroke="currentColor" stroke-opacity=".15"/>'
+    path = f"M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"
+    return f'<path d="{path}" stroke="currentColor" stroke-opacity=".15"/>'

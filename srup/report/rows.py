@@ -1,4 +1,4 @@
-"""What a report is made of, and its plain formats."""
+"""The rows of a report, and its plain formats: CSV, JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ Value = str | int | float | None
 
 @dataclass(frozen=True)
 class Picture:
-    """One version of an image: a file, and what is said of it (its network, its time)."""
+    """One version of an image: its name, its file, and values such as its time."""
 
     name: str
     path: Path
@@ -25,9 +25,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Row:
-    """What is said of one thing, column → value; or why it failed.
+    """One thing that is reported: values by column, or why it failed.
 
-    `pictures` are versions of one image, before first and after last; a page shows the last as a thumbnail and compares them.
+    `pictures` are versions of one image, before first and after last. A page shows the last as a
+    thumbnail and compares them.
     """
 
     name: str
@@ -38,9 +39,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Rows under a title. `notes` say how they came about, `formats` how columns are shown (column → format spec, as ".2f").
+    """Rows under a title.
 
-    `heading` names the column of the rows' names; `figures` are SVG texts for the page.
+    `notes` say how the values came about, `formats` how columns are shown (column → format spec,
+    such as ".2f"). `heading` is the title of the column of names. `figures` are SVG texts for the
+    page.
     """
 
     title: str
@@ -52,86 +55,101 @@ class Report:
 
     @cached_property
     def lines(self) -> list[Row]:
-        """The rows of its table: rows, and those of their pictures that something is said of."""
+        """The lines of the table: the rows, and their pictures that have values."""
         several = sum(bool(row.pictures) for row in self.rows) > 1
         found: list[Row] = []
         for row in self.rows:
-            spoken = [picture for picture in row.pictures if picture.values]
-            found += [row] if row.values or row.error or not spoken else []
-            found += [
-                Row(f"{row.name}, {picture.name}" if several else picture.name, picture.values)
-                for picture in spoken
-            ]
+            with_values = [picture for picture in row.pictures if picture.values]
+            # A row that only holds such pictures needs no line of its own.
+            if row.values or row.error or not with_values:
+                found.append(row)
+            for picture in with_values:
+                name = f"{row.name}, {picture.name}" if several else picture.name
+                found.append(Row(name, picture.values))
         return found
 
     @cached_property
     def columns(self) -> list[str]:
-        """The columns after the name, in the order in which rows bring them up; "error" last if one failed."""
-        found = dict.fromkeys(column for row in self.lines for column in row.values)
-        return [*found, *(["error"] if any(row.error for row in self.rows) else [])]
+        """The columns after the name, in order of appearance; "error" last if a row failed."""
+        found: dict[str, None] = {}  # a dict, since a set would not keep the order
+        for row in self.lines:
+            found.update(dict.fromkeys(row.values))
+        names = list(found)
+        if any(row.error for row in self.rows):
+            names.append("error")
+        return names
 
     def cells(self, row: Row) -> list[str]:
-        """The row as it is shown, its name first."""
+        """The row as text for each column, its name first."""
         values = {**row.values, "error": row.error or ""}
-        return [
-            row.name,
-            *(shown(values.get(column), self.formats.get(column, "")) for column in self.columns),
-        ]
+        texts = [shown(values.get(name), self.formats.get(name, "")) for name in self.columns]
+        return [row.name, *texts]
 
     def numeric(self, column: str) -> bool:
+        """Whether a column holds numbers, which are aligned to the right."""
         return any(isinstance(row.values.get(column), int | float) for row in self.lines)
 
 
 def shown(value: Value, spec: str = "") -> str:
-    """A value for people's eyes: – for none; a float by `spec` (".4g" unless given)."""
+    """A value as text for people: "–" for None, a number by `spec` (a float by ".4g" if empty)."""
     if value is None:
         return "–"
     if isinstance(value, str):
         return value
-    return format(value, spec or (".4g" if isinstance(value, float) else ","))
+    if not spec:
+        spec = ".4g" if isinstance(value, float) else ","
+    return format(value, spec)
 
 
 def plain(value: Value) -> Value:
-    """A value as JSON can hold it: what is not finite becomes "inf" or "nan"."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    """A value as JSON can hold it: infinity and NaN become "inf" and "nan"."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
 
 
 def facts(row: Row, heading: str = "name") -> dict[str, Value]:
     """A row as one flat record, its values in full."""
-    values = {heading: row.name, **{column: plain(value) for column, value in row.values.items()}}
-    return {**values, "error": row.error} if row.error else values
+    values: dict[str, Value] = {heading: row.name}
+    for column, value in row.values.items():
+        values[column] = plain(value)
+    if row.error:
+        values["error"] = row.error
+    return values
+
+
+def _records(report: Report) -> Iterator[dict[str, Value]]:
+    for row in report.lines:
+        yield facts(row, report.heading)
 
 
 def as_json(report: Report) -> str:
-    rows = [facts(row, report.heading) for row in report.lines]
-    return (
-        json.dumps(
-            {"title": report.title, "notes": list(report.notes), "rows": rows},
-            indent=2,
-            ensure_ascii=False,
-        )
-        + "\n"
-    )
+    """The report as a JSON object: title, notes, rows."""
+    content = {"title": report.title, "notes": list(report.notes), "rows": list(_records(report))}
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def as_csv(report: Report) -> str:
+    """The table as CSV, its values in full."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [report.heading, *report.columns], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(facts(row, report.heading) for row in report.lines)
+    writer.writerows(_records(report))
     return text.getvalue()
 
 
 def as_markdown(report: Report) -> str:
-    heads = [report.heading, *report.columns]
-    rules = ["---", *("---:" if report.numeric(column) else "---" for column in report.columns)]
-    lines = [
-        f"| {' | '.join(map(_cell, line))} |"
-        for line in (heads, rules, *map(report.cells, report.lines))
-    ]
-    return "\n".join(
-        [f"## {report.title}", "", *lines, *(f"\n{note}" for note in report.notes), ""]
-    )
+    """The title, the table and the notes as Markdown."""
+    rules = ["---:" if report.numeric(column) else "---" for column in report.columns]
+    heads = _line([report.heading, *report.columns])
+    lines = [f"## {report.title}", "", heads, _line(["---", *rules])]
+    lines += [_line(report.cells(row)) for row in report.lines]
+    lines += [f"\n{note}" for note in report.notes]
+    return "\n".join([*lines, ""])
+
+
+def _line(texts: Iterable[str]) -> str:
+    return f"| {' | '.join(map(_cell, texts))} |"
 
 
 def _cell(text: str) -> str:

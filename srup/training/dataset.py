@@ -1,7 +1,8 @@
-"""Training data: images on disk become LR/HR patches.
+"""Training data: images on disk become random pairs of LR and HR patches.
 
-HR images are cropped to sides that every scale divides, shrunk once by `resize.imresize`, and kept in the cache as flat arrays that
-are mapped, not read, so that a set larger than memory trains as well.
+HR images are cropped to sides that every scale divides and shrunk once, by `resize.imresize`. Both
+are kept in the cache as flat arrays that are memory-mapped, so that a set larger than memory trains
+as well.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,34 +22,44 @@ from srup.errors import ReadError, TrainingError
 from srup.files import replacing
 from srup.images import named_like_image, read_image
 from srup.progress import Progress, ignore
-from srup.resize import imresize
+from srup.resize import cropped_to_multiple, lr_of
 
 log = logging.getLogger(__name__)
 
 Bytes = NDArray[np.uint8]
+Sides = dict[int, list[tuple[int, int]]]  # scale → (height, width) of each image
 
 HDF5 = (".h5", ".hdf5")
+SIDES = "sides.json"  # written last: its presence says that the other files are complete
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """HR images and their LR versions at each scale, flat H·W·3 bytes one after the other in `planes[scale]` (HR: scale 1)."""
+    """HR images and their LR versions at each scale.
+
+    `planes[scale]` (HR: scale 1) holds the H·W·3 bytes of one image after the other, which begin at
+    `starts[scale]`; `sides[scale]` are their (height, width).
+    """
 
     planes: Mapping[int, Bytes]
-    sides: dict[int, list[tuple[int, int]]]  # (height, width)
-    starts: dict[int, list[int]]
+    sides: Sides
+    starts: Mapping[int, Sequence[int]]
 
     def __len__(self) -> int:
         return len(self.sides[1])
 
     def image(self, scale: int, index: int) -> Bytes:
+        """An image H×W×3 at a scale; HR at scale 1."""
         height, width = self.sides[scale][index]
         start = self.starts[scale][index]
         return self.planes[scale][start : start + height * width * 3].reshape(height, width, 3)
 
 
 def find_images(sources: Sequence[Path]) -> list[Path]:
-    """The image and HDF5 files among `sources` and, recursively, in the folders among them, in order."""
+    """The image and HDF5 files among `sources` and, recursively, in the folders among them.
+
+    Raises TrainingError if a source does not exist or nothing is found.
+    """
     found = []
     for source in sources:
         if not source.exists():
@@ -58,7 +68,8 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
         found += [path for path in inside if named_like_image(path) or path.suffix.lower() in HDF5]
     if not found:
         raise TrainingError(
-            f"no images in {', '.join(map(str, sources))}; give folders of PNG, JPEG, WebP, TIFF or HDF5 files"
+            f"no images in {', '.join(map(str, sources))}; "
+            "give folders of PNG, JPEG, WebP, TIFF or HDF5 files"
         )
     return found
 
@@ -66,34 +77,39 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
 def prepare(
     sources: Sequence[Path], scales: Sequence[int], *, cache: Path, progress: Progress | None = None
 ) -> Pairs:
-    """The LR/HR pairs of the images in `sources`, made on first use and kept in `cache`. Raises TrainingError.
+    """The LR/HR pairs of the images in `sources`, made on first use and kept in `cache`.
 
-    `progress(done, total)` counts files.
+    `progress(done, total)` counts files. Raises TrainingError.
     """
     paths = find_images(sources)
     folder = cache / _key(paths, scales)
-    if not (folder / "sides.json").exists():
+    if not (folder / SIDES).exists():
         _build(paths, scales, folder, progress or ignore)
-    sides = {
-        int(scale): [(h, w) for h, w in rows]
-        for scale, rows in json.loads((folder / "sides.json").read_text()).items()
-    }
-    planes = {scale: np.memmap(folder / f"x{scale}.bin", np.uint8, "r") for scale in sides}
-    starts = {
-        scale: [0, *np.cumsum([h * w * 3 for h, w in rows]).tolist()]
-        for scale, rows in sides.items()
-    }
+    sides: Sides = {}
+    planes: dict[int, Bytes] = {}
+    starts: dict[int, list[int]] = {}
+    for name, rows in json.loads((folder / SIDES).read_text()).items():
+        scale = int(name)
+        sides[scale] = [(height, width) for height, width in rows]
+        planes[scale] = np.memmap(folder / f"x{scale}.bin", np.uint8, "r")
+        sizes = [height * width * 3 for height, width in rows]
+        starts[scale] = [0, *np.cumsum(sizes).tolist()]
     return Pairs(planes, sides, starts)
 
 
 def _key(paths: Sequence[Path], scales: Sequence[int]) -> str:
-    facts = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    return hashlib.sha256(json.dumps([facts, sorted(scales)]).encode()).hexdigest()[:16]
+    """A name for the pairs of these files as they are now, at these scales."""
+    identities = []
+    for path in paths:
+        status = path.stat()
+        identities.append((str(path.resolve()), status.st_size, status.st_mtime_ns))
+    text = json.dumps([identities, sorted(scales)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _build(paths: Sequence[Path], scales: Sequence[int], folder: Path, progress: Progress) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    sides: dict[int, list[tuple[int, int]]] = {scale: [] for scale in (1, *scales)}
+    sides: Sides = {scale: [] for scale in (1, *scales)}
     files = {scale: (folder / f"x{scale}.bin").open("wb") for scale in sides}
     try:
         for done, path in enumerate(paths, 1):
@@ -109,9 +125,7 @@ def _build(paths: Sequence[Path], scales: Sequence[int], folder: Path, progress:
         raise TrainingError(
             f"none of the {len(paths)} images could be used; see the warnings above"
         )
-    with replacing(
-        folder / "sides.json"
-    ) as temporary:  # last: its presence says that the rest is whole
+    with replacing(folder / SIDES) as temporary:
         temporary.write_text(json.dumps(sides))
 
 
@@ -121,19 +135,26 @@ def _versions(path: Path, scales: Sequence[int]) -> Iterator[dict[int, Bytes]]:
         yield from _hdf5(path, scales)
         return
     try:
-        pixels = read_image(path).eight().pixels
+        pixels = read_bytes(path)
     except ReadError as error:
         log.warning("left out: %s", error)
         return
-    step = math.lcm(*scales)
-    height, width = (length // step * step for length in pixels.shape[:2])
-    hr: Bytes = np.broadcast_to(pixels[:height, :width], (height, width, 3)).astype(np.uint8)
+    hr = np.ascontiguousarray(cropped_to_multiple(pixels, math.lcm(*scales)))
     if hr.size:
-        yield {1: hr, **{scale: imresize(hr, scale=1 / scale) for scale in scales}}
+        yield {1: hr, **{scale: lr_of(hr, scale) for scale in scales}}
+
+
+def read_bytes(path: Path) -> Bytes:
+    """The pixels of an image file as bytes H×W×3, transparency left out. Raises ReadError."""
+    pixels = read_image(path).eight().pixels
+    return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.uint8)
 
 
 def _hdf5(path: Path, scales: Sequence[int]) -> Iterator[dict[int, Bytes]]:
-    """Groups `lr` and `hr` of images H×W×3 under equal keys, as RDN-pytorch and RDCAB-RecursiveSRNet write them."""
+    """Images H×W×3 under equal keys in the groups `lr` and `hr`.
+
+    RDN-pytorch and RDCAB-RecursiveSRNet write their training sets so.
+    """
     try:
         import h5py
     except ImportError as error:
@@ -145,49 +166,60 @@ def _hdf5(path: Path, scales: Sequence[int]) -> Iterator[dict[int, Bytes]]:
             raise TrainingError(
                 f"{path} has no groups 'lr' and 'hr'; srup reads the layout of RDN-pytorch"
             )
+        scale = scales[0]
         for key in file["hr"]:
-            hr, lr = (np.asarray(file[group][key], np.uint8) for group in ("hr", "lr"))
-            if [hr.shape[0], hr.shape[1]] != [
-                lr.shape[0] * scales[0],
-                lr.shape[1] * scales[0],
-            ] or len(scales) > 1:
+            hr = np.asarray(file["hr"][key], np.uint8)
+            lr = np.asarray(file["lr"][key], np.uint8)
+            fitting = hr.shape[:2] == (lr.shape[0] * scale, lr.shape[1] * scale)
+            if not fitting or len(scales) > 1:
                 raise TrainingError(
-                    f"{path}: hr/{key} is not {scales[0]} times lr/{key}; give the scale it was made for with -s"
+                    f"{path}: hr/{key} is not {scale} times lr/{key}",
+                    "give the one scale that it was made for as {scales}",
                 )
-            yield {1: hr, scales[0]: lr}
+            yield {1: hr, scale: lr}
 
 
 def batch(
     pairs: Pairs, *, scale: int, size: int, patch: int, seed: tuple[int, ...]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """`size` random patches: LR N×patch×patch×3 and HR, `scale` times as large, bytes, flipped and transposed at random.
+) -> tuple[Bytes, Bytes]:
+    """`size` random patches: LR N×patch×patch×3 and HR, `scale` times as large.
 
-    A function of its arguments alone: the same seed gives the same batch, which is what makes training resume exactly.
-    Images are drawn by their area. Raises TrainingError if none is as large as a patch.
+    They are flipped and transposed at random; images are drawn by their area. The same arguments
+    give the same batch, which is what makes training resume exactly. Raises TrainingError if no
+    image is as large as a patch.
     """
     random = np.random.default_rng(seed)
     areas = np.array([(h >= patch) * (w >= patch) * float(h) * w for h, w in pairs.sides[scale]])
     if not areas.any():
         raise TrainingError(
-            f"no image is as large as a patch of {patch * scale} pixels; give larger ones, or a smaller --patch"
+            f"no image is as large as a patch of {patch * scale} pixels; give larger images",
+            "take a smaller {patch}",
         )
-    chosen = random.choice(len(areas), size, p=areas / areas.sum())
-    both = [_patch(pairs, int(index), scale, patch, random) for index in chosen]
-    lr, hr = zip(*both, strict=True)
+    lr, hr = [], []
+    for index in random.choice(len(areas), size, p=areas / areas.sum()):
+        lr_patch, hr_patch = _patch(pairs, int(index), scale, patch, random)
+        lr.append(lr_patch)
+        hr.append(hr_patch)
     return np.stack(lr), np.stack(hr)
 
 
 def _patch(
     pairs: Pairs, index: int, scale: int, side: int, random: np.random.Generator
 ) -> tuple[Bytes, Bytes]:
+    # Runs resume exactly, even across versions, only if these draws keep their order.
     height, width = pairs.sides[scale][index]
     top, left = int(random.integers(height - side + 1)), int(random.integers(width - side + 1))
-    mirrored, upended, transposed = random.integers(2, size=3)
+    mirrored, flipped, transposed = random.integers(2, size=3)
     patches = []
     for version, factor in ((scale, 1), (1, scale)):
         rows = slice(top * factor, (top + side) * factor)
-        patch = pairs.image(version, index)[rows, left * factor : (left + side) * factor]
-        patch = patch[:, ::-1] if mirrored else patch
-        patch = patch[::-1] if upended else patch
-        patches.append(patch.transpose(1, 0, 2) if transposed else patch)
+        columns = slice(left * factor, (left + side) * factor)
+        patch = pairs.image(version, index)[rows, columns]
+        if mirrored:
+            patch = patch[:, ::-1]
+        if flipped:
+            patch = patch[::-1]
+        if transposed:
+            patch = patch.transpose(1, 0, 2)
+        patches.append(patch)
     return patches[0], patches[1]

@@ -1,8 +1,9 @@
-"""The curve of a training run as a picture: the loss, and the Y-PSNR gained over the first validation."""
+"""A training run as a picture: its loss, and the Y-PSNR gained since the first validation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,56 +11,82 @@ from PIL import Image, ImageDraw
 
 from srup.files import replacing
 
-SIZE, EDGE = (960, 540), 64  # pixels
+SIZE, EDGE = (960, 540), 64  # of a panel, and its margins, in pixels
 INK, FAINT, COLOURS = "#222222", "#dddddd", ("#888888", "#c0392b", "#2471a3", "#1e8449")
 
 Points = list[tuple[float, float]]
 
 
 def draw(records: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draws the records of a log (step, loss, and psnr per scale where validated) to a PNG."""
-    losses = [(float(record["step"]), float(record["loss"])) for record in records]
-    scales = sorted({scale for record in records for scale in record.get("psnr", {})})
-    psnr = {
-        scale: [
-            (float(r["step"]), float(r["psnr"][scale]))
-            for r in records
-            if scale in r.get("psnr", {})
-        ]
-        for scale in scales
-    }
-    picture = Image.new("RGB", (SIZE[0], SIZE[1] * (2 if scales else 1)), "white")
-    _panel(picture, 0, "loss", {"loss": losses})
-    if scales:
-        gained = {
-            f"x{s}, from {p[0][1]:.2f} to {p[-1][1]:.2f}": [(x, y - p[0][1]) for x, y in p]
-            for s, p in psnr.items()
-        }
-        _panel(picture, SIZE[1], "dB gained since the first validation", gained)
+    """Draws the records of a log to a PNG.
+
+    A record has "step" and "loss", and where the step validated "psnr": scale → dB.
+    """
+    losses: Points = []
+    psnr: dict[str, Points] = {}
+    for record in records:
+        step = float(record["step"])
+        losses.append((step, float(record["loss"])))
+        for scale, value in record.get("psnr", {}).items():
+            psnr.setdefault(scale, []).append((step, float(value)))
+    panels = 2 if psnr else 1
+    picture = Image.new("RGB", (SIZE[0], SIZE[1] * panels), "white")
+    _draw_panel(picture, 0, "loss", {"loss": losses})
+    if psnr:
+        _draw_panel(picture, SIZE[1], "dB gained since the first validation", _gained(psnr))
     with replacing(path) as temporary:
         picture.save(temporary, "PNG")
 
 
-def _panel(picture: Image.Image, top: int, title: str, lines: Mapping[str, Points]) -> None:
-    pen = ImageDraw.Draw(picture)
-    xs, ys = ([point[axis] for points in lines.values() for point in points] for axis in (0, 1))
-    left, right = min(xs), max(max(xs), min(xs) + 1)
-    low, high = min(ys), max(max(ys), min(ys) + 1e-9)
+def _gained(psnr: Mapping[str, Points]) -> dict[str, Points]:
+    """For each scale a label, and the dB gained since the first point."""
+    lines = {}
+    for scale, points in sorted(psnr.items()):
+        first, last = points[0][1], points[-1][1]
+        label = f"x{scale}, from {first:.2f} to {last:.2f}"
+        lines[label] = [(step, value - first) for step, value in points]
+    return lines
 
-    def place(x: float, y: float) -> tuple[float, float]:
-        across, up = (x - left) / (right - left), (y - low) / (high - low)
-        return EDGE + across * (SIZE[0] - 2 * EDGE), top + SIZE[1] - EDGE - up * (
-            SIZE[1] - 2 * EDGE
-        )
 
+@dataclass(frozen=True)
+class _Axes:
+    """The ranges that a panel shows; `top` is the panel's, in pixels."""
+
+    top: int
+    left: float
+    right: float
+    low: float
+    high: float
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """The pixel of a point of the plane."""
+        across = (x - self.left) / (self.right - self.left)
+        up = (y - self.low) / (self.high - self.low)
+        width, height = SIZE[0] - 2 * EDGE, SIZE[1] - 2 * EDGE
+        return EDGE + across * width, self.top + SIZE[1] - EDGE - up * height
+
+
+def _axes(top: int, lines: Mapping[str, Points]) -> _Axes:
+    """Axes that hold all points; ranges are never empty."""
+    everything = [point for points in lines.values() for point in points]
+    xs, ys = [x for x, _ in everything], [y for _, y in everything]
+    right, high = max(max(xs), min(xs) + 1), max(max(ys), min(ys) + 1e-9)
+    return _Axes(top, min(xs), right, min(ys), high)
+
+
+def _draw_panel(picture: Image.Image, top: int, title: str, lines: Mapping[str, Points]) -> None:
+    axes, pen = _axes(top, lines), ImageDraw.Draw(picture)
+    left, right, low = axes.left, axes.right, axes.low
     pen.text((EDGE, top + EDGE / 3), title, INK)
     for part in range(5):
-        y = low + (high - low) * part / 4
-        pen.line([place(left, y), place(right, y)], FAINT)
-        pen.text((4, place(left, y)[1] - 6), f"{y:.4g}", INK)
+        y = low + (axes.high - low) * part / 4
+        pen.line([axes.place(left, y), axes.place(right, y)], FAINT)
+        pen.text((4, axes.place(left, y)[1] - 6), f"{y:.4g}", INK)
     for x in (left, right):
-        pen.text((place(x, low)[0] - 16, place(x, low)[1] + 6), f"{x:.0f}", INK)
+        across, down = axes.place(x, low)
+        pen.text((across - 16, down + 6), f"{x:.0f}", INK)
+    legend = (SIZE[0] - EDGE - 180, top + SIZE[1] - EDGE - 24)
     for number, (label, points) in enumerate(lines.items()):
         colour = COLOURS[(number + 1) % len(COLOURS)]
-        pen.line([place(x, y) for x, y in points], colour, 2)
-        pen.text((SIZE[0] - EDGE - 180, top + SIZE[1] - EDGE - 24 - 16 * number), label, colour)
+        pen.line([axes.place(x, y) for x, y in points], colour, 2)
+        pen.text((legend[0], legend[1] - 16 * number), label, colour)

@@ -31,7 +31,7 @@ def test_measured_beside_published(
         "2",
         "--save",
         str(tmp_path / "kept"),
-        "--each",
+        "--per-image",
         "-o",
         str(tmp_path / "r.html"),
     ]

@@ -99,7 +99,7 @@ def test_what_it_did_not_make_stays(
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["imdn", "pictures", "-o", "a.pt"], 2, "say which with -s"),
+        (["imdn", "pictures", "-o", "a.pt"], 2, "another network at each scale"),
         (["imdn", "pictures", "-o", "a.pt", "-s", "2", "-s", "3"], 2, "one by one"),
         (["imdn", "pictures", "-o", "a.pt", "-s", "5"], 2, "has no ×5"),
         (["imdn-as", "pictures", "-o", "a.pt"], 2, "any scale"),

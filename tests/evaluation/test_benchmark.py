@@ -19,7 +19,7 @@ from srup.evaluation.benchmark import (
     Outcome,
     cases,
     check,
-    images,
+    lr_and_hr,
     outcomes,
     published,
     set_of,
@@ -31,7 +31,7 @@ from srup.resize import imresize
 from tests.conftest import random_network
 from tests.data.draw import draw
 
-PLAN = Evaluation("lite", 2)
+EVALUATION = Evaluation("lite", 2)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def hr(tmp_path: Path) -> Path:
 
 def test_a_network_is_scored_on_what_imresize_shrunk(hr: Path, tmp_path: Path) -> None:
     """The same figures step by step with the parts that `outcomes` is made of."""
-    (first, _) = outcomes(replace(PLAN, save=tmp_path), cases(hr, None)[0])
+    (first, _) = outcomes(replace(EVALUATION, save=tmp_path), cases(hr, None)[0])
     cropped = np.asarray(Image.open(hr / "one.png"))[:52, :66]
     enlarged = srup.load("lite", scale=2, precision="fp32")(imresize(cropped, scale=1 / 2))
     assert first.score == score(enlarged, cropped, border=2)
@@ -62,11 +62,11 @@ def test_given_lr_images_are_taken(hr: Path, tmp_path: Path) -> None:
         ).save(tmp_path / "lr" / f"{name}x2.png")
     todo, alone = cases(hr, tmp_path / "lr")
     assert [path.name for path in alone] == ["extrax2.png", "two.png"]
-    assert [outcome.score for outcome in outcomes(PLAN, todo)] == [
-        next(outcomes(PLAN, [Case(hr / "one.png")])).score
+    assert [outcome.score for outcome in outcomes(EVALUATION, todo)] == [
+        next(outcomes(EVALUATION, [Case(hr / "one.png")])).score
     ]
     with pytest.raises(srup.SrupError, match="not 3 times what"):
-        images(todo[0], 3, "mirror")
+        lr_and_hr(todo[0], 3, "mirror")
 
 
 def test_an_image_that_fails_does_not_end_it(hr: Path) -> None:
@@ -75,7 +75,7 @@ def test_an_image_that_fails_does_not_end_it(hr: Path) -> None:
     Image.new("RGB", (1, 9)).save(hr / "thin.png")
     found = {
         outcome.image: outcome
-        for outcome in outcomes(replace(PLAN, model=BICUBIC), cases(hr, None)[0])
+        for outcome in outcomes(replace(EVALUATION, model=BICUBIC), cases(hr, None)[0])
     }
     assert "not an image" in str(found["broken.png"].error)
     assert "smaller than SSIM's window" in str(found["small.png"].error)
@@ -85,23 +85,28 @@ def test_an_image_that_fails_does_not_end_it(hr: Path) -> None:
 
 def test_in_a_process_of_its_own(hr: Path) -> None:
     todo = cases(hr, None)[0]
-    here, there = list(outcomes(PLAN, todo)), list(run_isolated("lite", outcomes, PLAN, todo))
+    here, there = (
+        list(outcomes(EVALUATION, todo)),
+        list(run_isolated("lite", outcomes, EVALUATION, todo)),
+    )
     assert [outcome.score for outcome in there] == [outcome.score for outcome in here]
     with pytest.raises(WeightsError):
-        list(run_isolated("lite", outcomes, replace(PLAN, weights=hr / "one.png"), todo))
+        list(run_isolated("lite", outcomes, replace(EVALUATION, weights=hr / "one.png"), todo))
 
 
 def test_a_process_that_dies_is_an_error(hr: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHOME", "/nowhere")  # no interpreter starts like that
     with pytest.raises(OutOfMemory, match="its process ended"):
-        list(run_isolated("lite", outcomes, PLAN, cases(hr, None)[0]))
+        list(run_isolated("lite", outcomes, EVALUATION, cases(hr, None)[0]))
 
 
 def test_truncated_is_the_network_cut_off(hr: Path, tmp_path: Path) -> None:
     torch.save(random_network(registry.find("lite")[2]).state_dict(), tmp_path / "own.pth")
-    job = replace(PLAN, protocol="truncated", weights=tmp_path / "own.pth", save=tmp_path)
-    next(outcomes(job, cases(hr, None)[0]))
-    lr, _ = images(Case(hr / "one.png"), 2, "mirror")
+    evaluation = replace(
+        EVALUATION, protocol="truncated", weights=tmp_path / "own.pth", save=tmp_path
+    )
+    next(outcomes(evaluation, cases(hr, None)[0]))
+    lr, _ = lr_and_hr(Case(hr / "one.png"), 2, "mirror")
     network = srup.load("lite", scale=2, weights=tmp_path / "own.pth").network
     with torch.no_grad():
         expected = (
@@ -129,19 +134,19 @@ def test_grey_files_keep_their_own_levels_on_y_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("job", "given_lr", "error", "says"),
+    ("evaluation", "given_lr", "error", "says"),
     [
-        (replace(PLAN, protocol="y-only"), False, UsageError, "needs colours"),
-        (Evaluation(BICUBIC, 2, "y-only"), True, UsageError, "leave --lr away"),
+        (replace(EVALUATION, protocol="y-only"), False, UsageError, "needs colours"),
+        (Evaluation(BICUBIC, 2, "y-only"), True, UsageError, "leave out lr"),
         (Evaluation("imdn-plus", 2, "truncated"), False, UsageError, "has no ×2"),
-        (replace(PLAN, scale=40), False, ScaleError, "out of range"),
+        (replace(EVALUATION, scale=40), False, ScaleError, "out of range"),
     ],
 )
 def test_what_cannot_be_scored_is_said_first(
-    job: Evaluation, given_lr: bool, error: type[Exception], says: str
+    evaluation: Evaluation, given_lr: bool, error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says):
-        check(job, given_lr=given_lr)
+        check(evaluation, given_lr=given_lr)
 
 
 def test_published_figures() -> None:
@@ -166,11 +171,11 @@ def test_the_set_is_read_from_the_path(path: str, name: str | None, tmp_path: Pa
 
 
 def test_means_leave_out_what_failed_and_keep_nan() -> None:
-    good, bad = Outcome("a", Score(30.0, 0.9), 1.0, 5), Outcome("b", error="damaged")
-    summary = ModelResult(PLAN, [good, bad])
+    good, bad = Outcome("a", Score(30.0, 0.9), 1.0, 5), Outcome("b", error=ReadError("damaged"))
+    summary = ModelResult(EVALUATION, [good, bad])
     assert (summary.score, summary.seconds, summary.peak) == (Score(30.0, 0.9), 1.0, 5)
     assert math.isnan(
-        ModelResult(PLAN, [good, Outcome("c", Score(math.nan, math.nan), 1.0, 5)]).score.psnr
+        ModelResult(EVALUATION, [good, Outcome("c", Score(math.nan, math.nan), 1.0, 5)]).score.psnr
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from srup.errors import ReadError, UsageError
-from srup.evaluation.pairing import core, images_in, pair, scale_in
+from srup.evaluation.pairing import base_name, images_in, pair, scale_in
 
 
 def folder(path: Path, *names: str) -> Path:
@@ -31,8 +31,8 @@ def folder(path: Path, *names: str) -> Path:
         ("img_003", "img_003"),
     ],
 )
-def test_names_without_their_endings(stem: str, expected: str) -> None:
-    assert core(stem) == expected
+def test_base_names_have_no_endings(stem: str, expected: str) -> None:
+    assert base_name(stem) == expected
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_names_without_their_endings(stem: str, expected: str) -> None:
         ("baby.png", None),
     ],
 )
-def test_the_scale_in_a_name(name: str, scale: int | None) -> None:
+def test_scale_in_a_name(name: str, scale: int | None) -> None:
     assert scale_in(Path(name)) == scale
 
 
@@ -61,26 +61,26 @@ def test_folders_are_paired_by_name(tmp_path: Path) -> None:
     )
     hr = folder(tmp_path / "hr", "baby.png", "bird.png", "head.png", "woman.png")
     paired = pair(sr, hr)
-    assert [(one.name, other.name) for one, other in paired.both] == [
+    assert [(one.name, other.name) for one, other in paired.pairs] == [
         ("baby_x4.png", "baby.png"),
         ("bird_out.png", "bird.png"),
         ("head.jpg", "head.png"),
     ]
-    assert [path.name for path in paired.alone] == ["extra.png", "woman.png"]
+    assert [path.name for path in paired.unpaired] == ["extra.png", "woman.png"]
 
 
-def test_a_name_that_is_the_same_wins(tmp_path: Path) -> None:
+def test_equal_names_are_paired_first(tmp_path: Path) -> None:
     sr, hr = (
         folder(tmp_path / "sr", "cat.png", "cat_x2.png"),
         folder(tmp_path / "hr", "cat.png", "cat_x2.png"),
     )
-    assert [(one.name, other.name) for one, other in pair(sr, hr).both] == [
+    assert [(one.name, other.name) for one, other in pair(sr, hr).pairs] == [
         ("cat.png", "cat.png"),
         ("cat_x2.png", "cat_x2.png"),
     ]
 
 
-def test_what_cannot_be_paired(tmp_path: Path) -> None:
+def test_errors_for_what_cannot_be_paired(tmp_path: Path) -> None:
     sr, hr = folder(tmp_path / "sr", "cat_x2.png", "cat_x4.png"), folder(tmp_path / "hr", "cat.png")
     with pytest.raises(UsageError, match="both belong to one image"):
         pair(sr, hr)

@@ -13,31 +13,29 @@ from srup.inference.run_options import RunOptions
 from srup.isolate import run_isolated
 from srup.models import registry
 
-HOW = RunOptions(device="cpu", engine="pytorch", precision="fp32")
+RUN_OPTIONS = RunOptions(device="cpu", engine="pytorch", precision="fp32")
 
 
 @pytest.fixture
 def test(tmp_path: Path) -> SpeedTest:
-    """The quickest network, prepared."""
-    made = SpeedTest(registry.find("imdn-rtc")[2], 2, HOW, tmp_path, side=96, runs=1)
+    """A speed test of the fastest network, its weights prepared."""
+    made = SpeedTest(registry.find("imdn-rtc")[2], 2, RUN_OPTIONS, tmp_path, side=96, runs=1)
     list(run_isolated("rtc", speed.prepare, made))
     return made
 
 
-def test_speed_has_all_its_figures(test: SpeedTest, cache: Path) -> None:
-    (found,) = run_isolated("rtc", speed.speed, test)
+def test_speed_is_measured_completely(test: SpeedTest, cache: Path) -> None:
+    (found,) = run_isolated("rtc", speed.measure, test)
     assert found.computed_by == "pytorch, cpu, fp32"
     assert found.rate == pytest.approx(96 * 96 / 1e6 / found.seconds)
     assert found.share and 0 < found.share < 2
-    assert found.peak > 100 << 20  # Python and torch alone are more
+    assert found.peak > 100 << 20  # Python and torch alone take more
     assert not cache.exists(), "the user's cache was written to"
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux", reason="only Linux can confine a process to its memory"
-)
-def test_under_pressure_images_grow_until_the_memory_is_full(test: SpeedTest) -> None:
-    one_window = replace(test, side=128, run_options=replace(HOW, tile="none"))
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can limit the memory of a process")
+def test_pressure_doubles_images_until_memory_is_full(test: SpeedTest) -> None:
+    one_window = replace(test, side=128, run_options=replace(RUN_OPTIONS, tile="none"))
     found = list(run_isolated("rtc", speed.pressure, one_window, 600 << 20))
     sizes = [each.pixels for each in found]
     assert len(sizes) > 2

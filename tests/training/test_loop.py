@@ -14,11 +14,12 @@ from srup.models import registry
 from srup.networks.lite import Lite
 from srup.resize import imresize
 from srup.training import dataset, loop
-from srup.training.loop import Hyperparameters
+from srup.training.hyperparameters import SCHEDULES, Hyperparameters, loss_at, rate_at
 from srup.training.reparameterize import branch, merged
+from srup.training.validation import Validation
 from tests.data.draw import draw
 
-PLAN = Hyperparameters(scales=(2, 3), steps=9, batch=2, patch=12, wider=2, clip=1.0)
+HYPERPARAMETERS = Hyperparameters(scales=(2, 3), steps=9, batch=2, patch=12, wider=2, clip=1.0)
 
 
 @pytest.fixture
@@ -44,12 +45,14 @@ def fresh() -> Lite:
 def run(
     pairs: dataset.Pairs,
     out: Path,
-    plan: Hyperparameters = PLAN,
+    hyperparameters: Hyperparameters = HYPERPARAMETERS,
     steps: int | None = None,
     **options: object,
 ) -> list[loop.Step]:
     return list(
-        itertools.islice(loop.train(fresh(), pairs, plan, out=out, every=3, **options), steps)
+        itertools.islice(
+            loop.train(fresh(), pairs, hyperparameters, out=out, every=3, **options), steps
+        )
     )  # type: ignore[arg-type]
 
 
@@ -82,8 +85,11 @@ def test_a_batch_is_a_function_of_its_seed(pairs: dataset.Pairs) -> None:
     assert first[1].shape == (4, 30, 30, 3)
 
 
-def test_lr_and_hr_patches_show_the_same(pairs: dataset.Pairs) -> None:
-    """Away from the border, where it knows no neighbours, a shrunk HR patch is the LR patch, whatever way it was turned."""
+def test_lr_and_hr_patches_show_the_same_detail(pairs: dataset.Pairs) -> None:
+    """A shrunk HR patch is its LR patch, however both were turned.
+
+    Borders are left out: there the patch lacks the neighbours that the image had.
+    """
     lr, hr = dataset.batch(pairs, scale=2, size=16, patch=16, seed=(3,))
     for small, large in zip(lr, hr, strict=True):
         assert (
@@ -110,18 +116,20 @@ def test_a_broken_image_is_left_out(pictures: Path, cache: Path) -> None:
     assert len(dataset.prepare([pictures], (2,), cache=cache)) == 2
 
 
-def test_data_that_is_none(tmp_path: Path, cache: Path, pairs: dataset.Pairs) -> None:
+def test_errors_for_unusable_data(tmp_path: Path, cache: Path, pairs: dataset.Pairs) -> None:
     with pytest.raises(TrainingError, match="no such file"):
         dataset.prepare([tmp_path / "nowhere"], (2,), cache=cache)
     (tmp_path / "empty").mkdir()
     with pytest.raises(TrainingError, match="no images"):
         dataset.prepare([tmp_path / "empty"], (2,), cache=cache)
-    with pytest.raises(TrainingError, match="smaller --patch"):
+    with pytest.raises(TrainingError, match="smaller patch"):
         dataset.batch(pairs, scale=2, size=1, patch=100, seed=(0,))
 
 
 @pytest.mark.parametrize("killed_after", [3, 5, 8])
-def test_resumed_is_undisturbed(pairs: dataset.Pairs, tmp_path: Path, killed_after: int) -> None:
+def test_a_resumed_run_equals_an_undisturbed_one(
+    pairs: dataset.Pairs, tmp_path: Path, killed_after: int
+) -> None:
     undisturbed = run(pairs, tmp_path / "a.pt")
     run(pairs, tmp_path / "b.pt", steps=killed_after)
     resumed = run(pairs, tmp_path / "b.pt")
@@ -133,7 +141,9 @@ def test_resumed_is_undisturbed(pairs: dataset.Pairs, tmp_path: Path, killed_aft
         assert torch.equal(tensor, weights_in(tmp_path / "b.pt")[name])
 
 
-def test_another_plan_does_not_go_on(pairs: dataset.Pairs, tmp_path: Path) -> None:
+def test_a_run_with_other_hyperparameters_does_not_resume(
+    pairs: dataset.Pairs, tmp_path: Path
+) -> None:
     run(pairs, tmp_path / "a.pt", steps=3)
     with pytest.raises(TrainingError, match="other batch, rate"):
         run(
@@ -145,10 +155,12 @@ def test_another_plan_does_not_go_on(pairs: dataset.Pairs, tmp_path: Path) -> No
         )
 
 
-def test_it_learns(pairs: dataset.Pairs, tmp_path: Path, pictures: Path) -> None:
-    validation = loop.Validation(sorted(pictures.iterdir()), (2,))
-    plan = Hyperparameters(scales=(2,), steps=240, batch=4, patch=16, rate=3e-3, decay=0.9)
-    steps = run(pairs, tmp_path / "a.pt", plan, validation=validation)
+def test_training_gains_psnr(pairs: dataset.Pairs, tmp_path: Path, pictures: Path) -> None:
+    validation = Validation(sorted(pictures.iterdir()), (2,))
+    hyperparameters = Hyperparameters(
+        scales=(2,), steps=240, batch=4, patch=16, rate=3e-3, decay=0.9
+    )
+    steps = run(pairs, tmp_path / "a.pt", hyperparameters, validation=validation)
     measured = [step.psnr[2] for step in steps if step.psnr]
     assert measured[-1] > measured[0] + 2
     assert sum(step.loss for step in steps[-20:]) < 0.8 * sum(step.loss for step in steps[:20])
@@ -157,14 +169,19 @@ def test_it_learns(pairs: dataset.Pairs, tmp_path: Path, pictures: Path) -> None
     assert validation.psnr(network) == pytest.approx(max(measured), abs=1e-3)
 
 
-def test_a_teacher_is_imitated(pairs: dataset.Pairs, tmp_path: Path) -> None:
-    """With the teacher's share at 1 the loss is the distance to the teacher: none, for one that is the pupil itself."""
-    plan = Hyperparameters(scales=(2,), steps=1, batch=2, patch=12, distil=1.0)
-    assert run(pairs, tmp_path / "a.pt", plan, teachers={2: fresh()})[0].loss == 0
+def test_distilling_from_the_network_itself_has_no_loss(
+    pairs: dataset.Pairs, tmp_path: Path
+) -> None:
+    """With the teacher's share at 1 the loss is the distance to the teacher.
+
+    It is 0 for a teacher that is the network itself.
+    """
+    hyperparameters = Hyperparameters(scales=(2,), steps=1, batch=2, patch=12, distil=1.0)
+    assert run(pairs, tmp_path / "a.pt", hyperparameters, teachers={2: fresh()})[0].loss == 0
 
 
-def test_a_loss_that_runs_away_is_an_error(pairs: dataset.Pairs, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="smaller --rate"):
+def test_a_loss_that_is_not_finite_is_an_error(pairs: dataset.Pairs, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="smaller rate"):
         run(
             pairs,
             tmp_path / "a.pt",
@@ -172,7 +189,7 @@ def test_a_loss_that_runs_away_is_an_error(pairs: dataset.Pairs, tmp_path: Path)
         )
 
 
-def test_branches_begin_as_nothing_and_merge() -> None:
+def test_new_branches_change_nothing_and_merge_exactly() -> None:
     plain, branched = fresh(), fresh()
     branch(branched, 2)
     image = torch.rand(1, 3, 9, 9)
@@ -187,11 +204,12 @@ def test_branches_begin_as_nothing_and_merge() -> None:
 
 
 def test_schedules() -> None:
-    plans = {
-        name: Hyperparameters(scales=(2,), steps=100, schedule=name) for name in loop.SCHEDULES
+    by_schedule = {
+        name: Hyperparameters(scales=(2,), steps=100, schedule=name) for name in SCHEDULES
     }
     rates = {
-        name: [loop.rate(plan, step) for step in range(1, 101)] for name, plan in plans.items()
+        name: [rate_at(hyperparameters, step) for step in range(1, 101)]
+        for name, hyperparameters in by_schedule.items()
     }
     assert all(
         values[0] == 1e-3 and values == sorted(values, reverse=True) for values in rates.values()
@@ -202,20 +220,22 @@ def test_schedules() -> None:
 
 
 def test_a_rate_warms_up_and_ends_at_the_last() -> None:
-    plan = Hyperparameters(scales=(2,), steps=1000, rate=1e-3, last_rate=1e-6, warm_up=100)
-    assert loop.rate(plan, 1) == pytest.approx(1e-5, rel=0.01)
-    assert loop.rate(plan, 50) == pytest.approx(0.5e-3, rel=0.02)
-    assert loop.rate(plan, 1000) == pytest.approx(1e-6, rel=0.01)
+    hyperparameters = Hyperparameters(
+        scales=(2,), steps=1000, rate=1e-3, last_rate=1e-6, warm_up=100
+    )
+    assert rate_at(hyperparameters, 1) == pytest.approx(1e-5, rel=0.01)
+    assert rate_at(hyperparameters, 50) == pytest.approx(0.5e-3, rel=0.02)
+    assert rate_at(hyperparameters, 1000) == pytest.approx(1e-6, rel=0.01)
 
 
 def test_the_end_is_trained_with_l2() -> None:
-    plan = Hyperparameters(scales=(2,), steps=100, finish=0.15)
-    assert [loop.loss_name(plan, step) for step in (1, 85, 86, 100)] == ["l1", "l1", "l2", "l2"]
+    hyperparameters = Hyperparameters(scales=(2,), steps=100, finish=0.15)
+    assert [loss_at(hyperparameters, step) for step in (1, 85, 86, 100)] == ["l1", "l1", "l2", "l2"]
 
 
 def test_a_scale_given_twice_is_drawn_twice_as_often(pairs: dataset.Pairs, tmp_path: Path) -> None:
-    plan = Hyperparameters(scales=(2, 3, 3), steps=120, batch=1, patch=8)
-    drawn = [step.scale for step in run(pairs, tmp_path / "a.pt", plan)]
+    hyperparameters = Hyperparameters(scales=(2, 3, 3), steps=120, batch=1, patch=8)
+    drawn = [step.scale for step in run(pairs, tmp_path / "a.pt", hyperparameters)]
     assert 65 <= drawn.count(3) <= 95
 
 
@@ -225,11 +245,13 @@ def test_every_network_of_a_fixed_scale_can_be_trained(
     for model in registry.MODELS:
         if model.scale in (2, 3):
             network = registry.build(model)
-            plan = Hyperparameters(scales=(model.scale,), steps=2, batch=1, patch=12, rate=1e-4)
+            hyperparameters = Hyperparameters(
+                scales=(model.scale,), steps=2, batch=1, patch=12, rate=1e-4
+            )
             losses = [
                 step.loss
                 for step in loop.train(
-                    network, pairs, plan, out=tmp_path / f"{model.name}{model.scale}.pt"
+                    network, pairs, hyperparameters, out=tmp_path / f"{model.name}{model.scale}.pt"
                 )
             ]
             assert len(losses) == 2

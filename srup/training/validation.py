@@ -1,0 +1,56 @@
+"""Validation of a network in training: Y-PSNR on HR images that it does not see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srup.evaluation.metrics import luma, psnr
+from srup.networks.base import Network
+from srup.resize import cropped_to_multiple, imresize, lr_of
+from srup.training.dataset import Bytes, read_bytes
+
+Enlarge = Callable[[Bytes], Bytes]
+
+
+def tensor_of(pixels: Bytes, device: str) -> Tensor:
+    """N×H×W×3 bytes as N×3×H×W in [0, 1], channels last in memory."""
+    return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 255
+
+
+class Validation:
+    """HR images, shrunk once for each scale.
+
+    Y-PSNR is the mean over them, with the scale as border and results rounded to bytes.
+    """
+
+    def __init__(self, paths: Sequence[Path], scales: Sequence[int]) -> None:
+        self.pairs: dict[int, list[tuple[Bytes, Bytes]]] = {scale: [] for scale in scales}
+        for path in paths:
+            pixels = read_bytes(path)
+            for scale in scales:
+                hr = np.ascontiguousarray(cropped_to_multiple(pixels, scale))
+                self.pairs[scale].append((lr_of(hr, scale), hr))
+
+    def bicubic(self, scale: int) -> float:
+        """The Y-PSNR of bicubic in dB."""
+        return self._mean(scale, lambda lr: imresize(lr, scale=scale))
+
+    def psnr(self, network: Network) -> float:
+        """The Y-PSNR of a network in dB, at the scale that it is bound to."""
+        device = next(network.parameters()).device.type
+
+        def enlarge(lr: Bytes) -> Bytes:
+            sr = network(tensor_of(lr[None], device))[0].permute(1, 2, 0)
+            return np.asarray((sr * 255).round().clamp(0, 255).byte().cpu().numpy())
+
+        with torch.inference_mode():
+            return self._mean(network.scale, enlarge)
+
+    def _mean(self, scale: int, enlarge: Enlarge) -> float:
+        values = [psnr(luma(enlarge(lr)), luma(hr), border=scale) for lr, hr in self.pairs[scale]]
+        return sum(values) / len(values)
