@@ -17,13 +17,16 @@ CHUNK = 1 << 20  # bytes
 
 
 def cache() -> Path:
-    """The folder of everything srup keeps for later: SRUP_CACHE, or the platform's own place for caches."""
+    """The folder of everything srup keeps for later: SRUP_CACHE, or the platform's own place for
+    caches.
+    """
     return Path(os.environ.get("SRUP_CACHE") or platformdirs.user_cache_path("srup"))
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
+    """A temporary path beside `path`, renamed to it when the block ends well and removed when it
+    does not.
 
     Raises WriteError for what the file system refuses, naming `path`.
     """
@@ -67,7 +70,9 @@ def hashed(path: Path, state: hashlib._Hash | None = None) -> str:
 
 
 def check_folder(path: Path) -> None:
-    """Raises WriteError if a file `path` could not be created: better known before the work than after it."""
+    """Raises WriteError if a file `path` could not be created: better known before the work than
+    after it.
+    """
     with writing(path):
         probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         probe.touch()

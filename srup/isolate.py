@@ -22,7 +22,10 @@ class _End:
 def run_isolated(
     what: str, run: Callable[P, Iterable[T]], *args: P.args, **kwargs: P.kwargs
 ) -> Iterator[T]:
-    """What `run` yields, in a new process. Raises the SrupError that it raises, and OutOfMemory, naming `what`, if it is killed."""
+    """What `run` yields, in a new process.
+
+    Raises the SrupError that it raises, and OutOfMemory, naming `what`, if it is killed.
+    """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_serve, args=(sender, run, args, kwargs), daemon=True)

@@ -64,10 +64,12 @@ def _number(path: Path) -> int | None:
 
 
 def keep_freed() -> None:
-    """Tells glibc to keep freed memory for the next tensor rather than to hand it back and have it zeroed anew, page by page.
+    """Tells glibc to keep freed memory for the next tensor rather than to hand it back and have it
+    zeroed anew, page by page.
 
-    Networks allocate and free the same large maps over and over; without this a third of their time goes into page faults. For a
-    process of srup's own, before torch is imported; elsewhere than with glibc it does nothing.
+    Networks allocate and free the same large maps over and over; without this a third of their time
+    goes into page faults. For a process of srup's own, before torch is imported; elsewhere than
+    with glibc it does nothing.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -32,7 +32,9 @@ def name() -> str:
 
 
 def cores() -> int:
-    """How many of its cores to use: what OMP_NUM_THREADS says, as in PyTorch, or all that this process may run on."""
+    """How many of its cores to use: what OMP_NUM_THREADS says, as in PyTorch, or all that this
+    process may run on.
+    """
     told = os.environ.get("OMP_NUM_THREADS", "")
     if told.isdecimal() and int(told) > 0:
         return int(told)
@@ -40,7 +42,9 @@ def cores() -> int:
 
 
 def limit(cores: int) -> None:
-    """Makes this process, and those it starts, use so many cores; before an engine is imported, which reads it then."""
+    """Makes this process, and those it starts, use so many cores; before an engine is imported,
+    which reads it then.
+    """
     os.environ["OMP_NUM_THREADS"] = str(cores)
 
 

@@ -1,8 +1,9 @@
 """MATLAB's `imresize`, bicubic: what the benchmark images of super-resolution were shrunk with.
 
-Keys' cubic convolution (a = -0.5; R. Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 1981),
-widened by 1/scale when shrinking so that it also filters; rows first, then columns. On uint8 each pass is rounded, as MATLAB does,
-which reproduces its results to the bit; on floats nothing is rounded.
+Keys' cubic convolution (a = -0.5; R. Keys, "Cubic convolution interpolation for digital image
+processing", IEEE TASSP 1981), widened by 1/scale when shrinking so that it also filters; rows
+first, then columns. On uint8 each pass is rounded, as MATLAB does, which reproduces its results to
+the bit; on floats nothing is rounded.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ def imresize(
     size: tuple[int, int] | None = None,
     edges: Edges = "mirror",
 ) -> NDArray[Any]:
-    """The image (H×W or H×W×C, uint8, uint16 or float) at `scale`, or at `size` = (width, height); its dtype stays.
+    """The image (H×W or H×W×C, uint8, uint16 or float) at `scale`, or at `size` = (width, height);
+    its dtype stays.
 
-    With `scale`, sides are `ceil(length·scale)` as in MATLAB. `edges` says what lies outside: "mirror" (MATLAB since R2016) or
-    "clamp" (before; the LR images of Set14 were made with it).
+    With `scale`, sides are `ceil(length·scale)` as in MATLAB. `edges` says what lies outside:
+    "mirror" (MATLAB since R2016) or "clamp" (before; the LR images of Set14 were made with it).
     """
     height, width = image.shape[:2]
     if size is None:

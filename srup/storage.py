@@ -26,7 +26,9 @@ STAMPS = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A file: its `path` or URL, its `name` below where it was found, its `size` in bytes, and a `stamp` that changes with it."""
+    """A file: its `path` or URL, its `name` below where it was found, its `size` in bytes, and a
+    `stamp` that changes with it.
+    """
 
     path: str
     name: str
@@ -49,7 +51,10 @@ def absolute(place: str) -> str:
 
 
 def entry(place: str) -> Entry | None:
-    """What is at a path or URL; None if nothing is. Raises ReadError where it may not be looked at."""
+    """What is at a path or URL; None if nothing is.
+
+    Raises ReadError where it may not be looked at.
+    """
     if is_url(place):
         system, path = _system(place)
         with _reaching(place):
@@ -69,7 +74,8 @@ def entry(place: str) -> Entry | None:
 
 
 def listing(folder: str, *, recursive: bool = False) -> Iterator[Entry]:
-    """What is in a folder, by name, or with `recursive` all files below it, through links, each folder once; nothing hidden.
+    """What is in a folder, by name, or with `recursive` all files below it, through links, each
+    folder once; nothing hidden.
 
     A folder is itself an entry where it is not gone into.
     """
@@ -153,7 +159,9 @@ def fetched(place: str) -> Iterator[Path]:
 
 @contextmanager
 def stored(place: str) -> Iterator[Path]:
-    """The local path to write what is to be at a path or URL, where it then is brought; its folder is made. Raises WriteError."""
+    """The local path to write what is to be at a path or URL, where it then is brought; its folder
+    is made. Raises WriteError.
+    """
     if not is_url(place):
         with writing(Path(place)):
             Path(place).parent.mkdir(parents=True, exist_ok=True)

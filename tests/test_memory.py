@@ -32,7 +32,9 @@ def test_a_container_without_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_the_most_that_a_process_has_held() -> None:
-    """A new process does not begin with the figure of the one that started it, and counts what was freed again."""
+    """A new process does not begin with the figure of the one that started it, and counts what was
+    freed again.
+    """
     code = "from srup.memory import peak; before = peak(); bytes(b'x' * (64 << 20)); print(before, peak())"
     held = b"x" * (256 << 20)
     before, after = map(

@@ -33,7 +33,10 @@ PRIMARIES = {  # code of ITU-T H.273 → name, x and y of red, green and blue, a
 
 
 def profile_of(primaries: int) -> bytes | None:
-    """The profile for primaries that a file names by a code alone: sRGB's, with these. None for sRGB's own and unknown ones."""
+    """The profile for primaries that a file names by a code alone: sRGB's, with these.
+
+    None for sRGB's own and unknown ones.
+    """
     if primaries not in PRIMARIES:
         return None
     name, chromaticities, columns = PRIMARIES[primaries]

@@ -1,4 +1,6 @@
-"""The formats srup writes and what each can hold; a new one is a row here and, where Pillow lacks it, its plugin."""
+"""The formats srup writes and what each can hold; a new one is a row here and, where Pillow lacks
+it, its plugin.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from srup.errors import EngineUnavailable, WriteError
 class Format:
     """What a file of this format can hold. `longest` is in pixels a side, 0 for any.
 
-    `keeps` names the fields of an `Image` that have a place in it. `module` is the Pillow plugin for it, of the extra `extra`.
+    `keeps` names the fields of an `Image` that have a place in it. `module` is the Pillow plugin
+    for it, of the extra `extra`.
     """
 
     name: str
@@ -76,7 +79,10 @@ EXTENSIONS = {row.name: row.extensions[0] for row in FORMATS.values()}  # that e
 
 
 def format_of(path: Path) -> str:
-    """The output format a file name asks for. Raises WriteError if srup writes none of that name."""
+    """The output format a file name asks for.
+
+    Raises WriteError if srup writes none of that name.
+    """
     suffix = path.suffix.lower()
     found = next((row.name for row in FORMATS.values() if suffix in row.extensions), None)
     if found is None:
@@ -104,7 +110,10 @@ def looks_like_image(path: str | Path) -> bool:
 
 
 def plug_in(module: str, extra: str) -> None:
-    """Teaches Pillow a format by its plugin. Raises EngineUnavailable naming the extra where that is not installed."""
+    """Teaches Pillow a format by its plugin.
+
+    Raises EngineUnavailable naming the extra where that is not installed.
+    """
     try:
         plugin = importlib.import_module(module)
     except ImportError as error:

@@ -1,6 +1,7 @@
 """EXIF, XMP and IPTC blocks: kept as they are, but for what enlarging makes untrue.
 
-An EXIF block is changed where it lies. Written anew, what cameras put into it with offsets of their own (maker notes) would break.
+An EXIF block is changed where it lies. Written anew, what cameras put into it with offsets of their
+own (maker notes) would break.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ class _Block:
 
 
 def upright(exif: bytes) -> bytes | None:
-    """The block with its orientation reset and without its thumbnail; None, with a warning, if it is damaged."""
+    """The block with its orientation reset and without its thumbnail; None, with a warning, if it
+    is damaged.
+    """
 
     def change(block: _Block, directory: int) -> None:
         for entry in block.entries(directory):
@@ -109,7 +112,9 @@ def _changed(exif: bytes, change: object) -> bytes | None:
 
 
 def _cut_thumbnail(block: _Block, directory: int) -> None:
-    """The second directory describes the thumbnail: no longer pointed to, and its bytes gone where they are the last."""
+    """The second directory describes the thumbnail: no longer pointed to, and its bytes gone where
+    they are the last.
+    """
     pointer = block.next(directory)
     second = block.read("L", pointer)
     if not second:
@@ -157,7 +162,9 @@ def _set_in_xmp(xmp: bytes, values: dict[str, int]) -> bytes:
 
 
 def iim(resources: bytes) -> bytes | None:
-    """The IPTC records among Photoshop's image resources, or the block itself where it is nothing else."""
+    """The IPTC records among Photoshop's image resources, or the block itself where it is nothing
+    else.
+    """
     if resources.startswith(b"\x1c"):
         return resources
     start = resources.find(b"8BIM\x04\x04")

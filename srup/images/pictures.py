@@ -11,7 +11,9 @@ from srup.images.values import Image
 
 
 def to_pillow(image: Image) -> Pillow.Image:
-    """A Pillow image of mode L, LA, RGB, RGBA or I;16, in 8 bits where Pillow has no mode for 16; `info` has what came along."""
+    """A Pillow image of mode L, LA, RGB, RGBA or I;16, in 8 bits where Pillow has no mode for 16;
+    `info` has what came along.
+    """
     made = picture(image)
     made.info.update(described(image))
     return made

@@ -41,7 +41,8 @@ SUBFILE, REDUCED_OR_MASK = 254, 5
 
 
 def read_image(source: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Image:
-    """The image in a file, EXIF orientation applied; the first one, with a warning, where there are several.
+    """The image in a file, EXIF orientation applied; the first one, with a warning, where there are
+    several.
 
     Raises ReadError if there is none, it is damaged or has more than `max_pixels`.
     """
@@ -52,7 +53,8 @@ def read_image(source: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -
 
 
 def read_pages(source: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Pages:
-    """Every page of a document or frame of an animation in a file, complete and upright; of most files one image.
+    """Every page of a document or frame of an animation in a file, complete and upright; of most
+    files one image.
 
     Raises ReadError if there is none, it is damaged or they have more than `max_pixels` together.
     """
@@ -111,7 +113,9 @@ def _reading(name: str, max_pixels: int) -> Iterator[None]:
 
 
 class _Limit:
-    """Pillow's guard against decompression bombs, one for the process, set to ours while any thread decodes."""
+    """Pillow's guard against decompression bombs, one for the process, set to ours while any thread
+    decodes.
+    """
 
     def __init__(self) -> None:
         self.lock, self.active, self.theirs = threading.Lock(), list[int](), Pillow.MAX_IMAGE_PIXELS
@@ -172,7 +176,9 @@ def _high_dynamic_range(name: str, kind: str) -> ReadError:
 
 
 def _colour_codes(head: bytes) -> tuple[int, int]:
-    """The primaries and transfer characteristics that a PNG, AVIF or HEIC file states at its beginning; 0 if none."""
+    """The primaries and transfer characteristics that a PNG, AVIF or HEIC file states at its
+    beginning; 0 if none.
+    """
     png, nclx = head.find(b"cICP"), head.find(b"colrnclx")
     if head.startswith(b"\x89PNG") and 0 < png < len(head) - 6:
         return head[png + 4], head[png + 5]
@@ -233,7 +239,10 @@ def _animation(opened: Pillow.Image, name: str) -> Pages:
 
 
 def _plays(opened: Pillow.Image) -> int:
-    """How often an animation is shown. GIF counts repetitions, and one without a count is shown once."""
+    """How often an animation is shown.
+
+    GIF counts repetitions, and one without a count is shown once.
+    """
     loop = opened.info.get("loop")
     if opened.format == "GIF":
         return 1 if loop is None else loop + 1 if loop else 0

@@ -1,4 +1,6 @@
-"""Sixteen bits per channel in colour or with alpha, which Pillow has no mode for: libvips reads and writes them."""
+"""Sixteen bits per channel in colour or with alpha, which Pillow has no mode for: libvips reads and
+writes them.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def _tell_once() -> None:
 
 
 def read(source: str | Path | BinaryIO, page: int, name: str) -> Planes | None:
-    """Pixels H×W×(1|3) and alpha of a PNG or TIFF file, not turned; None, and a warning once, where only 8 bits can be read."""
+    """Pixels H×W×(1|3) and alpha of a PNG or TIFF file, not turned; None, and a warning once, where
+    only 8 bits can be read.
+    """
     vips = available()
     if vips is None:
         _tell_once()
@@ -84,7 +88,10 @@ def needed(image: Image) -> bool:
 
 
 def write(image: Image, path: Path, **options: Any) -> None:
-    """Pixels and alpha of 16 bits without anything else, as PNG or TIFF by the extension. Raises OSError."""
+    """Pixels and alpha of 16 bits without anything else, as PNG or TIFF by the extension.
+
+    Raises OSError.
+    """
     vips = available()
     assert vips is not None, "an image was read that could not have been"
     planes = image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])

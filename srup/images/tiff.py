@@ -1,7 +1,9 @@
-"""TIFF files of any number of pages: each page's pixels by Pillow or libvips, its directory by us, with all that it came with.
+"""TIFF files of any number of pages: each page's pixels by Pillow or libvips, its directory by us,
+with all that it came with.
 
-What encoders keep of metadata differs (libvips no EXIF, Pillow none that holds on later pages, and types of its own guess), so they
-write pixels alone, and their strips are copied behind directories that say everything.
+What encoders keep of metadata differs (libvips no EXIF, Pillow none that holds on later pages, and
+types of its own guess), so they write pixels alone, and their strips are copied behind directories
+that say everything.
 """
 
 from __future__ import annotations
@@ -116,7 +118,9 @@ def _encode(image: Image, path: Path, big: bool) -> None:
 def _append(
     target: BinaryIO, pixels: Path, image: Image, page: tuple[int, int], pointer: int, big: bool
 ) -> int:
-    """A page behind what there is, pointed to from `pointer`; the place of the pointer to the next one."""
+    """A page behind what there is, pointed to from `pointer`; the place of the pointer to the next
+    one.
+    """
     with pixels.open("rb") as source:
         theirs = Directory(source.read(16 if big else 8))
         source.seek(theirs.next)
@@ -145,7 +149,9 @@ def _directories(
     big: bool,
     types: Mapping[int, int] | None = None,
 ) -> tuple[int, int]:
-    """Writes a directory behind those it points to; where it stands, and where the pointer to the next one does."""
+    """Writes a directory behind those it points to; where it stands, and where the pointer to the
+    next one does.
+    """
     pointers = {}
     for tag, values in subs.items():
         kept = {key: value for key, value in values.items() if key != INTEROPERABILITY}

@@ -10,8 +10,9 @@ from srup.images.values import Floats, Pixels
 def fill_transparent(pixels: Pixels, alpha: Pixels) -> Pixels:
     """The pixels with the colours of what is visible spread under what is fully transparent.
 
-    A file says anything it likes under alpha 0, often black; a network would mix that into the edge as a dark fringe. Filled from
-    coarser and coarser averages of the visible pixels (push-pull: Gortler et al., "The Lumigraph", SIGGRAPH 1996).
+    A file says anything it likes under alpha 0, often black; a network would mix that into the edge
+    as a dark fringe. Filled from coarser and coarser averages of the visible pixels (push-pull:
+    Gortler et al., "The Lumigraph", SIGGRAPH 1996).
     """
     visible = (alpha > 0)[:, :, None]
     if visible.all() or not visible.any():

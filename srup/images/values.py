@@ -16,10 +16,12 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """`pixels` H×W×3 (RGB) or H×W×1 (grey), `alpha` H×W, both uint8 or both uint16, upright; and what came with them in the file.
+    """`pixels` H×W×3 (RGB) or H×W×1 (grey), `alpha` H×W, both uint8 or both uint16, upright; and
+    what came with them in the file.
 
-    `icc` says what the values mean. `exif` is a block as JPEG has it ("Exif", two zeros, a TIFF header), `xmp` an XML packet,
-    `iptc` IIM records, `text` the keys and values of a PNG file, `dpi` pixels per inch across and down.
+    `icc` says what the values mean. `exif` is a block as JPEG has it ("Exif", two zeros, a TIFF
+    header), `xmp` an XML packet, `iptc` IIM records, `text` the keys and values of a PNG file,
+    `dpi` pixels per inch across and down.
     """
 
     pixels: Pixels
@@ -49,7 +51,9 @@ class Image:
         return replace(self, pixels=pixels, alpha=alpha)
 
     def stripped(self) -> Image:
-        """Without metadata; profile and density stay, which say what the values are and how large it prints."""
+        """Without metadata; profile and density stay, which say what the values are and how large
+        it prints.
+        """
         return replace(self, exif=None, xmp=None, iptc=None, text=())
 
     def eight(self) -> Image:
@@ -67,10 +71,11 @@ def _eight(values: Pixels) -> Bytes:
 
 @dataclass(frozen=True, eq=False)
 class Pages:
-    """The pictures of a file: one, the pages of a document, or the frames of an animation, each complete.
+    """The pictures of a file: one, the pages of a document, or the frames of an animation, each
+    complete.
 
-    `durations` are those of an animation's frames in milliseconds; where there are none, `images` are pages. `plays` is how often
-    an animation is shown, 0 for ever.
+    `durations` are those of an animation's frames in milliseconds; where there are none, `images`
+    are pages. `plays` is how often an animation is shown, 0 for ever.
     """
 
     images: tuple[Image, ...]

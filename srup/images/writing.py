@@ -31,7 +31,10 @@ IPTC_SEGMENT = 65_500
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a file is to be written. `quality` (1–100) is for lossy formats; `palette` allows a GIF to show 256 colours for all."""
+    """How a file is to be written.
+
+    `quality` (1–100) is for lossy formats; `palette` allows a GIF to show 256 colours for all.
+    """
 
     quality: int = QUALITY
     lossless: bool = False
@@ -46,7 +49,9 @@ def default_format(pages: Pages) -> str:
 def check_holds(
     path: Path, pages: Pages, sizes: Sequence[tuple[int, int]], encoding: Encoding
 ) -> None:
-    """Raises WriteError if the format of `path` cannot hold `pages` of `sizes`: known before the work, not after it."""
+    """Raises WriteError if the format of `path` cannot hold `pages` of `sizes`: known before the
+    work, not after it.
+    """
     row, longest, count = FORMATS[format_of(path)], max(max(size) for size in sizes), len(pages)
     colour = any(image.pixels.shape[2] == 3 for image in pages.images)
     alpha = any(image.alpha is not None for image in pages.images)
@@ -90,7 +95,8 @@ def write_image(image: Image, path: str | Path, *, quality: int | None = None) -
 
 
 def write_pages(pages: Pages, path: str | Path, *, encoding: Encoding | None = None) -> None:
-    """Writes every page or frame in the format the path's extension names, with profile, metadata and density.
+    """Writes every page or frame in the format the path's extension names, with profile, metadata
+    and density.
 
     The file appears whole or not at all. Raises WriteError.
     """

@@ -396,7 +396,9 @@ def test_through_openvino_pytorch_is_never_imported(photo: Path, tmp_path: Path)
     code = f"import sys; from srup.cli import run; sys.exit(run({arguments!r}) or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     folder = ["batch", str(photo.parent), str(tmp_path / "out"), "--engine", "openvino"]
-    code = f"import sys; from srup.cli import run; sys.exit(run({folder!r}) or 'torch' in sys.modules)"
+    code = (
+        f"import sys; from srup.cli import run; sys.exit(run({folder!r}) or 'torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -1,4 +1,7 @@
-"""Draws a test picture: edges at all angles, texture, text, gradients. `python tests/data/draw.py sample.png [WIDTH HEIGHT]`."""
+"""Draws a test picture: edges at all angles, texture, text, gradients.
+
+`python tests/data/draw.py sample.png [WIDTH HEIGHT]`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Makes files as cameras, scanners and other programs write them, with ImageMagick, ExifTool, libheif and libjxl.
+"""Makes files as cameras, scanners and other programs write them, with ImageMagick, ExifTool,
+libheif and libjxl.
 
-`python -m tests.data.real FOLDER`; on Debian: apt-get install imagemagick libimage-exiftool-perl libheif-examples libjxl-tools webp
+`python -m tests.data.real FOLDER`; on Debian: apt-get install imagemagick libimage-exiftool-perl
+libheif-examples libjxl-tools webp
 """
 
 from __future__ import annotations
@@ -122,7 +124,9 @@ def _parts(parts: Path) -> None:
 
 
 def _cameras(parts: Path, folder: Path) -> None:
-    """A phone's JPEG in Display P3 held in each of eight ways, with a thumbnail; and one with all metadata; APNG."""
+    """A phone's JPEG in Display P3 held in each of eight ways, with a thumbnail; and one with all
+    metadata; APNG.
+    """
     _run(parts, "convert", "base.png", "-resize", "32x24", "thumb.jpg")
     for orientation in range(1, 9):
         path = folder / f"phone{orientation}.jpg"

@@ -1,4 +1,5 @@
-"""The fidelity contract, cell by cell: every property through every format, read back with Pillow or another program.
+"""The fidelity contract, cell by cell: every property through every format, read back with Pillow
+or another program.
 
 What a format keeps is stated in `FORMATS`; the README's table is made of the same rows.
 """
@@ -138,7 +139,9 @@ def test_texts(row: Format, tmp_path: Path) -> None:
 
 
 def test_profile(row: Format, tmp_path: Path) -> None:
-    """Kept with the values as they are; where there is no place for it, the values become those of sRGB."""
+    """Kept with the values as they are; where there is no place for it, the values become those of
+    sRGB.
+    """
     found = read_image(
         written(row, tmp_path, Image(COLOURS, icc=wide()), encoding=Encoding(100, palette=True))
     )
@@ -302,7 +305,10 @@ def test_quality(row: Format, tmp_path: Path) -> None:
 
 
 def test_full_chroma(row: Format, tmp_path: Path) -> None:
-    """Red beside blue, pixel by pixel: halved chroma would make violet of it. WebP has no other when it is lossy."""
+    """Red beside blue, pixel by pixel: halved chroma would make violet of it.
+
+    WebP has no other when it is lossy.
+    """
     pixels = np.zeros((32, 32, 3), np.uint8)
     pixels[:, ::2, 0] = pixels[:, 1::2, 2] = 255
     found = read_image(written(row, tmp_path, Image(pixels)))

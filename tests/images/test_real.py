@@ -1,4 +1,5 @@
-"""Files as other programs write them, through `srup upscale`, and looked at with other programs again.
+"""Files as other programs write them, through `srup upscale`, and looked at with other programs
+again.
 
 `pytest -m slow -k real -s` prints what they say.
 """
@@ -37,7 +38,9 @@ PHONE = {
 
 @dataclass(frozen=True)
 class Expected:
-    """What `identify` says of the result (format, depth, colour space, frames), and some tags of ExifTool's."""
+    """What `identify` says of the result (format, depth, colour space, frames), and some tags of
+    ExifTool's.
+    """
 
     format: str = "PNG"
     depth: int = 8
