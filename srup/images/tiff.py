@@ -20,7 +20,7 @@ from PIL import TiffImagePlugin, TiffTags
 
 from srup.images import sixteen_bit
 from srup.images.metadata import HEADER
-from srup.images.pictures import picture
+from srup.images.pictures import pixels_to_pillow
 from srup.images.values import Image, Pages
 
 BIG = 4_000_000_000  # bytes of pixels from which on offsets need 64 bits
@@ -112,7 +112,7 @@ def _encode(image: Image, path: Path, big: bool) -> None:
             "strip_size": STRIP,
             "big_tiff": big,
         }
-        picture(image).save(path, "TIFF", compression="tiff_adobe_deflate", **options)
+        pixels_to_pillow(image).save(path, "TIFF", compression="tiff_adobe_deflate", **options)
 
 
 def _append(
