@@ -25,6 +25,7 @@ from srup.images.values import Image, Pages
 
 BIG = 4_000_000_000  # bytes of pixels from which on offsets need 64 bits
 STRIP = 1 << 20  # bytes
+BITS = 258  # per sample
 PREDICTOR, DIFFERENCES = 317, 2
 OFFSETS, LENGTHS, PAGE = 273, 279, 297
 ICC, XMP, IPTC, RESOURCES, ACROSS, DOWN, UNIT, INCH = 34675, 700, 33723, 34377, 282, 283, 296, 2
