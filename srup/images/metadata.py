@@ -44,9 +44,11 @@ class _Block:
         return int(struct.unpack_from(self.order + code, self.data, place)[0])
 
     def write(self, code: str, place: int, *values: int) -> None:
+        """Overwrites the numbers at `place`; `code` has a letter of `struct` for each."""
         struct.pack_into(self.order + code, self.data, place, *values)
 
     def entries(self, directory: int) -> Iterator[_Entry]:
+        """The entries of the directory that begins at this place."""
         for place in range(directory + 2, self.next(directory), 12):
             tag, kind = self.read("H", place), self.read("H", place + 2)
             yield _Entry(tag, kind, self.read("L", place + 4), place)
@@ -56,6 +58,7 @@ class _Block:
         return directory + 2 + 12 * self.read("H", directory)
 
     def number(self, entry: _Entry) -> int:
+        """The value of a SHORT or LONG entry, or the offset of another."""
         return self.read("H" if entry.type == SHORT else "L", entry.place + 8)
 
     def put(self, entry: _Entry, value: int) -> None:

@@ -114,6 +114,7 @@ class _BombLimit:
 
     @contextmanager
     def at(self, pixels: int) -> Iterator[None]:
+        """Allows images of so many pixels within the block."""
         with self.lock:
             if not self.active:
                 self.before = Pillow.MAX_IMAGE_PIXELS
