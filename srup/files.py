@@ -1,7 +1,8 @@
-"""How a file appears: whole, by rename from a temporary name in the same folder, or not at all."""
+"""Writing files whole or not at all, hashing them, and the folder of the cache."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -14,20 +15,22 @@ import platformdirs
 from srup.errors import WriteError
 
 CHUNK = 1 << 20  # bytes
+ELSEWHERE = "{output} names another place"
 
 
 def cache() -> Path:
-    """The folder of everything srup keeps for later: SRUP_CACHE, or the platform's own place for caches."""
+    """The folder of the cache: `SRUP_CACHE`, or where the platform keeps caches."""
     return Path(os.environ.get("SRUP_CACHE") or platformdirs.user_cache_path("srup"))
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
+    """Yields a temporary path in the folder of `path`; replaces `path` with it at the end.
 
-    Raises WriteError for what the file system refuses, naming `path`.
+    If the block raises, the temporary file is removed and `path` stays as it was. Raises WriteError
+    with the name of `path` for what the file system refuses.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = _temporary(path)
     try:
         with writing(path):
             yield temporary
@@ -36,29 +39,37 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def _temporary(path: Path) -> Path:
+    # A rename is atomic only within a file system, so the file lies in the same folder. The random
+    # part keeps two processes that write the same path from sharing it.
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What the operating system says against writing `path`, in one line that says what to do."""
+    """Turns an OSError raised while writing `path` into a WriteError that says what to do."""
     try:
         yield
     except OSError as error:
-        raise WriteError(f"cannot write {path}: {_advice(error, path.parent)}") from error
+        reason, *hints = _explained(error, path.parent)
+        raise WriteError(f"cannot write {path}: {reason}", *hints) from error
 
 
-def _advice(error: OSError, folder: Path) -> str:
+def _explained(error: OSError, folder: Path) -> tuple[str, ...]:
+    """What is wrong in words, followed by hints."""
     if isinstance(error, FileNotFoundError):
-        return f"the folder {folder} does not exist; create it first, or give another with -o"
+        return f"the folder {folder} does not exist; create it first", ELSEWHERE
     if isinstance(error, (NotADirectoryError, FileExistsError)):
-        return f"{folder} is a file, not a folder; give another place"
-    if isinstance(error, PermissionError) or error.errno == 30:  # EROFS
-        return f"the folder {folder} may not be written to; give another place with -o"
-    if error.errno in (28, 122):  # ENOSPC, EDQUOT
-        return "the disk is full; free some space, or give another place with -o"
-    return error.strerror or str(error)
+        return f"{folder} is a file, not a folder", ELSEWHERE
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return f"the folder {folder} may not be written to", ELSEWHERE
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; free some space", ELSEWHERE
+    return (error.strerror or str(error),)
 
 
 def hashed(path: Path, state: hashlib._Hash | None = None) -> str:
-    """The digest of a file's bytes in hexadecimal: SHA-256, or what `state` computes."""
+    """The digest of a file in hexadecimal: SHA-256, or what the hash object `state` computes."""
     state = state or hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -67,15 +78,18 @@ def hashed(path: Path, state: hashlib._Hash | None = None) -> str:
 
 
 def check_folder(path: Path) -> None:
-    """Raises WriteError if a file `path` could not be created: better known before the work than after it."""
+    """Raises WriteError if no file could be created at `path`; call it before long work."""
     with writing(path):
-        probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        # Permissions alone do not tell (root, read-only mounts, quotas), so a file is created.
+        probe = _temporary(path)
         probe.touch()
         probe.unlink()
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
-    """Raises WriteError if a file is there that may not be replaced, or none could be created."""
+    """Raises WriteError if a file exists at `path` and `overwrite` is false, or none can be
+    created there.
+    """
     if path.exists() and not overwrite:
-        raise WriteError(f"{path} exists; -y replaces it, -o names another")
+        raise WriteError(f"{path} exists", "{overwrite} replaces it", "{output} names another")
     check_folder(path)

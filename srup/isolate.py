@@ -1,4 +1,4 @@
-"""Work in a process of its own: what it takes of memory is its own, and its end is not ours."""
+"""Runs work in a child process, so that its memory is measured apart and a crash is survivable."""
 
 from __future__ import annotations
 
@@ -16,18 +16,24 @@ T = TypeVar("T")
 
 
 class _End:
-    """There is no more."""
+    """Sent by the child after its last result."""
 
 
 def run_isolated(
-    what: str, run: Callable[P, Iterable[T]], *args: P.args, **kwargs: P.kwargs
+    label: str, run: Callable[P, Iterable[T]], *args: P.args, **kwargs: P.kwargs
 ) -> Iterator[T]:
-    """What `run` yields, in a new process. Raises the SrupError that it raises, and OutOfMemory, naming `what`, if it is killed."""
+    """Yields what `run(*args, **kwargs)` yields, computed in a new process.
+
+    `run`, its arguments and its results must be picklable. Raises the SrupError that `run` raises,
+    and OutOfMemory, whose message begins with `label`, if the process ends without a word, which
+    most often is the system's out-of-memory killer. The process ends with the iterator.
+    """
+    # A forked child would inherit the parent's memory and the locks of its threads.
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_serve, args=(sender, run, args, kwargs), daemon=True)
     process.start()
-    sender.close()
+    sender.close()  # so that recv raises EOFError once the child's end is closed
     try:
         while not isinstance(received := receiver.recv(), _End):
             if isinstance(received, SrupError):
@@ -36,7 +42,8 @@ def run_isolated(
     except EOFError as error:
         process.join()
         raise OutOfMemory(
-            f"{what}: its process ended ({process.exitcode}); free some memory, or take -t 128"
+            f"{label}: its process ended ({process.exitcode}); free some memory",
+            "take smaller windows with {tile=128}",
         ) from error
     finally:
         process.kill()
@@ -49,7 +56,9 @@ def _serve(
     args: tuple[object, ...],
     kwargs: dict[str, object],
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when it is over
+    """Sends each result of `run` to the parent, then `_End` or a SrupError."""
+    # Ctrl-C reaches both processes; the parent handles it and kills this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     memory.keep_freed()
     try:
         for result in run(*args, **kwargs):

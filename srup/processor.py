@@ -1,4 +1,4 @@
-"""What this machine's processor can do."""
+"""The processor of this machine: name, instruction sets, cores."""
 
 from __future__ import annotations
 
@@ -7,43 +7,51 @@ import platform
 from functools import cache
 from pathlib import Path
 
-BFLOAT16 = {"avx512_bf16", "amx_bf16"}  # x86 only: there it was measured
+BFLOAT16 = {"avx512_bf16", "amx_bf16"}  # of x86, the only kind where its speed was measured
 
 
 @cache
 def _fields() -> dict[str, str]:
-    """What Linux says of the first processor: name → value; nothing where it does not say."""
+    """The fields of the first processor in /proc/cpuinfo; {} on systems without it."""
     try:
         first, *_ = Path("/proc/cpuinfo").read_text().split("\n\n")
     except OSError:
         return {}
-    pairs = (line.partition(":") for line in first.splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    fields = {}
+    for line in first.splitlines():
+        key, _, value = line.partition(":")
+        fields[key.strip()] = value.strip()
+    return fields
 
 
 def flags() -> frozenset[str]:
-    """The instruction sets that it has."""
+    """The instruction sets of the processor, by Linux's names; empty if unknown."""
     return frozenset(_fields().get("flags", "").split())
 
 
 def name() -> str:
-    """The processor's, as far as the system tells."""
+    """The name of the processor's model, or of its architecture if that is all that is known."""
     return _fields().get("model name") or platform.processor() or platform.machine()
 
 
 def cores() -> int:
-    """How many of its cores to use: what OMP_NUM_THREADS says, as in PyTorch, or all that this process may run on."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores to use: OMP_NUM_THREADS, as in PyTorch, or all that this process may use."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):  # Linux: a container or taskset may allow only some
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def limit(cores: int) -> None:
-    """Makes this process, and those it starts, use so many cores; before an engine is imported, which reads it then."""
+    """Limits this process, and those it starts, to a number of cores.
+
+    To be called before an engine is imported: that is when engines read OMP_NUM_THREADS.
+    """
     os.environ["OMP_NUM_THREADS"] = str(cores)
 
 
 def has_bfloat16() -> bool:
-    """Whether it multiplies bfloat16 by itself, twice as fast as float32."""
+    """Whether the processor has instructions for bfloat16, which are twice as fast as float32."""
     return bool(flags() & BFLOAT16)

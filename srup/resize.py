@@ -1,8 +1,9 @@
-"""MATLAB's `imresize`, bicubic: what the benchmark images of super-resolution were shrunk with.
+"""Bicubic resizing as MATLAB's `imresize` does it: benchmarks of super-resolution are shrunk so.
 
-Keys' cubic convolution (a = -0.5; R. Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 1981),
-widened by 1/scale when shrinking so that it also filters; rows first, then columns. On uint8 each pass is rounded, as MATLAB does,
-which reproduces its results to the bit; on floats nothing is rounded.
+Keys' cubic convolution (a = -0.5; R. Keys, "Cubic convolution interpolation for digital image
+processing", IEEE TASSP 1981). When shrinking, the kernel is widened by 1/scale, so that it is a
+low-pass filter too. Rows are resized first, then columns. On uint8 the result of each pass is
+rounded, as in MATLAB, which reproduces its images to the bit; floats are not rounded.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Edges = Literal["mirror", "clamp"]
-BAND, PART = 32, 4096  # rows and columns that are multiplied at once, as float64 a megabyte
+# Rows and columns that are multiplied at once; as float64 they take 1 MB, which a cache holds.
+BAND, PART = 32, 4096
 
 
 def imresize(
@@ -25,22 +27,33 @@ def imresize(
     size: tuple[int, int] | None = None,
     edges: Edges = "mirror",
 ) -> NDArray[Any]:
-    """The image (H×W or H×W×C, uint8, uint16 or float) at `scale`, or at `size` = (width, height); its dtype stays.
+    """An image resized by `scale`, or to `size` = (width, height), by bicubic interpolation.
 
-    With `scale`, sides are `ceil(length·scale)` as in MATLAB. `edges` says what lies outside: "mirror" (MATLAB since R2016) or
-    "clamp" (before; the LR images of Set14 were made with it).
+    The image is H×W or H×W×C of uint8, uint16 or floats, and the result has the same dtype. With
+    `scale`, sides are `ceil(length·scale)`, as in MATLAB. `edges` says which pixels are assumed
+    outside of the image: "mirror" reflects it (MATLAB since R2016), "clamp" repeats the outermost
+    ones (before; the LR images of Set14 were made so).
     """
     height, width = image.shape[:2]
-    if size is None:
-        assert scale is not None, "imresize needs scale or size"
-        rows, columns = (int(np.ceil(round(length * scale, 9))) for length in (height, width))
-        return _along(_along(image, 0, rows, scale, edges), 1, columns, scale, edges)
-    columns, rows = size
-    return _along(_along(image, 0, rows, rows / height, edges), 1, columns, columns / width, edges)
+    if size is not None:
+        columns, rows = size
+        resized = _resized_along(image, 0, rows, rows / height, edges)
+        return _resized_along(resized, 1, columns, columns / width, edges)
+    assert scale is not None, "imresize needs scale or size"
+    rows, columns = _scaled_length(height, scale), _scaled_length(width, scale)
+    resized = _resized_along(image, 0, rows, scale, edges)
+    return _resized_along(resized, 1, columns, scale, edges)
 
 
-def _along(image: NDArray[Any], axis: int, length: int, scale: float, edges: Edges) -> NDArray[Any]:
-    """One pass: matrix products over parts of the image that fit a processor's cache."""
+def _scaled_length(length: int, scale: float) -> int:
+    # Rounded first: an error in the last digit must not add a pixel.
+    return int(np.ceil(round(length * scale, 9)))
+
+
+def _resized_along(
+    image: NDArray[Any], axis: int, length: int, scale: float, edges: Edges
+) -> NDArray[Any]:
+    """The image with one axis resized, by matrix products over parts that fit into a cache."""
     if length == image.shape[axis] and scale == 1:
         return image
     result = np.empty((*image.shape[:axis], length, *image.shape[axis + 1 :]), image.dtype)
@@ -57,25 +70,27 @@ def _along(image: NDArray[Any], axis: int, length: int, scale: float, edges: Edg
 def _planes(
     image: NDArray[Any], result: NDArray[Any], axis: int
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Views of image and result, two-dimensional, whose first axis is the one resized."""
+    """Two-dimensional views of the image and the result, whose first axis is the one resized."""
     if axis == 0:
         yield image.reshape(image.shape[0], -1), result.reshape(result.shape[0], -1)
         return
-    deep, deep_result = (array.reshape(*array.shape[:2], -1) for array in (image, result))
-    for channel in range(deep.shape[2]):
-        yield deep[:, :, channel].T, deep_result[:, :, channel].T
+    channels = image.reshape(*image.shape[:2], -1)
+    result_channels = result.reshape(*result.shape[:2], -1)
+    for channel in range(channels.shape[2]):
+        yield channels[:, :, channel].T, result_channels[:, :, channel].T
 
 
 def _put(values: NDArray[Any], target: NDArray[Any]) -> None:
+    """Stores floats in the result; clipped and rounded if it has integers."""
     if np.issubdtype(target.dtype, np.integer):
         np.clip(values, 0, np.iinfo(target.dtype).max, out=values)
-        values += 0.5  # halves go up, as MATLAB's round does with positive numbers
+        values += 0.5  # storing truncates; halves go up, as in MATLAB
     target[...] = values
 
 
 @dataclass(frozen=True)
 class Band:
-    """A stretch of the result, `target`, as `matrix` times a stretch of the image, `source`."""
+    """Rows `target` of the result are `matrix` times rows `source` of the image."""
 
     target: slice
     source: slice
@@ -83,22 +98,23 @@ class Band:
 
 
 def _bands(before: int, after: int, scale: float, edges: Edges) -> Iterator[Band]:
+    """The resize of an axis from `before` to `after` pixels as bands of few rows each."""
     weights, indices = _taps(before, after, scale, edges)
     step = max(4, int(BAND * min(1.0, scale)))
     for start in range(0, after, step):
         used = indices[start : start + step]
         low, high = int(used.min()), int(used.max()) + 1
         matrix = np.zeros((len(used), high - low))
-        np.add.at(
-            matrix, (np.arange(len(used))[:, None], used - low), weights[start : start + step]
-        )  # mirrored taps meet
+        # Added, not assigned: at an edge two taps can meet at the same pixel.
+        places = np.arange(len(used))[:, None], used - low
+        np.add.at(matrix, places, weights[start : start + step])
         yield Band(slice(start, start + len(used)), slice(low, high), matrix)
 
 
 def _taps(
     before: int, after: int, scale: float, edges: Edges
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """For each output position its weights and input indices, both after×taps."""
+    """The weights and input indices of each output position, both of shape after×taps."""
     widening = min(scale, 1.0)
     width = 4.0 / widening
     centres = (np.arange(after) + 0.5) / scale - 0.5
@@ -106,11 +122,12 @@ def _taps(
     indices = first[:, None] + np.arange(int(np.ceil(width)) + 2)
     weights = widening * _cubic(widening * (centres[:, None] - indices))
     weights /= weights.sum(1, keepdims=True)
-    used = weights.any(0)
+    used = weights.any(0)  # drops taps that are 0 for all positions
     return weights[:, used], _inside(indices[:, used], before, edges)
 
 
 def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Keys' kernel for a = -0.5, which is 0 beyond 2."""
     x = np.abs(x)
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
@@ -118,6 +135,7 @@ def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _inside(indices: NDArray[np.intp], length: int, edges: Edges) -> NDArray[np.intp]:
+    """Indices that lie outside of 0 … length-1 brought inside."""
     if edges == "clamp":
         return indices.clip(0, length - 1)
     indices = indices % (2 * length)  # … 1 0 | 0 1 2 … length-1 | length-1 length-2 …

@@ -14,50 +14,50 @@ from typing import Any
 from srup.errors import EngineUnavailable, ReadError, WriteError
 from srup.files import writing
 
-STAMPS = (
-    "ETag",
-    "etag",
-    "mtime",
-    "LastModified",
-    "last_modified",
-    "created",
-)  # what file systems call it, the surest first
+# File systems name what changes with a file differently. The most reliable come first: an ETag
+# follows the content, a time has the resolution of a clock.
+STAMPS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "created")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file: its `path` or URL, its `name` below where it was found, its `size` in bytes, and a `stamp` that changes with it."""
+    """A file or folder that was found on a disk or a server."""
 
-    path: str
-    name: str
-    size: int = 0
-    stamp: str = ""
+    path: str  # or URL
+    name: str  # relative to the folder that was listed
+    size: int = 0  # bytes
+    stamp: str = ""  # changes whenever the file does; "" if unknown
     folder: bool = False
 
 
 def is_url(place: str) -> bool:
+    """Whether a place is a URL and not a path."""
     return "://" in place
 
 
 def join(folder: str, name: str) -> str:
-    return f"{folder.rstrip('/')}/{name}" if is_url(folder) else str(Path(folder) / name)
+    """The path or URL of `name` in a folder."""
+    if is_url(folder):
+        return f"{folder.rstrip('/')}/{name}"
+    return str(Path(folder) / name)
 
 
 def absolute(place: str) -> str:
-    """The place as processes with other working folders find it."""
+    """The place as an absolute path or a URL, valid in processes with other working folders."""
     return place if is_url(place) else str(Path(place).absolute())
 
 
 def entry(place: str) -> Entry | None:
-    """What is at a path or URL; None if nothing is. Raises ReadError where it may not be looked at."""
+    """The file or folder at a path or URL; None if there is none.
+
+    Raises ReadError if the file system does not let us see it.
+    """
     if is_url(place):
         system, path = _system(place)
-        with _reaching(place):
-            return (
-                _remote(system, system.info(path), place, Path(path).name)
-                if system.exists(path)
-                else None
-            )
+        with _read_errors(place):
+            if not system.exists(path):
+                return None
+            return _remote(system.info(path), place, Path(path).name)
     try:
         return _local(Path(place), Path(place).name)
     except FileNotFoundError:
@@ -69,36 +69,42 @@ def entry(place: str) -> Entry | None:
 
 
 def listing(folder: str, *, recursive: bool = False) -> Iterator[Entry]:
-    """What is in a folder, by name, or with `recursive` all files below it, through links, each folder once; nothing hidden.
+    """The files and folders in a folder, sorted by name; hidden ones are left out.
 
-    A folder is itself an entry where it is not gone into.
+    With `recursive`, all files below it instead, each folder once although links are followed.
+    Raises ReadError.
     """
-    yield from (
-        _listing_remote(folder, recursive) if is_url(folder) else _listing_local(folder, recursive)
-    )
+    if is_url(folder):
+        return _listing_remote(folder, recursive)
+    return _listing_local(folder, recursive)
 
 
 def _listing_local(folder: str, recursive: bool) -> Iterator[Entry]:
     seen: set[tuple[int, int]] = set()
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=_unreadable):
         here = Path(parent).stat()
-        if (here.st_dev, here.st_ino) in seen:  # a link back up
+        if (here.st_dev, here.st_ino) in seen:  # a link to a folder above would never end
             folders.clear()
             continue
         seen.add((here.st_dev, here.st_ino))
+        # os.walk goes into what this list holds, in its order.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted([*files, *([] if recursive else folders)]):
-            if not name.startswith("."):
-                path = Path(parent, name)
-                below = os.path.relpath(path, folder)
-                yield (
-                    _local(path, below) if path.exists() else Entry(str(path), below)
-                )  # a broken link
+        names = files if recursive else [*files, *folders]
+        for name in sorted(names):
+            if name.startswith("."):
+                continue
+            path = Path(parent, name)
+            below = os.path.relpath(path, folder)
+            if path.exists():
+                yield _local(path, below)
+            else:  # a broken link: reading it will say so
+                yield Entry(str(path), below)
         if not recursive:
             return
 
 
 def _unreadable(error: OSError) -> None:
+    """Raises ReadError; os.walk would skip the folder without a word."""
     raise ReadError(
         f"cannot read {error.filename}: {error.strerror}; check its owner and mode"
     ) from error
@@ -106,54 +112,65 @@ def _unreadable(error: OSError) -> None:
 
 def _local(path: Path, name: str) -> Entry:
     status = path.stat()
-    return Entry(
-        str(path), name, status.st_size, str(status.st_mtime_ns), stat.S_ISDIR(status.st_mode)
-    )
+    folder = stat.S_ISDIR(status.st_mode)
+    return Entry(str(path), name, status.st_size, str(status.st_mtime_ns), folder)
 
 
 def _listing_remote(folder: str, recursive: bool) -> Iterator[Entry]:
     system, root = _system(folder)
-    with _reaching(folder):
-        found = (
-            system.find(root, detail=True)
-            if recursive
-            else {info["name"]: info for info in system.ls(root, detail=True)}
-        )
+    with _read_errors(folder):
+        if recursive:
+            found = system.find(root, detail=True)
+        else:
+            found = {info["name"]: info for info in system.ls(root, detail=True)}
     for path, info in sorted(found.items()):
         name = os.path.relpath(path, root)
         if not any(part.startswith(".") for part in Path(name).parts):
-            yield _remote(system, info, join(folder, name), name)
+            yield _remote(info, join(folder, name), name)
 
 
-def _remote(system: Any, info: dict[str, Any], place: str, name: str) -> Entry:
-    stamp = next((str(info[key]) for key in STAMPS if key in info), "")
-    return Entry(place, name, int(info.get("size") or 0), stamp, info.get("type") == "directory")
+def _remote(info: dict[str, Any], place: str, name: str) -> Entry:
+    """An entry made of fsspec's `info`, whose keys differ between file systems."""
+    stamp = ""
+    for key in STAMPS:
+        if key in info:
+            stamp = str(info[key])
+            break
+    size = int(info.get("size") or 0)
+    return Entry(place, name, size, stamp, info.get("type") == "directory")
 
 
 def sizes(folder: str) -> dict[str, int]:
-    """Name → bytes of all that is below a folder; nothing if there is none."""
+    """Relative path, with slashes, → bytes of all files below a folder; {} if it does not exist."""
     if entry(folder) is None:
         return {}
-    return {each.name.replace(os.sep, "/"): each.size for each in listing(folder, recursive=True)}
+    found = listing(folder, recursive=True)
+    return {each.name.replace(os.sep, "/"): each.size for each in found}
 
 
 @contextmanager
 def fetched(place: str) -> Iterator[Path]:
-    """A local file with what is at a path or URL. Raises ReadError."""
+    """Yields a local file with the content of a path or URL; a copy is removed afterwards.
+
+    Raises ReadError.
+    """
     if not is_url(place):
         yield Path(place)
         return
     system, path = _system(place)
     with tempfile.TemporaryDirectory(prefix="srup-") as folder:
         local = Path(folder) / Path(path).name
-        with _reaching(place):
+        with _read_errors(place):
             system.get_file(path, str(local))
         yield local
 
 
 @contextmanager
 def stored(place: str) -> Iterator[Path]:
-    """The local path to write what is to be at a path or URL, where it then is brought; its folder is made. Raises WriteError."""
+    """Yields a local path to write to; at the end its file is at the path or URL `place`.
+
+    The folder is made. Raises WriteError.
+    """
     if not is_url(place):
         with writing(Path(place)):
             Path(place).parent.mkdir(parents=True, exist_ok=True)
@@ -168,28 +185,32 @@ def stored(place: str) -> Iterator[Path]:
             system.put_file(str(local), path)
         except Exception as error:  # each file system has errors of its own
             raise WriteError(
-                f"cannot write {place}: {_said(error)}; check the address and the credentials"
+                f"cannot write {place}: {_one_line(error)}; check the address and the credentials"
             ) from error
 
 
 @contextmanager
-def _reaching(place: str) -> Iterator[None]:
+def _read_errors(place: str) -> Iterator[None]:
+    """Turns whatever a file system raises into a ReadError."""
     try:
         yield
     except FileNotFoundError as error:
         raise ReadError(f"cannot read {place}: no such file; check the address") from error
     except Exception as error:  # each file system has errors of its own
         raise ReadError(
-            f"cannot read {place}: {_said(error)}; check the address and the credentials"
+            f"cannot read {place}: {_one_line(error)}; check the address and the credentials"
         ) from error
 
 
-def _said(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def _system(place: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL, and the path in it."""
+    """The fsspec file system of a URL, and the path in it.
+
+    Raises EngineUnavailable if the package for its protocol is not installed.
+    """
     try:
         from fsspec.core import url_to_fs
 
@@ -200,5 +221,5 @@ def _system(place: str) -> tuple[Any, str]:
             f"{place} needs the file system of {protocol}: pip install 'srup[remote]' ({error})"
         ) from error
     except ValueError as error:
-        raise ReadError(f"cannot read {place}: {_said(error)}; check the address") from error
+        raise ReadError(f"cannot read {place}: {_one_line(error)}; check the address") from error
     return system, path

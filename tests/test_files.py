@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from srup.errors import WriteError
-from srup.files import check_folder, replacing
+from srup.files import check_folder, check_free, replacing
 
 
-def test_appears_whole(tmp_path: Path) -> None:
+def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
     with replacing(tmp_path / "a.txt") as temporary:
         temporary.write_text("all")
         assert not (tmp_path / "a.txt").exists()
@@ -16,7 +16,7 @@ def test_appears_whole(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_or_not_at_all(tmp_path: Path) -> None:
+def test_a_file_stays_as_it_was_when_the_block_raises(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("before")
     with pytest.raises(RuntimeError), replacing(tmp_path / "a.txt") as temporary:
         temporary.write_text("half")
@@ -25,20 +25,29 @@ def test_or_not_at_all(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_what_the_system_refuses_is_said(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WriteError, match="does not exist; create it"):
+    with pytest.raises(WriteError, match="does not exist; create it first; output names another"):
         check_folder(tmp_path / "nowhere" / "a.txt")
-    with pytest.raises(WriteError, match="not a folder"):
+    with pytest.raises(WriteError, match="not a folder; output names another"):
         check_folder(tmp_path / "file" / "a.txt")
 
 
-def test_a_full_disk_is_said(tmp_path: Path) -> None:
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
     with (
-        pytest.raises(WriteError, match="disk is full"),
+        pytest.raises(WriteError, match="disk is full; free some space; output names another"),
         replacing(tmp_path / "a.txt") as temporary,
     ):
         temporary.symlink_to("/dev/full")
         with temporary.open("w") as file:
             file.write("x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_is_replaced_only_on_request(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+    with pytest.raises(WriteError, match="exists; overwrite replaces it, output names another"):
+        check_free(path, overwrite=False)
+    check_free(path, overwrite=True)
+    assert path.read_text() == "before"

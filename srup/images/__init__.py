@@ -1,6 +1,7 @@
 """Image files: decoded into values, encoded whole or not at all, with what came with them.
 
-`read_pages` → `Pages` of `Image`s → `write_pages`; a still picture is one page. `read_image` and `write_image` are for one picture.
+`read_pages` → `Pages` of `Image`s → `write_pages`; a still picture is one page. `read_image` and
+`write_image` are for one picture.
 """
 
 from srup.images.formats import (

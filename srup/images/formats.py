@@ -1,4 +1,7 @@
-"""The formats srup writes and what each can hold; a new one is a row here and, where Pillow lacks it, its plugin."""
+"""The formats that srup writes, and what each can hold.
+
+A new format is a row in `FORMATS` and, where Pillow cannot write it, the plugin that can.
+"""
 
 from __future__ import annotations
 
@@ -11,88 +14,114 @@ from srup.errors import EngineUnavailable, WriteError
 
 @dataclass(frozen=True)
 class Format:
-    """What a file of this format can hold. `longest` is in pixels a side, 0 for any.
-
-    `keeps` names the fields of an `Image` that have a place in it. `module` is the Pillow plugin for it, of the extra `extra`.
-    """
+    """A file format and its limits."""
 
     name: str
     extensions: tuple[str, ...]  # the first is what srup writes
-    longest: int = 0
+    longest: int = 0  # pixels a side at most; 0 for any
     alpha: bool = True
     sixteen_bit: bool = False  # 16 bits per channel
     animated: bool = False
-    paged: bool = False
-    grey_only: bool = False  # 256 values are all it can say
-    lossy: bool = False  # takes a quality
-    lossless: bool = True  # unless asked otherwise, or when asked
-    keeps: frozenset[str] = frozenset()
-    module: str = ""
-    extra: str = ""
+    paged: bool = False  # several pictures of any size in one file
+    grey_only: bool = False  # 256 values for each pixel: exact for grey only
+    lossy: bool = False  # has a quality
+    lossless: bool = True  # can be written without loss, by default or on request
+    keeps: frozenset[str] = frozenset()  # the fields of `Image` that it stores besides pixels
+    module: str = ""  # the Pillow plugin that writes it
+    extra: str = ""  # the extra of srup that installs the plugin
 
 
-def _keeps(*fields: str) -> frozenset[str]:
-    return frozenset(fields)
+WEB_KEEPS = frozenset(("icc", "exif", "xmp"))
+PHOTO_KEEPS = WEB_KEEPS | {"iptc", "dpi"}
+FORMATS = {
+    row.name: row
+    for row in (
+        Format(
+            "png",
+            (".png", ".apng"),
+            sixteen_bit=True,
+            animated=True,
+            keeps=PHOTO_KEEPS | {"text"},
+        ),
+        Format(
+            "jpeg",
+            (".jpg", ".jpeg"),
+            longest=65_535,
+            alpha=False,
+            lossy=True,
+            lossless=False,
+            keeps=PHOTO_KEEPS,
+        ),
+        Format("webp", (".webp",), longest=16_383, animated=True, lossy=True, keeps=WEB_KEEPS),
+        Format("tiff", (".tif", ".tiff"), sixteen_bit=True, paged=True, keeps=PHOTO_KEEPS),
+        Format("bmp", (".bmp",), alpha=False, keeps=frozenset(("dpi",))),
+        Format("gif", (".gif",), longest=65_535, animated=True, grey_only=True),
+        Format(
+            "avif",
+            (".avif",),
+            longest=65_536,
+            animated=True,
+            lossy=True,
+            lossless=False,
+            keeps=WEB_KEEPS,
+        ),
+        Format(
+            "heic",
+            (".heic", ".heif"),
+            longest=16_384,
+            lossy=True,
+            keeps=WEB_KEEPS,
+            module="pillow_heif",
+            extra="heif",
+        ),
+        Format(
+            "jxl",
+            (".jxl",),
+            lossy=True,
+            keeps=frozenset(("exif", "xmp")),
+            module="pillow_jxl",
+            extra="jxl",
+        ),
+    )
+}
 
-
-# fmt: off
-FORMATS = {row.name: row for row in (
-    Format("png", (".png", ".apng"), sixteen_bit=True, animated=True, keeps=_keeps("icc", "exif", "xmp", "iptc", "dpi", "text")),
-    Format("jpeg", (".jpg", ".jpeg"), longest=65_535, alpha=False, lossy=True, lossless=False,
-           keeps=_keeps("icc", "exif", "xmp", "iptc", "dpi")),
-    Format("webp", (".webp",), longest=16_383, animated=True, lossy=True, keeps=_keeps("icc", "exif", "xmp")),
-    Format("tiff", (".tif", ".tiff"), sixteen_bit=True, paged=True, keeps=_keeps("icc", "exif", "xmp", "iptc", "dpi")),
-    Format("bmp", (".bmp",), alpha=False, keeps=_keeps("dpi")),
-    Format("gif", (".gif",), longest=65_535, animated=True, grey_only=True),
-    Format("avif", (".avif",), longest=65_536, animated=True, lossy=True, lossless=False, keeps=_keeps("icc", "exif", "xmp")),
-    Format("heic", (".heic", ".heif"), longest=16_384, lossy=True, keeps=_keeps("icc", "exif", "xmp"),
-           module="pillow_heif", extra="heif"),
-    Format("jxl", (".jxl",), lossy=True, keeps=_keeps("exif", "xmp"), module="pillow_jxl", extra="jxl"),
-)}
-# fmt: on
-
-
-READ_ONLY = (
-    ".jfif",
-    ".ppm",
-    ".pgm",
-    ".pbm",
-    ".pnm",
-)  # of images that srup reads and does not write
-IMAGE_EXTENSIONS = frozenset(
-    (*(extension for row in FORMATS.values() for extension in row.extensions), *READ_ONLY)
-)
-SIGNATURES = (
+EXTENSIONS = {row.name: row.extensions[0] for row in FORMATS.values()}  # format → what srup writes
+READ_ONLY = (".jfif", ".ppm", ".pgm", ".pbm", ".pnm")  # read, but not written
+IMAGE_EXTENSIONS = frozenset(READ_ONLY).union(*(row.extensions for row in FORMATS.values()))
+SIGNATURES = (  # first bytes of image files
     b"\x89PNG",
-    b"\xff\xd8\xff",
+    b"\xff\xd8\xff",  # JPEG
     b"GIF8",
-    b"II*\0",
+    b"II*\0",  # TIFF
     b"MM\0*",
-    b"RIFF",
+    b"RIFF",  # WebP
     b"\0\0\0\x0cJXL ",
-    b"\xff\x0a",
-)  # first bytes
-EXTENSIONS = {row.name: row.extensions[0] for row in FORMATS.values()}  # that each is written with
+    b"\xff\x0a",  # JPEG XL without a container
+)
 
 
 def format_of(path: Path) -> str:
-    """The output format a file name asks for. Raises WriteError if srup writes none of that name."""
+    """The name of the output format that the extension of `path` stands for.
+
+    Raises WriteError if srup writes no such format.
+    """
     suffix = path.suffix.lower()
-    found = next((row.name for row in FORMATS.values() if suffix in row.extensions), None)
-    if found is None:
-        raise WriteError(
-            f"cannot write {path}: srup writes {', '.join(FORMATS)}; name one by the extension or with -f"
-        )
-    return found
+    for row in FORMATS.values():
+        if suffix in row.extensions:
+            return row.name
+    raise WriteError(
+        f"cannot write {path}: srup writes {', '.join(FORMATS)}; use the extension of one",
+        "choose one with {format=png}",
+    )
 
 
 def named_like_image(path: str | Path) -> bool:
-    """Whether a file's extension is that of an image."""
+    """Whether a file has the extension of an image."""
     return Path(path).suffix.lower() in IMAGE_EXTENSIONS
 
 
 def looks_like_image(path: str | Path) -> bool:
-    """Whether a file's extension is that of an image, or else its first bytes are."""
+    """Whether a file has the extension of an image or begins like one."""
     if named_like_image(path):
         return True
     try:
@@ -100,14 +129,19 @@ def looks_like_image(path: str | Path) -> bool:
             start = file.read(12)
     except OSError:
         return False
+    # AVIF and HEIC are boxes: four bytes of length come before the signature.
     return start.startswith(SIGNATURES) or start[4:8] == b"ftyp"
 
 
 def plug_in(module: str, extra: str) -> None:
-    """Teaches Pillow a format by its plugin. Raises EngineUnavailable naming the extra where that is not installed."""
+    """Teaches Pillow a format by importing its plugin.
+
+    Raises EngineUnavailable, naming the extra of srup to install, if the plugin is missing.
+    """
     try:
         plugin = importlib.import_module(module)
     except ImportError as error:
         raise EngineUnavailable(f"{extra} needs an extra; pip install 'srup[{extra}]'") from error
+    # pillow_heif has to be registered; pillow_jxl registers itself at import.
     if hasattr(plugin, "register_heif_opener"):
         plugin.register_heif_opener()

@@ -1,6 +1,7 @@
-"""EXIF, XMP and IPTC blocks: kept as they are, but for what enlarging makes untrue.
+"""Updates EXIF, XMP and IPTC blocks where turning and enlarging make them untrue.
 
-An EXIF block is changed where it lies. Written anew, what cameras put into it with offsets of their own (maker notes) would break.
+An EXIF block is overwritten in place. Writing it anew would move what cameras store in it with
+offsets of their own (maker notes), and break that.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
@@ -23,52 +24,61 @@ INCH = 2
 
 @dataclass(frozen=True)
 class _Entry:
+    """An entry of a directory: twelve bytes at `place`, the last four its value or an offset."""
+
     tag: int
     type: int
     count: int
-    place: int  # of its twelve bytes
+    place: int
 
 
 class _Block:
-    """A TIFF structure whose entries can be overwritten."""
+    """A TIFF structure in memory: directories of entries, chained by offsets."""
 
     def __init__(self, data: bytes) -> None:
         self.data = bytearray(data)
         self.order = {b"II": "<", b"MM": ">"}[data[:2]]
 
     def read(self, code: str, place: int) -> int:
+        """A number of the kind that `struct` calls `code`, in the block's byte order."""
         return int(struct.unpack_from(self.order + code, self.data, place)[0])
 
     def write(self, code: str, place: int, *values: int) -> None:
+        """Overwrites the numbers at `place`; `code` has a letter of `struct` for each."""
         struct.pack_into(self.order + code, self.data, place, *values)
 
     def entries(self, directory: int) -> Iterator[_Entry]:
-        for place in range(directory + 2, directory + 2 + 12 * self.read("H", directory), 12):
-            yield _Entry(
-                self.read("H", place), self.read("H", place + 2), self.read("L", place + 4), place
-            )
+        """The entries of the directory that begins at this place."""
+        for place in range(directory + 2, self.next(directory), 12):
+            tag, kind = self.read("H", place), self.read("H", place + 2)
+            yield _Entry(tag, kind, self.read("L", place + 4), place)
 
     def next(self, directory: int) -> int:
-        """The place where the offset of the next directory stands."""
+        """The place of the offset of the next directory, behind the entries of this one."""
         return directory + 2 + 12 * self.read("H", directory)
 
     def number(self, entry: _Entry) -> int:
+        """The value of a SHORT or LONG entry, or the offset of another."""
         return self.read("H" if entry.type == SHORT else "L", entry.place + 8)
 
     def put(self, entry: _Entry, value: int) -> None:
-        """A whole number into an entry, as LONG where SHORT is too short."""
+        """Writes a whole number into an entry, as LONG if SHORT is too short."""
         kind = SHORT if entry.type == SHORT and value < 1 << 16 else LONG
         self.write("HL", entry.place + 2, kind, 1)
-        self.write("L", entry.place + 8, 0)
+        self.write("L", entry.place + 8, 0)  # a SHORT fills only two of the four bytes
         self.write("H" if kind == SHORT else "L", entry.place + 8, value)
 
     def put_ratio(self, entry: _Entry, value: float) -> None:
+        """Writes a number into a RATIONAL entry, to three decimals; others stay as they are."""
         if entry.type == RATIONAL:
             self.write("LL", self.read("L", entry.place + 8), round(value * 1000), 1000)
 
 
 def upright(exif: bytes) -> bytes | None:
-    """The block with its orientation reset and without its thumbnail; None, with a warning, if it is damaged."""
+    """The EXIF block of an image that has been turned: orientation 1 and no thumbnail.
+
+    None, with a warning, if the block is damaged.
+    """
 
     def change(block: _Block, directory: int) -> None:
         for entry in block.entries(directory):
@@ -80,7 +90,10 @@ def upright(exif: bytes) -> bytes | None:
 
 
 def sized(exif: bytes, size: tuple[int, int], dpi: tuple[float, float] | None) -> bytes | None:
-    """The block with pixel dimensions and density as they are now, where it states them."""
+    """The EXIF block with the pixels (width, height) and density of an image, if it states them.
+
+    None, with a warning, if the block is damaged.
+    """
     values = {WIDTH: size[0], PIXELS_ACROSS: size[0], HEIGHT: size[1], PIXELS_DOWN: size[1]}
 
     def change(block: _Block, directory: int) -> None:
@@ -97,19 +110,23 @@ def sized(exif: bytes, size: tuple[int, int], dpi: tuple[float, float] | None) -
     return _changed(exif, change)
 
 
-def _changed(exif: bytes, change: object) -> bytes | None:
-    assert callable(change)
+def _changed(exif: bytes, change: Callable[[_Block, int], None]) -> bytes | None:
+    """The block after `change` of its first directory; None, with a warning, if it is damaged."""
     try:
         block = _Block(exif.removeprefix(HEADER))
         change(block, block.read("L", 4))
     except (struct.error, KeyError, RecursionError):
-        log.warning("the EXIF data are damaged: left out")
+        log.warning("the EXIF data is damaged: left out")
         return None
     return HEADER + bytes(block.data)
 
 
 def _cut_thumbnail(block: _Block, directory: int) -> None:
-    """The second directory describes the thumbnail: no longer pointed to, and its bytes gone where they are the last."""
+    """Removes the thumbnail: the pointer to its directory, and its bytes.
+
+    Bytes at the end of the block are cut off. Others are set to zero, because cutting them would
+    move what lies behind them.
+    """
     pointer = block.next(directory)
     second = block.read("L", pointer)
     if not second:
@@ -120,17 +137,18 @@ def _cut_thumbnail(block: _Block, directory: int) -> None:
     if start and start + length + 4 >= len(block.data) > start:
         del block.data[start:]
     elif start:
-        block.data[start : start + length] = bytes(len(block.data[start : start + length]))
+        inside = len(block.data[start : start + length])
+        block.data[start : start + length] = bytes(inside)
 
 
 def xmp_upright(xmp: bytes) -> bytes:
-    """The packet with its orientation reset and without thumbnails."""
+    """The XMP packet of an image that has been turned: orientation 1 and no thumbnails."""
     xmp = re.sub(rb"<xmp:Thumbnails>.*?</xmp:Thumbnails>", b"", xmp, flags=re.S)
     return _set_in_xmp(xmp, {"tiff:Orientation": 1})
 
 
 def xmp_sized(xmp: bytes, size: tuple[int, int]) -> bytes:
-    """The packet with the pixel dimensions as they are now, where it states them."""
+    """The XMP packet with the pixels (width, height) of an image, if it states them."""
     width, height = size
     names = {
         "tiff:ImageWidth": width,
@@ -142,22 +160,24 @@ def xmp_sized(xmp: bytes, size: tuple[int, int]) -> bytes:
 
 
 def _set_in_xmp(xmp: bytes, values: dict[str, int]) -> bytes:
-    """Properties stand as attributes or as elements."""
+    """The packet with the numbers of properties replaced, where it has them.
+
+    XMP writes a property as an attribute (`name="1"`) or as an element (`<name>1</name>`).
+    """
     for name, value in values.items():
         key, number = name.encode(), str(value).encode()
-        xmp = re.sub(
-            key + rb"(\s*=\s*)([\"'])\d+\2", key + rb"\g<1>\g<2>" + number + rb"\g<2>", xmp
-        )
-        xmp = re.sub(
-            b"<" + key + rb">\s*\d+\s*</" + key + b">",
-            b"<" + key + b">" + number + b"</" + key + b">",
-            xmp,
-        )
+        attribute = key + rb"(\s*=\s*)([\"'])\d+\2"
+        xmp = re.sub(attribute, key + rb"\g<1>\g<2>" + number + rb"\g<2>", xmp)
+        opening, closing = b"<" + key + b">", b"</" + key + b">"
+        xmp = re.sub(opening + rb"\s*\d+\s*" + closing, opening + number + closing, xmp)
     return xmp
 
 
 def iim(resources: bytes) -> bytes | None:
-    """The IPTC records among Photoshop's image resources, or the block itself where it is nothing else."""
+    """The IPTC records (IIM) in a block of Photoshop's image resources; None if it has none.
+
+    A block may also be the records themselves.
+    """
     if resources.startswith(b"\x1c"):
         return resources
     start = resources.find(b"8BIM\x04\x04")
@@ -170,5 +190,5 @@ def iim(resources: bytes) -> bytes | None:
 
 
 def resources(records: bytes) -> bytes:
-    """IPTC records as a block of Photoshop's image resources."""
+    """IPTC records (IIM) as a block of Photoshop's image resources, as most formats keep them."""
     return b"8BIM\x04\x04\0\0" + len(records).to_bytes(4, "big") + records + bytes(len(records) % 2)

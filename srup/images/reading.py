@@ -1,4 +1,4 @@
-"""Decoding: a file of any format becomes `Pages`, upright, with what came along."""
+"""Decoding: reads a file of any format into `Pages`, upright, with its metadata."""
 
 from __future__ import annotations
 
@@ -23,27 +23,23 @@ from srup.images.values import Image, Pages, Pixels
 
 log = logging.getLogger(__name__)
 
-MAX_PIXELS = 500_000_000  # of all pages together; what claims more is refused before it is decoded
-PLUGINS = {
-    b"heic": "heif",
-    b"heix": "heif",
-    b"heim": "heif",
-    b"heis": "heif",
-    b"hevc": "heif",
-    b"mif1": "heif",
-    b"msf1": "heif",
-}
+ImageFile = str | Path | BinaryIO  # an open file has to be seekable
+
+MAX_PIXELS = 500_000_000  # of all pages together
+HEAD = 4096  # bytes at the beginning of a file that tell what it is
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 HDR = {b"\x76\x2f\x31\x01": "OpenEXR", b"#?RADIANCE": "Radiance", b"#?RGBE": "Radiance"}
-BRIGHT = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273 that reach beyond white
-PHOTOSHOP = 0x0404
-SUBFILE, REDUCED_OR_MASK = 254, 5
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
+PHOTOSHOP_IPTC = 0x0404  # the image resource with IPTC records
+SUBFILE, REDUCED_OR_MASK = 254, 5  # a TIFF tag, and its bits 1 (smaller version) and 4 (mask)
 
 
-def read_image(source: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Image:
-    """The image in a file, EXIF orientation applied; the first one, with a warning, where there are several.
+def read_image(source: ImageFile, *, max_pixels: int = MAX_PIXELS) -> Image:
+    """Reads the image in a file, with its EXIF orientation applied.
 
-    Raises ReadError if there is none, it is damaged or has more than `max_pixels`.
+    Of several pages or frames it is the first, with a warning. Raises ReadError if the file holds
+    no image, is damaged, or has more than `max_pixels`.
     """
     pages = read_pages(source, max_pixels=max_pixels)
     if len(pages) > 1:
@@ -51,171 +47,180 @@ def read_image(source: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -
     return pages.images[0]
 
 
-def read_pages(source: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Pages:
-    """Every page of a document or frame of an animation in a file, complete and upright; of most files one image.
+def read_pages(source: ImageFile, *, max_pixels: int = MAX_PIXELS) -> Pages:
+    """Reads all pages of a document or frames of an animation; most files have one image.
 
-    Raises ReadError if there is none, it is damaged or they have more than `max_pixels` together.
+    Frames come complete and all images upright. Raises ReadError if the file holds no image, is
+    damaged, or has more than `max_pixels` in all images together.
     """
     name = _name(source)
     with _reading(name, max_pixels), _opened(source, name) as opened:
+        # Refused before it is decoded: a small file can claim any size (a decompression bomb).
         pixels = opened.width * opened.height * getattr(opened, "n_frames", 1)
         if pixels > max_pixels:
             raise _too_large(name, max_pixels)
         return _pages(opened, source, name)
 
 
-def _name(source: str | Path | BinaryIO) -> str:
+def _name(source: ImageFile) -> str:
     return str(source) if isinstance(source, (str, Path)) else "standard input"
 
 
 def _too_large(name: str, limit: int) -> ReadError:
     return ReadError(
-        f"cannot read {name}: it has more than {limit / 1e6:g} megapixels; --max-pixels raises this limit"
+        f"cannot read {name}: it has more than {limit / 1e6:g} megapixels",
+        "{max_pixels} raises this limit",
     )
 
 
 @contextmanager
 def _reading(name: str, max_pixels: int) -> Iterator[None]:
-    """What goes wrong with a file, in one line that says what to do."""
+    """Turns whatever Pillow and libvips raise into a ReadError that says what to do."""
     try:
-        with warnings.catch_warnings(), _limit.at(max_pixels):
+        with warnings.catch_warnings(), _bomb_limit.at(max_pixels):
             warnings.simplefilter("ignore")
             yield
     except FileNotFoundError as error:
         raise ReadError(f"cannot read {name}: no such file; check the name") from error
     except IsADirectoryError as error:
-        raise ReadError(
-            f"cannot read {name}: it is a folder; name its files (srup upscale {name}/*)"
-        ) from error
+        raise ReadError(f"cannot read {name}: it is a folder; name the files in it") from error
     except PermissionError as error:
         raise ReadError(f"cannot read {name}: no permission; check its owner and mode") from error
     except UnidentifiedImageError as error:
         raise ReadError(
-            f"cannot read {name}: not an image in a format srup knows; convert it to PNG or JPEG first"
+            f"cannot read {name}: not an image in a format srup knows; convert it to PNG or JPEG"
         ) from error
     except Pillow.DecompressionBombError as error:
         raise _too_large(name, max_pixels) from error
     except EngineUnavailable as error:
-        raise ReadError(f"cannot read {name}: {error}") from error
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        IndexError,
-        struct.error,
-    ) as error:  # Pillow's decoders, on damage
+        raise ReadError(f"cannot read {name}: {error.message}", *error.hints) from error
+    # What Pillow's decoders raise when a file is damaged.
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
         raise ReadError(
             f"cannot read {name}: damaged or cut short ({error}); get a whole copy of it"
         ) from error
 
 
-class _Limit:
-    """Pillow's guard against decompression bombs, one for the process, set to ours while any thread decodes."""
+class _BombLimit:
+    """Sets Pillow's limit against decompression bombs while any thread decodes.
+
+    The limit is one for the process, so it is the largest that a decoding thread asks for.
+    """
 
     def __init__(self) -> None:
-        self.lock, self.active, self.theirs = threading.Lock(), list[int](), Pillow.MAX_IMAGE_PIXELS
+        self.lock = threading.Lock()
+        self.active: list[int] = []
+        self.before = Pillow.MAX_IMAGE_PIXELS
 
     @contextmanager
     def at(self, pixels: int) -> Iterator[None]:
+        """Allows images of so many pixels within the block."""
         with self.lock:
             if not self.active:
-                self.theirs = Pillow.MAX_IMAGE_PIXELS
+                self.before = Pillow.MAX_IMAGE_PIXELS
             self.active.append(pixels)
-            Pillow.MAX_IMAGE_PIXELS = (
-                max(self.active) // 2
-            )  # it warns from there on and refuses twice as much
+            self._set()
         try:
             yield
         finally:
             with self.lock:
                 self.active.remove(pixels)
-                Pillow.MAX_IMAGE_PIXELS = max(self.active) // 2 if self.active else self.theirs
+                self._set()
+
+    def _set(self) -> None:
+        if self.active:
+            # Pillow warns above this number and refuses at twice as many pixels.
+            Pillow.MAX_IMAGE_PIXELS = max(self.active) // 2
+        else:
+            Pillow.MAX_IMAGE_PIXELS = self.before
 
 
-_limit = _Limit()
+_bomb_limit = _BombLimit()
 
 
-def _opened(source: str | Path | BinaryIO, name: str) -> Pillow.Image:
+def _opened(source: ImageFile, name: str) -> Pillow.Image:
+    """The file opened with Pillow, not yet decoded; `info` has a profile if the file names one."""
     with suppress(AttributeError):
         source.seek(0)  # type: ignore[union-attr]
     head = _head(source)
     for magic, kind in HDR.items():
         if head.startswith(magic):
             raise _high_dynamic_range(name, kind)
-    if head[4:8] == b"ftyp" and head[8:12] in PLUGINS:
+    if head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS:
         plug_in("pillow_heif", "heif")
     if head.startswith(JXL):
         plug_in("pillow_jxl", "jxl")
     primaries, transfer = _colour_codes(head)
-    if transfer in BRIGHT:
-        raise _high_dynamic_range(name, BRIGHT[transfer])
+    if transfer in HDR_TRANSFERS:
+        raise _high_dynamic_range(name, HDR_TRANSFERS[transfer])
     opened = Pillow.open(source)
     if not opened.info.get("icc_profile") and opened.mode in ("RGB", "RGBA"):
         opened.info["icc_profile"] = colours.profile_of(primaries)
     return opened
 
 
-def _head(source: str | Path | BinaryIO) -> bytes:
+def _head(source: ImageFile) -> bytes:
     if isinstance(source, (str, Path)):
         with Path(source).open("rb") as file:
-            return file.read(4096)
-    head = source.read(4096)
+            return file.read(HEAD)
+    head = source.read(HEAD)
     source.seek(0)
     return head
 
 
 def _high_dynamic_range(name: str, kind: str) -> ReadError:
     return ReadError(
-        f"cannot read {name}: a picture of high dynamic range ({kind}); tone-map it to 8 or 16 bits first"
+        f"cannot read {name}: a picture of high dynamic range ({kind}); "
+        "tone-map it to 8 or 16 bits first"
     )
 
 
 def _colour_codes(head: bytes) -> tuple[int, int]:
-    """The primaries and transfer characteristics that a PNG, AVIF or HEIC file states at its beginning; 0 if none."""
-    png, nclx = head.find(b"cICP"), head.find(b"colrnclx")
-    if head.startswith(b"\x89PNG") and 0 < png < len(head) - 6:
-        return head[png + 4], head[png + 5]
-    if head[4:8] == b"ftyp" and 0 < nclx < len(head) - 12:
-        return int.from_bytes(head[nclx + 8 : nclx + 10], "big"), int.from_bytes(
-            head[nclx + 10 : nclx + 12], "big"
-        )
+    """The codes of ITU-T H.273 for (primaries, transfer) in a PNG, AVIF or HEIC file; 0 if none."""
+    chunk = head.find(b"cICP")
+    if head.startswith(b"\x89PNG") and 0 < chunk < len(head) - 6:
+        return head[chunk + 4], head[chunk + 5]
+    box = head.find(b"colrnclx")
+    if head[4:8] == b"ftyp" and 0 < box < len(head) - 12:
+        primaries = int.from_bytes(head[box + 8 : box + 10], "big")
+        transfer = int.from_bytes(head[box + 10 : box + 12], "big")
+        return primaries, transfer
     return 0, 0
 
 
-def _pages(opened: Pillow.Image, source: str | Path | BinaryIO, name: str) -> Pages:
+def _pages(opened: Pillow.Image, source: ImageFile, name: str) -> Pages:
     count = getattr(opened, "n_frames", 1)
     if count > 1 and opened.format in ("GIF", "PNG", "WEBP", "AVIF"):
         return _animation(opened, name)
     if count > 1 and opened.format == "TIFF":
         return _document(opened, source, name)
-    if (
-        count > 1 and opened.format != "MPO"
-    ):  # of phones and cameras: previews and gain maps behind the picture
+    # An MPO file is a JPEG of a phone or camera with previews or gain maps behind the picture:
+    # nobody misses them, so there is no warning.
+    if count > 1 and opened.format != "MPO":
         log.warning("%s has %d frames or pages: only the first is used", name, count)
     return Pages((_image(opened, source, name, 0),))
 
 
-def _document(opened: Pillow.Image, source: str | Path | BinaryIO, name: str) -> Pages:
-    """The pages of a TIFF file, without the smaller versions and masks that may lie between them."""
+def _document(opened: Pillow.Image, source: ImageFile, name: str) -> Pages:
+    """The pages of a TIFF file, without smaller versions and masks that lie between them."""
+    assert isinstance(opened, TiffImagePlugin.TiffImageFile)
     images: list[Image] = []
-    for number in range(opened.n_frames):  # type: ignore[attr-defined]
+    for number in range(opened.n_frames):
         opened.seek(number)
-        if not images or not opened.tag_v2.get(SUBFILE, 0) & REDUCED_OR_MASK:  # type: ignore[attr-defined]
+        if not images or not opened.tag_v2.get(SUBFILE, 0) & REDUCED_OR_MASK:
             images.append(_image(opened, source, name, number))
     return Pages(tuple(images))
 
 
 def _animation(opened: Pillow.Image, name: str) -> Pages:
-    """The frames of an animation; Pillow composes partial ones."""
-    if (
-        opened.format == "WEBP"
-    ):  # opaque frames that do not fill the picture leave the rest of it transparent; Pillow calls that RGB
+    """The frames of an animation, complete: Pillow composes those that change only a part."""
+    if opened.format == "WEBP":
+        # Opaque frames that do not fill the picture leave the rest transparent, and Pillow calls
+        # that RGB all the same.
         opened._mode = opened.rawmode = "RGBA"  # type: ignore[attr-defined]
     first = from_pillow(opened, name=name)
-    skipped = (
-        1 if opened.info.get("default_image") else 0
-    )  # of a PNG file, for programs that show no animations
+    # A PNG file may begin with a picture for programs that do not show animations.
+    skipped = 1 if opened.info.get("default_image") else 0
     images: list[Image] = []
     durations: list[float] = []
     for number, frame in enumerate(ImageSequence.Iterator(opened)):
@@ -225,36 +230,36 @@ def _animation(opened: Pillow.Image, name: str) -> Pages:
         pixels, alpha = _planes(frame, name)
         images.append(replace(first, pixels=pixels, alpha=alpha))
         durations.append(float(frame.info.get("duration", 0)))
-    return _alike(
-        Pages(tuple(images), tuple(durations), _plays(opened))
-        if len(images) > 1
-        else Pages(tuple(images))
-    )
+    if len(images) == 1:
+        return _same_channels(Pages(tuple(images)))
+    return _same_channels(Pages(tuple(images), tuple(durations), _plays(opened)))
 
 
 def _plays(opened: Pillow.Image) -> int:
-    """How often an animation is shown. GIF counts repetitions, and one without a count is shown once."""
+    """How many times an animation is shown; 0 for ever."""
     loop = opened.info.get("loop")
-    if opened.format == "GIF":
-        return 1 if loop is None else loop + 1 if loop else 0
-    return int(loop or 0)
+    if opened.format != "GIF":
+        return int(loop or 0)
+    # GIF counts repetitions after the first showing; one without a count is shown once.
+    if loop is None:
+        return 1
+    return int(loop) + 1 if loop else 0
 
 
-def _alike(pages: Pages) -> Pages:
-    """All frames grey or all in colour, all with alpha or, where nothing is transparent, none."""
+def _same_channels(pages: Pages) -> Pages:
+    """Makes frames all grey or all coloured; with alpha in all, or in none if all are opaque."""
     grey = all(_is_grey(image.pixels) for image in pages.images)
     opaque = all(image.alpha is None or bool((image.alpha == 255).all()) for image in pages.images)
 
     def change(image: Image) -> Image:
-        pixels = (
-            image.pixels[:, :, :1]
-            if grey
-            else np.broadcast_to(image.pixels, (*image.pixels.shape[:2], 3))
-        )
-        alpha = (
-            np.full(image.pixels.shape[:2], 255, np.uint8) if image.alpha is None else image.alpha
-        )
-        return image.with_pixels(pixels, None if opaque else alpha)
+        height, width = image.pixels.shape[:2]
+        pixels, alpha = image.pixels, image.alpha
+        pixels = pixels[:, :, :1] if grey else np.broadcast_to(pixels, (height, width, 3))
+        if opaque:
+            alpha = None
+        elif alpha is None:
+            alpha = np.full((height, width), 255, np.uint8)
+        return image.with_pixels(pixels, alpha)
 
     return pages.map(change)
 
@@ -264,65 +269,72 @@ def _is_grey(pixels: Pixels) -> bool:
 
 
 def from_pillow(opened: Pillow.Image, *, name: str = "the image") -> Image:
-    """A Pillow image of any mode as an `Image`, EXIF orientation applied."""
-    carried = _carried(opened)  # before it is turned: that writes EXIF anew
-    return _with_planes(
-        carried, opened if _is_upright(opened) else ImageOps.exif_transpose(opened), name
-    )
+    """Converts a Pillow image of any mode to an `Image`, with its EXIF orientation applied.
+
+    `name` is what warnings and errors call it. Raises ReadError for 32 bits per channel.
+    """
+    # Taken before the image is turned: Pillow writes EXIF anew when it turns one.
+    empty = _metadata_only(opened)
+    turned = opened if _is_upright(opened) else ImageOps.exif_transpose(opened)
+    return _with_planes(empty, turned, name)
 
 
 def _is_upright(opened: Pillow.Image) -> bool:
-    """JPEG XL turns by its own header and ignores EXIF, unless what it holds is a JPEG file."""
+    """Whether a decoder has turned the image already.
+
+    JPEG XL states the orientation in its own header and ignores EXIF, unless it holds a JPEG file.
+    """
     return opened.format == "JXL" and not getattr(opened, "jpeg", False)
 
 
-def _image(opened: Pillow.Image, source: str | Path | BinaryIO, name: str, page: int) -> Image:
-    """The image of a file, with 16 bits per channel where it has them."""
-    if (
-        opened.mode in ("I", "F")
-        or not _is_deep(opened)
-        or (opened.mode.startswith("I;16") and "transparency" not in opened.info)
-    ):
-        opened.load()
-        return from_pillow(opened, name=name)
-    planes = sixteen_bit.read(source, page, name)
+def _image(opened: Pillow.Image, source: ImageFile, name: str, page: int) -> Image:
+    """One page, with 16 bits per channel if it has them; read by libvips if Pillow would drop 8."""
+    planes = sixteen_bit.read(source, page, name) if _loses_bits(opened) else None
     if planes is None:
         opened.load()
         return from_pillow(opened, name=name)
     orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
-    pixels, alpha = (
-        None if plane is None else sixteen_bit.turned(plane, orientation) for plane in planes
-    )
-    assert pixels is not None
-    return _matching(replace(_carried(opened), pixels=pixels, alpha=alpha))
+    pixels, alpha = planes
+    turned = sixteen_bit.turned(pixels, orientation)
+    turned_alpha = None if alpha is None else sixteen_bit.turned(alpha, orientation)
+    return _with_fitting_profile(replace(_metadata_only(opened), pixels=turned, alpha=turned_alpha))
 
 
-def _is_deep(opened: Pillow.Image) -> bool:
-    """Whether a file has more than eight bits per channel."""
+def _loses_bits(opened: Pillow.Image) -> bool:
+    """Whether a file has more bits per channel than Pillow would read of it."""
+    if opened.mode in ("I", "F"):  # 32 bits, which are refused later
+        return False
+    if opened.mode.startswith("I;16") and "transparency" not in opened.info:
+        return False
     if isinstance(opened, TiffImagePlugin.TiffImageFile):
-        return bool(max(opened.tag_v2.get(258, (1,))) > 8)
-    return opened.format == "PNG" and any(
-        ";16" in str(tile.args) for tile in getattr(opened, "tile", ())
-    )
+        return bool(max(opened.tag_v2.get(tiff.BITS, (1,))) > 8)
+    tiles = getattr(opened, "tile", ())
+    return opened.format == "PNG" and any(";16" in str(tile.args) for tile in tiles)
 
 
-def _carried(opened: Pillow.Image) -> Image:
-    """What came with an image, on an empty one."""
-    info = opened.info
-    dpi, swapped = info.get("dpi"), opened.getexif().get(ExifTags.Base.Orientation, 1) > 4
-    xmp = info.get("xmp") or (_jxl_xmp(opened.fc) if opened.format == "JXL" else None)  # type: ignore[attr-defined]
-    icc = info.get("icc_profile")
+def _metadata_only(opened: Pillow.Image) -> Image:
+    """An `Image` without pixels that has the metadata of `opened`, as for an upright picture."""
+    # First of all, because it makes Pillow read the chunks behind a PNG file's pixels into `info`.
+    orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
+    sideways = orientation > 4  # turned by 90°, maybe mirrored
     return Image(
         np.zeros((0, 0, 3), np.uint8),
-        icc=icc or None,
+        icc=opened.info.get("icc_profile") or None,
         exif=_exif(opened),
-        xmp=metadata.xmp_upright(xmp.encode() if isinstance(xmp, str) else bytes(xmp))
-        if xmp
-        else None,
+        xmp=_xmp(opened),
         iptc=_iptc(opened),
-        dpi=_density(dpi[::-1] if swapped else dpi) if dpi else None,
+        dpi=_density(opened, sideways),
         text=_text(opened),
     )
+
+
+def _xmp(opened: Pillow.Image) -> bytes | None:
+    packet = opened.info.get("xmp")
+    if not packet and opened.format == "JXL":
+        packet = _jxl_xmp(opened.fc)  # type: ignore[attr-defined]
+    if not packet:
+        return None
+    return metadata.xmp_upright(packet.encode() if isinstance(packet, str) else bytes(packet))
 
 
 def _jxl_xmp(data: bytes) -> bytes | None:
@@ -336,11 +348,16 @@ def _jxl_xmp(data: bytes) -> bytes | None:
     return None
 
 
-def _density(dpi: tuple[Any, ...]) -> tuple[float, float] | None:
+def _density(opened: Pillow.Image, sideways: bool) -> tuple[float, float] | None:
+    """Pixels per inch (across, down) of the upright picture; None if the file states none."""
+    dpi: tuple[Any, ...] | None = opened.info.get("dpi")
+    if not dpi:
+        return None
     across, down = (float(value) for value in dpi)
-    return (
-        (across, down) if 1 < across < 1e6 and 1 < down < 1e6 else None
-    )  # Pillow says 1 where a TIFF file says nothing
+    # Pillow says 1 where a TIFF file says nothing.
+    if not (1 < across < 1e6 and 1 < down < 1e6):
+        return None
+    return (down, across) if sideways else (across, down)
 
 
 def _exif(opened: Pillow.Image) -> bytes | None:
@@ -355,65 +372,63 @@ def _exif(opened: Pillow.Image) -> bytes | None:
 
 
 def _iptc(opened: Pillow.Image) -> bytes | None:
-    """IIM records, from where JPEG, TIFF and PNG keep them."""
+    """IPTC records (IIM), from where JPEG, TIFF and PNG keep them."""
     if isinstance(opened, TiffImagePlugin.TiffImageFile):
-        raw = opened.tag_v2._tagdata.get(
-            tiff.IPTC
-        )  # as the file has them: Pillow takes one number for all of them
-        return metadata.iim(raw) if raw else metadata.iim(opened.tag_v2.get(tiff.RESOURCES, b""))
+        # The bytes of the file: many programs call them 32-bit numbers, and Pillow takes only one.
+        raw = opened.tag_v2._tagdata.get(tiff.IPTC)
+        return metadata.iim(raw or opened.tag_v2.get(tiff.RESOURCES, b""))
     resources = opened.info.get("photoshop")
     if isinstance(resources, dict):
-        found = resources.get(PHOTOSHOP)
+        found = resources.get(PHOTOSHOP_IPTC)
         return found if isinstance(found, bytes) else None
-    raw = opened.info.get("Raw profile type iptc")
-    return (
-        metadata.iim(bytes.fromhex("".join(raw.split("\n")[3:]))) if isinstance(raw, str) else None
-    )
+    text = opened.info.get("Raw profile type iptc")
+    if not isinstance(text, str):
+        return None
+    # An empty line, the name and the length come before the hexadecimal digits.
+    return metadata.iim(bytes.fromhex("".join(text.split("\n")[3:])))
 
 
 def _text(opened: Pillow.Image) -> tuple[tuple[str, str], ...]:
-    """The texts of a PNG file that are not metadata in disguise."""
-    texts = getattr(opened, "text", {})
-    return tuple(
-        (key, str(value))
-        for key, value in texts.items()
-        if not key.startswith(("Raw profile type", "XML:com.adobe"))
-    )
+    """The texts of a PNG file, without EXIF, IPTC and XMP that are stored as texts too."""
+    found = []
+    for key, value in getattr(opened, "text", {}).items():
+        if not key.startswith(("Raw profile type", "XML:com.adobe")):
+            found.append((key, str(value)))
+    return tuple(found)
 
 
-def _with_planes(carried: Image, turned: Pillow.Image, name: str) -> Image:
+def _with_planes(empty: Image, turned: Pillow.Image, name: str) -> Image:
+    """The metadata of `empty` with the pixels of `turned`, as RGB or grey."""
     if turned.mode in ("CMYK", "LAB"):
-        turned = colours.to_srgb(turned, carried.icc, name)
-        carried = replace(carried, icc=colours.SRGB)
+        turned = colours.to_srgb(turned, empty.icc, name)
+        empty = replace(empty, icc=colours.SRGB)
     pixels, alpha = _planes(turned, name)
-    if turned.mode == "P" and _is_grey(pixels) and (carried.icc or b"")[16:20] in (b"", b"GRAY"):
+    # A palette of greys is a grey picture, unless its profile is one for colours.
+    if turned.mode == "P" and _is_grey(pixels) and colours.space_of(empty.icc) in (b"", b"GRAY"):
         pixels = pixels[:, :, :1]
-    return _matching(replace(carried, pixels=pixels, alpha=alpha))
+    return _with_fitting_profile(replace(empty, pixels=pixels, alpha=alpha))
 
 
-def _matching(image: Image) -> Image:
-    """Without a profile that is not one for such pixels."""
+def _with_fitting_profile(image: Image) -> Image:
+    """Without the profile if it is for grey and the pixels are RGB, or the other way round."""
     space = {1: b"GRAY", 3: b"RGB "}[image.pixels.shape[2]]
-    return (
-        image
-        if (image.icc or b"")[16:20] in (b"", space) or len(image.icc or b"") < 128
-        else replace(image, icc=None)
-    )
+    icc = image.icc or b""
+    # A block shorter than a profile's header cannot be judged, so it stays.
+    if len(icc) < colours.HEADER or colours.space_of(icc) == space:
+        return image
+    return replace(image, icc=None)
 
 
 def _planes(image: Pillow.Image, name: str) -> tuple[Pixels, Pixels | None]:
-    """Pixels H×W×(1|3) and alpha, whatever the mode."""
+    """Pixels H×W×(1|3) and alpha H×W or None, of a Pillow image of any mode."""
     if image.mode.startswith("I;16"):
         return np.array(image).astype(np.uint16)[:, :, None], None
     if image.mode in ("I", "F"):
         raise _high_dynamic_range(name, "32 bits per channel")
     transparent = "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
-    grey = image.mode in ("1", "L", "LA", "La")
-    planes = np.asarray(
-        image.convert(
-            ("LA" if transparent else "L") if grey else ("RGBA" if transparent else "RGB")
-        )
-    )
+    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
     if not transparent:
+        planes = np.asarray(image.convert(mode))
         return planes.reshape(*planes.shape[:2], -1), None
+    planes = np.asarray(image.convert(mode + "A"))
     return planes[:, :, :-1], planes[:, :, -1]

@@ -1,4 +1,7 @@
-"""Sixteen bits per channel in colour or with alpha, which Pillow has no mode for: libvips reads and writes them."""
+"""Reads and writes 16 bits per channel with libvips, where Pillow has no mode for them.
+
+Pillow has one for grey alone, not for colour or alpha.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ log = logging.getLogger(__name__)
 
 Planes = tuple[NDArray[np.uint16], NDArray[np.uint16] | None]
 
-TURNS = {  # EXIF orientation → transposed first, then rows and columns read backwards
+# EXIF orientation → (transposed first, then rows in reverse, columns in reverse)
+TURNS = {
     1: (False, False, False),
     2: (False, False, True),
     3: (False, True, True),
@@ -30,30 +34,36 @@ TURNS = {  # EXIF orientation → transposed first, then rows and columns read b
 
 
 def available() -> ModuleType | None:
+    """The module pyvips; None if it or libvips is not installed."""
     try:
         import pyvips
-    except (ImportError, OSError):  # OSError: no libvips beside it
+    except (ImportError, OSError):  # OSError: pyvips without libvips
         return None
     return pyvips  # type: ignore[no-any-return]
 
 
 @functools.cache
-def _tell_once() -> None:
-    log.warning("of images with 16 bits per channel 8 are kept; pip install 'srup[vips]' keeps all")
+def _warn_once() -> None:
+    log.warning(
+        "16 bits per channel are read as 8 without libvips; pip install 'srup[vips]' keeps all"
+    )
 
 
 def read(source: str | Path | BinaryIO, page: int, name: str) -> Planes | None:
-    """Pixels H×W×(1|3) and alpha of a PNG or TIFF file, not turned; None, and a warning once, where only 8 bits can be read."""
+    """Reads pixels H×W×(1|3) and alpha H×W of a PNG or TIFF file, orientation not applied.
+
+    `page` counts from 0, `name` is what warnings call the file. None, with a warning, if only 8
+    bits can be read: libvips is missing, or the file has values of another kind. Raises OSError.
+    """
     vips = available()
     if vips is None:
-        _tell_once()
+        _warn_once()
         return None
     try:
         image = _open(vips, source, page)
         if image.format != "ushort" or image.interpretation not in ("rgb16", "grey16"):
-            log.warning(
-                "%s has %s values in %s: 8 bits are kept", name, image.format, image.interpretation
-            )
+            text = "%s has %s values in %s: read with 8 bits"
+            log.warning(text, name, image.format, image.interpretation)
             return None
         values: NDArray[np.uint16] = image.numpy().reshape(image.height, image.width, image.bands)
     except vips.Error as error:
@@ -64,6 +74,7 @@ def read(source: str | Path | BinaryIO, page: int, name: str) -> Planes | None:
 
 
 def _open(vips: ModuleType, source: str | Path | BinaryIO, page: int) -> Any:
+    """The vips image of a page; an error, not grey pixels, where the file is cut short."""
     options = {"page": page} if page else {}
     if isinstance(source, (str, Path)):
         return vips.Image.new_from_file(str(source), fail_on="truncated", **options)
@@ -72,29 +83,38 @@ def _open(vips: ModuleType, source: str | Path | BinaryIO, page: int) -> Any:
 
 
 def turned(plane: Pixels, orientation: int) -> Pixels:
-    """A plane H×W or H×W×C as its EXIF orientation wants it seen."""
+    """A plane H×W or H×W×C with its EXIF orientation (1 to 8) applied."""
     transposed, rows, columns = TURNS.get(orientation, TURNS[1])
-    plane = np.swapaxes(plane, 0, 1) if transposed else plane
-    return np.ascontiguousarray(plane[:: -1 if rows else 1, :: -1 if columns else 1])
+    if transposed:
+        plane = np.swapaxes(plane, 0, 1)
+    if rows:
+        plane = plane[::-1]
+    if columns:
+        plane = plane[:, ::-1]
+    return np.ascontiguousarray(plane)
 
 
 def needed(image: Image) -> bool:
-    """Whether Pillow cannot write an image as it is."""
+    """Whether an image has 16 bits that Pillow cannot write: in colour or with alpha."""
     return image.depth == 16 and (image.alpha is not None or image.pixels.shape[2] == 3)
 
 
 def write(image: Image, path: Path, **options: Any) -> None:
-    """Pixels and alpha of 16 bits without anything else, as PNG or TIFF by the extension. Raises OSError."""
+    """Writes pixels and alpha without metadata, as PNG or TIFF by the extension of `path`.
+
+    `options` are those of libvips. Raises OSError.
+    """
     vips = available()
     assert vips is not None, "an image was read that could not have been"
-    planes = image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])
+    planes = image.pixels
+    if image.alpha is not None:
+        planes = np.dstack([image.pixels, image.alpha])
     height, width, bands = planes.shape
-    made = vips.Image.new_from_memory(
-        np.ascontiguousarray(planes).data, width, height, bands, "ushort"
-    )
+    data = np.ascontiguousarray(planes).data
+    converted = vips.Image.new_from_memory(data, width, height, bands, "ushort")
+    interpretation = "rgb16" if bands > 2 else "grey16"
     try:
-        made.copy(interpretation="rgb16" if bands > 2 else "grey16").write_to_file(
-            str(path), keep="none", **options
-        )
+        converted = converted.copy(interpretation=interpretation)
+        converted.write_to_file(str(path), keep="none", **options)
     except vips.Error as error:
         raise OSError(" ".join(str(error).split())) from error

@@ -1,7 +1,8 @@
-"""TIFF files of any number of pages: each page's pixels by Pillow or libvips, its directory by us, with all that it came with.
+"""Writes TIFF files of any number of pages with all their metadata.
 
-What encoders keep of metadata differs (libvips no EXIF, Pillow none that holds on later pages, and types of its own guess), so they
-write pixels alone, and their strips are copied behind directories that say everything.
+Pillow or libvips encodes the pixels of each page, and their strips are copied behind a directory
+that is written here: libvips stores no EXIF, and Pillow gives later pages wrong metadata and
+guesses the types of tags.
 """
 
 from __future__ import annotations
@@ -18,46 +19,45 @@ from PIL import TiffImagePlugin, TiffTags
 
 from srup.images import sixteen_bit
 from srup.images.metadata import HEADER
-from srup.images.pictures import picture
+from srup.images.pictures import pixels_to_pillow
 from srup.images.values import Image, Pages
 
-BIG = 4_000_000_000  # bytes of pixels from which on offsets need 64 bits
+BIG = 4_000_000_000  # bytes of pixels; above it offsets take 64 bits (BigTIFF)
 STRIP = 1 << 20  # bytes
+BITS = 258  # per sample
 PREDICTOR, DIFFERENCES = 317, 2
 OFFSETS, LENGTHS, PAGE = 273, 279, 297
 ICC, XMP, IPTC, RESOURCES, ACROSS, DOWN, UNIT, INCH = 34675, 700, 33723, 34377, 282, 283, 296, 2
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
 SIGNED = (0x9201, 0x9203, 0x9204)  # shutter speed, brightness, exposure bias
 LONGS = (0xA002, 0xA003)  # pixel dimensions
-TEXTS = (0x1B, 0x1C)  # of GPS, with their encoding in front
+TEXTS = (0x1B, 0x1C)  # of GPS: texts that begin with the name of their encoding
 NAMED_TYPES = {XMP: TiffTags.BYTE, IPTC: TiffTags.UNDEFINED, ICC: TiffTags.UNDEFINED}
-STRUCTURE = frozenset(  # tags that say how the pixels of a file lie, not what they are
+# Tags that say how the pixels of a file lie, not what they show, and those that `Image` has fields
+# for. What they say is untrue of the file that is written.
+STRUCTURE = frozenset(
     (
-        *(
-            *range(254, 260),
-            *range(262, 267),
-            273,
-            274,
-            *range(277, 285),
-            *range(288, 294),
-            UNIT,
-            297,
-            301,
-            317,
-        ),
-        *(
-            *range(320, 326),
-            330,
-            *range(338, 344),
-            347,
-            *range(512, 522),
-            *range(529, 533),
-            XMP,
-            IPTC,
-            RESOURCES,
-            ICC,
-            37724,
-        ),
+        *range(254, 260),
+        *range(262, 267),
+        273,
+        274,
+        *range(277, 285),
+        *range(288, 294),
+        UNIT,
+        297,
+        301,
+        317,
+        *range(320, 326),
+        330,
+        *range(338, 344),
+        347,
+        *range(512, 522),
+        *range(529, 533),
+        XMP,
+        IPTC,
+        RESOURCES,
+        ICC,
+        37724,
     )
 )
 
@@ -65,7 +65,7 @@ Directory = TiffImagePlugin.ImageFileDirectory_v2
 
 
 def write(pages: Pages, path: Path) -> None:
-    """Every page, deflated."""
+    """Writes all pages to `path`, compressed without loss (deflate). Raises OSError."""
     big = sum(image.nbytes for image in pages.images) > BIG
     pixels = path.with_name(f"{path.name}.pixels.tif")
     try:
@@ -80,26 +80,29 @@ def write(pages: Pages, path: Path) -> None:
 
 
 def exif_of(opened: TiffImagePlugin.TiffImageFile) -> bytes | None:
-    """What a TIFF file's directory says beside how its pixels lie, as an EXIF block."""
+    """The tags of a TIFF page that do not describe how its pixels lie, as an EXIF block.
+
+    None if there are no such tags.
+    """
     exif = opened.getexif()
-    own = {
-        tag: value
-        for tag, value in opened.tag_v2.items()
-        if tag not in STRUCTURE and tag not in (EXIF, GPS)
-    }
+    left_out = STRUCTURE | {EXIF, GPS}
+    own = {tag: value for tag, value in opened.tag_v2.items() if tag not in left_out}
     subs = {tag: dict(exif.get_ifd(tag)) for tag in (EXIF, GPS) if tag in exif}
     if not own and not subs:
         return None
     block = io.BytesIO(_header(False))
     place = _directories(block, own, subs, False)[0]
-    return HEADER + block.getvalue()[:4] + struct.pack("<L", place) + block.getvalue()[8:]
+    data = block.getvalue()
+    return HEADER + data[:4] + struct.pack("<L", place) + data[8:]
 
 
 def _header(big: bool) -> bytes:
+    """The first bytes of a file; the offset of the first directory, at the end, is still 0."""
     return b"II\x2b\0\x08\0\0\0" + bytes(8) if big else b"II\x2a\0" + bytes(4)
 
 
 def _encode(image: Image, path: Path, big: bool) -> None:
+    """Writes a TIFF file of one page without metadata: deflated strips, horizontal predictor."""
     if sixteen_bit.needed(image):
         sixteen_bit.write(
             image, path, compression="deflate", predictor="horizontal", bigtiff=big, tile=False
@@ -110,24 +113,30 @@ def _encode(image: Image, path: Path, big: bool) -> None:
             "strip_size": STRIP,
             "big_tiff": big,
         }
-        picture(image).save(path, "TIFF", compression="tiff_adobe_deflate", **options)
+        pixels_to_pillow(image).save(path, "TIFF", compression="tiff_adobe_deflate", **options)
 
 
 def _append(
     target: BinaryIO, pixels: Path, image: Image, page: tuple[int, int], pointer: int, big: bool
 ) -> int:
-    """A page behind what there is, pointed to from `pointer`; the place of the pointer to the next one."""
+    """Appends a page to `target` and writes its offset at `pointer`, in the page before.
+
+    `pixels` is a TIFF file of the page alone, `page` (its number, how many there are). Returns the
+    place for the offset of the next page.
+    """
     with pixels.open("rb") as source:
         theirs = Directory(source.read(16 if big else 8))
         source.seek(theirs.next)
         theirs.load(source)
         lengths = theirs[LENGTHS]
-        starts = tuple(itertools.accumulate((0, *lengths[:-1])))  # from the end of the directory on
         own, subs = _tags(image)
-        own |= {tag: value for tag, value in theirs.items() if tag not in (ACROSS, DOWN, UNIT)} | {
-            OFFSETS: starts
-        }
-        own |= {PAGE: page} if page[1] > 1 else {}
+        for tag, value in theirs.items():
+            if tag not in (ACROSS, DOWN, UNIT):
+                own[tag] = value
+        # Counted from the end of the directory: Pillow adds that when it writes the directory.
+        own[OFFSETS] = tuple(itertools.accumulate((0, *lengths[:-1])))
+        if page[1] > 1:
+            own[PAGE] = page
         types = {**theirs.tagtype, OFFSETS: TiffTags.LONG8 if big else TiffTags.LONG}
         place, following = _directories(target, own, subs, big, types)
         for offset, length in zip(theirs[OFFSETS], lengths, strict=True):
@@ -145,53 +154,60 @@ def _directories(
     big: bool,
     types: Mapping[int, int] | None = None,
 ) -> tuple[int, int]:
-    """Writes a directory behind those it points to; where it stands, and where the pointer to the next one does."""
+    """Appends a directory, after those of EXIF and GPS that it points to.
+
+    Returns its place, and the place for the offset of the next one.
+    """
     pointers = {}
     for tag, values in subs.items():
+        # Interoperability is an offset to a directory of its own, which is not copied.
         kept = {key: value for key, value in values.items() if key != INTEROPERABILITY}
-        pointers[tag] = target.seek(0, 2) + target.tell() % 2
-        target.write(bytes(target.tell() % 2))
+        pointers[tag] = _even_end(target)
         target.write(_directory(kept, _types(tag, kept), big).tobytes(pointers[tag]))
-    place = target.seek(0, 2) + target.tell() % 2
-    target.write(bytes(target.tell() % 2))
+    place = _even_end(target)
     directory = _directory({**own, **pointers}, {**NAMED_TYPES, **(types or {})}, big)
     target.write(directory.tobytes(place))
-    return place, place + (8 + 20 * len(directory) if big else 2 + 12 * len(directory))
+    entries = 8 + 20 * len(directory) if big else 2 + 12 * len(directory)
+    return place, place + entries
+
+
+def _even_end(target: BinaryIO) -> int:
+    """The end of a file, padded to an even place: there TIFF wants its directories to begin."""
+    end = target.seek(0, io.SEEK_END)
+    target.write(bytes(end % 2))
+    return end + end % 2
 
 
 def _directory(values: Mapping[int, Any], types: Mapping[int, int], big: bool) -> Directory:
+    """A directory of tags with these `types`, where Pillow shall not guess."""
     directory = Directory(_header(big))
     for tag, value in values.items():
-        directory[tag] = (
-            value.encode("latin-1", "replace") if isinstance(value, str) else value
-        )  # as Pillow decodes them
         if isinstance(value, str):
+            # Pillow decodes texts as Latin-1 but encodes them as ASCII, which would lose accents.
+            directory[tag] = value.encode("latin-1", "replace")
             directory.tagtype[tag] = TiffTags.ASCII
+        else:
+            directory[tag] = value
         if tag in types:
             directory.tagtype[tag] = types[tag]
     return directory
 
 
 def _types(group: int, values: Mapping[int, Any]) -> dict[int, int]:
-    """The types that the EXIF standard wants, where Pillow would guess another."""
-    if group == GPS:
-        return {
-            tag: TiffTags.UNDEFINED if tag in TEXTS else TiffTags.BYTE
-            for tag, value in values.items()
-            if isinstance(value, bytes)
-        }
-    undefined = {
-        tag: TiffTags.UNDEFINED for tag, value in values.items() if isinstance(value, bytes)
-    }
-    return (
-        undefined
-        | dict.fromkeys(SIGNED, TiffTags.SIGNED_RATIONAL)
-        | dict.fromkeys(LONGS, TiffTags.LONG)
-    )
+    """The types that the EXIF standard demands, for tags of which Pillow would guess another."""
+    types = {}
+    for tag, value in values.items():
+        if isinstance(value, bytes):
+            binary = group != GPS or tag in TEXTS
+            types[tag] = TiffTags.UNDEFINED if binary else TiffTags.BYTE
+    if group == EXIF:
+        types |= dict.fromkeys(SIGNED, TiffTags.SIGNED_RATIONAL)
+        types |= dict.fromkeys(LONGS, TiffTags.LONG)
+    return types
 
 
 def _tags(image: Image) -> tuple[dict[int, Any], dict[int, dict[int, Any]]]:
-    """What a page came with, as tags; and those of its EXIF and GPS directories."""
+    """The metadata of a page as TIFF tags, and the EXIF and GPS directories that belong to it."""
     own: dict[int, Any] = {}
     subs: dict[int, dict[int, Any]] = {}
     if image.exif:
@@ -199,8 +215,9 @@ def _tags(image: Image) -> tuple[dict[int, Any], dict[int, dict[int, Any]]]:
         exif.load(HEADER + image.exif.removeprefix(HEADER))
         own = {tag: value for tag, value in exif.items() if tag not in (EXIF, GPS)}
         subs = {tag: dict(exif.get_ifd(tag)) for tag in (EXIF, GPS) if tag in exif}
-    carried = {ICC: image.icc, XMP: image.xmp, IPTC: image.iptc}
-    own |= {tag: value for tag, value in carried.items() if value}
+    for tag, value in ((ICC, image.icc), (XMP, image.xmp), (IPTC, image.iptc)):
+        if value:
+            own[tag] = value
     if image.dpi:
         own |= {ACROSS: image.dpi[0], DOWN: image.dpi[1], UNIT: INCH}
     return own, subs

@@ -1,4 +1,4 @@
-"""Colours under what is transparent: so that enlarging draws no fringe."""
+"""Fills transparent pixels with the colours around them, so that enlarging makes no fringe."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from srup.images.values import Floats, Pixels
 
 
 def fill_transparent(pixels: Pixels, alpha: Pixels) -> Pixels:
-    """The pixels with the colours of what is visible spread under what is fully transparent.
+    """The pixels H×W×C with the colours of visible ones spread over those of alpha 0.
 
-    A file says anything it likes under alpha 0, often black; a network would mix that into the edge as a dark fringe. Filled from
-    coarser and coarser averages of the visible pixels (push-pull: Gortler et al., "The Lumigraph", SIGGRAPH 1996).
+    A file may have any colour under alpha 0, often black, and a network would mix it into the edge
+    as a dark fringe. Filled from coarser and coarser averages of the visible pixels (push-pull:
+    Gortler et al., "The Lumigraph", SIGGRAPH 1996).
     """
     visible = (alpha > 0)[:, :, None]
     if visible.all() or not visible.any():
         return pixels
     weight = visible.astype(np.float32)
     filled = _push_pull(np.multiply(pixels, weight, dtype=np.float32), weight)
-    return np.where(
-        visible, pixels, np.round(filled).clip(0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
-    )
+    largest = np.iinfo(pixels.dtype).max
+    return np.where(visible, pixels, np.round(filled).clip(0, largest).astype(pixels.dtype))
 
 
 def _push_pull(total: Floats, weight: Floats) -> Floats:
-    """Where weight is 0, colours from the level above; elsewhere total / weight. Both H×W×C."""
-    here = total / np.maximum(weight, 1e-6)
+    """total / weight, and where the weight is 0 the same of a level of half the size.
+
+    `total` (H×W×C) is a sum of colours, `weight` (H×W×1) the number of pixels in it.
+    """
+    here = total / np.maximum(weight, 1e-6)  # no division by 0; the value is not used there
     if weight.all() or max(total.shape[:2]) == 1:
         return here
     above = _push_pull(_halved(total), _halved(weight))
@@ -34,9 +37,8 @@ def _push_pull(total: Floats, weight: Floats) -> Floats:
 
 
 def _halved(planes: Floats) -> Floats:
-    """Sums over 2×2 pixels; an odd last row or column counts alone."""
+    """Sums of 2×2 pixels; an odd last row or column is added to zeros."""
     height, width, channels = planes.shape
     even = np.pad(planes, ((0, height % 2), (0, width % 2), (0, 0)))
-    return np.asarray(
-        even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2, channels).sum((1, 3))
-    )
+    squares = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2, channels)
+    return np.asarray(squares.sum((1, 3)))

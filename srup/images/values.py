@@ -1,4 +1,4 @@
-"""What travels: an image with everything that came with it, and several of them."""
+"""`Image`, pixels with all that came with them in the file, and `Pages`, several of them."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """`pixels` H×W×3 (RGB) or H×W×1 (grey), `alpha` H×W, both uint8 or both uint16, upright; and what came with them in the file.
+    """An upright picture with its colour profile, density and metadata.
 
-    `icc` says what the values mean. `exif` is a block as JPEG has it ("Exif", two zeros, a TIFF header), `xmp` an XML packet,
-    `iptc` IIM records, `text` the keys and values of a PNG file, `dpi` pixels per inch across and down.
+    `pixels` and `alpha` are both uint8 or both uint16. Alpha is not multiplied into the colours.
     """
 
-    pixels: Pixels
-    alpha: Pixels | None = None
-    icc: bytes | None = None
-    exif: bytes | None = None
-    dpi: tuple[float, float] | None = None
-    xmp: bytes | None = None
-    iptc: bytes | None = None
-    text: tuple[tuple[str, str], ...] = ()
+    pixels: Pixels  # H×W×3 (RGB) or H×W×1 (grey)
+    alpha: Pixels | None = None  # H×W, 0 for transparent
+    icc: bytes | None = None  # colour profile: which colours the values stand for
+    exif: bytes | None = None  # as in JPEG: "Exif", two zeros, a TIFF header
+    dpi: tuple[float, float] | None = None  # pixels per inch, across and down
+    xmp: bytes | None = None  # an XML packet
+    iptc: bytes | None = None  # IIM records
+    text: tuple[tuple[str, str], ...] = ()  # keys and values of a PNG file
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height)"""
+        """(width, height) in pixels."""
         return self.pixels.shape[1], self.pixels.shape[0]
 
     @property
@@ -43,53 +42,60 @@ class Image:
 
     @property
     def nbytes(self) -> int:
-        return self.pixels.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
+        """Bytes of memory that pixels and alpha take."""
+        if self.alpha is None:
+            return self.pixels.nbytes
+        return self.pixels.nbytes + self.alpha.nbytes
 
     def with_pixels(self, pixels: Pixels, alpha: Pixels | None) -> Image:
+        """The same profile, density and metadata with other pixels."""
         return replace(self, pixels=pixels, alpha=alpha)
 
     def stripped(self) -> Image:
-        """Without metadata; profile and density stay, which say what the values are and how large it prints."""
+        """The image without EXIF, XMP, IPTC and texts.
+
+        Profile and density stay: without them it would show other colours and print at another
+        size.
+        """
         return replace(self, exif=None, xmp=None, iptc=None, text=())
 
     def eight(self) -> Image:
-        """With 8 bits per channel."""
+        """The image with 8 bits per channel, rounded."""
         if self.depth == 8:
             return self
-        alpha = None if self.alpha is None else _eight(self.alpha)
-        return self.with_pixels(_eight(self.pixels), alpha)
+        alpha = None if self.alpha is None else _rounded_to_bytes(self.alpha)
+        return self.with_pixels(_rounded_to_bytes(self.pixels), alpha)
 
 
-def _eight(values: Pixels) -> Bytes:
-    """16 bits to 8, rounded: n·255/65535 in whole numbers."""
+def _rounded_to_bytes(values: Pixels) -> Bytes:
+    """n·255/65535 of 16-bit values, rounded in whole numbers."""
     return ((values.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
 class Pages:
-    """The pictures of a file: one, the pages of a document, or the frames of an animation, each complete.
+    """The pictures of a file: one, the pages of a document, or the frames of an animation.
 
-    `durations` are those of an animation's frames in milliseconds; where there are none, `images` are pages. `plays` is how often
-    an animation is shown, 0 for ever.
+    Frames are complete pictures of one size. Pages may differ in size, depth and metadata.
     """
 
     images: tuple[Image, ...]
-    durations: tuple[float, ...] = ()
-    plays: int = 0
+    durations: tuple[float, ...] = ()  # milliseconds of each frame; () if `images` are pages
+    plays: int = 0  # how many times an animation is shown, 0 for ever
 
     def __post_init__(self) -> None:
         assert self.images, "no pages"
-        assert not self.durations or len(self.durations) == len(self.images), (
-            "a duration for each frame"
-        )
+        if self.durations:
+            assert len(self.durations) == len(self.images), "a duration for each frame"
 
     @property
     def animated(self) -> bool:
+        """Whether the images are the frames of an animation."""
         return bool(self.durations)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def map(self, change: Callable[[Image], Image]) -> Pages:
-        """The same with each image changed."""
+        """The same pages with `change` applied to each image."""
         return replace(self, images=tuple(change(image) for image in self.images))

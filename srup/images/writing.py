@@ -1,4 +1,4 @@
-"""Encoding: `Pages` become a file of the format its name asks for, with what came along."""
+"""Encoding: writes `Pages` to a file in the format of its extension, with their metadata."""
 
 from __future__ import annotations
 
@@ -18,253 +18,289 @@ from srup.errors import EngineUnavailable, WriteError
 from srup.files import replacing
 from srup.images import colours, metadata, sixteen_bit, tiff
 from srup.images.formats import FORMATS, Format, format_of, plug_in
-from srup.images.pictures import described, picture
+from srup.images.pictures import pillow_info, pixels_to_pillow
 from srup.images.values import Image, Pages
 
 log = logging.getLogger(__name__)
 
 QUALITY = 95
-PNG_LEVEL = 3  # of 9 photographs: 2.7 times as fast as Pillow's 6, 0.4 % more bytes (python -m tests.benchmarks.png)
-SEGMENT = 65_502  # bytes of XMP that a JPEG file has room for in one piece
-IPTC_SEGMENT = 65_500
+# On 9 photographs 2.7 times as fast as Pillow's 6, for 0.4 % more bytes:
+# python -m tests.benchmarks.png
+PNG_LEVEL = 3
+# A JPEG segment has 65,533 bytes after its length; the name of what it holds takes some of them.
+EXIF_OR_XMP_SEGMENT = 65_502  # bytes
+IPTC_SEGMENT = 65_500  # bytes
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a file is to be written. `quality` (1–100) is for lossy formats; `palette` allows a GIF to show 256 colours for all."""
+    """How pixels are encoded; a format ignores what it has no setting for.
 
-    quality: int = QUALITY
+    `lossless` is refused by formats that are always lossy, and colours are refused by GIF unless
+    `palette` allows it to reduce them to 256.
+    """
+
+    quality: int = QUALITY  # 1 to 100, of lossy formats
     lossless: bool = False
     palette: bool = False
 
 
 def default_format(pages: Pages) -> str:
-    """The format that holds all there is where none was asked for."""
+    """The format to write when none is asked for: TIFF for several pages, otherwise PNG."""
     return "tiff" if len(pages) > 1 and not pages.animated else "png"
 
 
 def check_holds(
     path: Path, pages: Pages, sizes: Sequence[tuple[int, int]], encoding: Encoding
 ) -> None:
-    """Raises WriteError if the format of `path` cannot hold `pages` of `sizes`: known before the work, not after it."""
-    row, longest, count = FORMATS[format_of(path)], max(max(size) for size in sizes), len(pages)
-    colour = any(image.pixels.shape[2] == 3 for image in pages.images)
-    alpha = any(image.alpha is not None for image in pages.images)
-    refusals = (
-        (
-            row.longest and longest > row.longest,
-            f"ends at {row.longest} pixels a side, not {longest}",
-            "-f png",
-        ),
-        (alpha and not row.alpha, "has no transparency and this image does", "-f png or -f webp"),
-        (
-            count > 1 and pages.animated and not row.animated,
-            f"cannot move and this has {count} frames",
-            "-f png or -f webp",
-        ),
-        (
-            count > 1 and not pages.animated and not row.paged,
-            f"holds one picture and this has {count} pages",
-            "-f tiff",
-        ),
-        (
-            colour and row.grey_only and not encoding.palette,
-            "holds 256 colours",
-            "-f png or -f webp, or accept it with --palette",
-        ),
-        (encoding.lossless and not row.lossless, "is never without loss", "-f png or -f webp"),
-    )
-    for refused, reason, instead in refusals:
-        if refused:
-            raise WriteError(f"cannot write {path}: {row.name} {reason}; use {instead}")
+    """Raises WriteError if the format of `path` cannot hold `pages` at these `sizes`.
+
+    `sizes` are (width, height), one for each page, after enlarging: the check comes before the
+    work, so that an hour of computing does not end with a file that cannot be written.
+    """
+    row = FORMATS[format_of(path)]
+    longest = max(max(size) for size in sizes)
+    refusal = _refusal(row, pages, longest, encoding)
+    if refusal:
+        reason, hint = refusal
+        raise WriteError(f"cannot write {path}: {row.name} {reason}", hint)
     if row.module:
         try:
             plug_in(row.module, row.extra)
         except EngineUnavailable as error:
-            raise WriteError(f"cannot write {path}: {error}") from error
+            raise WriteError(f"cannot write {path}: {error.message}", *error.hints) from error
+
+
+def _refusal(row: Format, pages: Pages, longest: int, encoding: Encoding) -> tuple[str, str] | None:
+    """Why a format cannot hold `pages` with sides up to `longest`, and a hint; None if it can."""
+    count = len(pages)
+    if row.longest and longest > row.longest:
+        return f"holds at most {row.longest} pixels a side, not {longest}", "use {format=png}"
+    if not row.alpha and any(image.alpha is not None for image in pages.images):
+        reason = "has no transparency and this image does"
+        return reason, "use {format=png} or {format=webp}"
+    if count > 1 and pages.animated and not row.animated:
+        reason = f"holds no animation and this has {count} frames"
+        return reason, "use {format=png} or {format=webp}"
+    if count > 1 and not pages.animated and not row.paged:
+        return f"holds one picture and this has {count} pages", "use {format=tiff}"
+    coloured = any(image.pixels.shape[2] == 3 for image in pages.images)
+    if row.grey_only and coloured and not encoding.palette:
+        reason = "holds 256 colours"
+        return reason, "use {format=png} or {format=webp}, or accept it with {palette}"
+    if encoding.lossless and not row.lossless:
+        return "is always lossy", "use {format=png} or {format=webp}"
+    return None
 
 
 def write_image(image: Image, path: str | Path, *, quality: int | None = None) -> None:
-    """`write_pages` of one image."""
-    write_pages(Pages((image,)), path, encoding=Encoding(QUALITY if quality is None else quality))
-
-
-def write_pages(pages: Pages, path: str | Path, *, encoding: Encoding | None = None) -> None:
-    """Writes every page or frame in the format the path's extension names, with profile, metadata and density.
+    """Writes one image in the format of the path's extension; `quality` is 1 to 100.
 
     The file appears whole or not at all. Raises WriteError.
     """
-    path, encoding = Path(path), encoding or Encoding()
+    encoding = Encoding() if quality is None else Encoding(quality)
+    write_pages(Pages((image,)), path, encoding=encoding)
+
+
+def write_pages(pages: Pages, path: str | Path, *, encoding: Encoding | None = None) -> None:
+    """Writes all pages or frames in the format of the path's extension.
+
+    Colour profile, metadata and density come along as far as the format stores them; a warning
+    names what it does not. The file appears whole or not at all. Raises WriteError.
+    """
+    path = Path(path)
+    encoding = encoding or Encoding()
     check_holds(path, pages, [image.size for image in pages.images], encoding)
     row = FORMATS[format_of(path)]
-    pages = pages.map(lambda image: _kept(image if row.sixteen_bit else image.eight(), row))
+    pages = pages.map(lambda image: _storable(image, row))
     with replacing(path) as temporary:
         if row.name == "tiff":
             tiff.write(pages, temporary)
         elif row.name == "png" and sixteen_bit.needed(pages.images[0]) and not pages.animated:
             _write_sixteen_bit_png(pages.images[0], temporary)
         else:
-            _write(pages, row, encoding, temporary)
+            _write_with_pillow(pages, row, encoding, temporary)
 
 
-def _kept(image: Image, row: Format) -> Image:
-    """What the format has a place for, with EXIF and XMP that say the size as it is."""
+def _storable(image: Image, row: Format) -> Image:
+    """The image as a format stores it: depth, profile and metadata; warns of what is lost.
+
+    EXIF and XMP state the size in pixels, which enlarging has changed, so they are updated.
+    """
+    if not row.sixteen_bit:
+        image = image.eight()
     exif = metadata.sized(image.exif, image.size, image.dpi) if image.exif else None
     xmp = metadata.xmp_sized(image.xmp, image.size) if image.xmp else None
-    kept: dict[str, Any] = {
-        "icc": image.icc,
-        "exif": exif,
-        "xmp": xmp,
-        "iptc": image.iptc,
-        "dpi": image.dpi,
-        "text": image.text,
-    }
-    lost = [name for name in ("exif", "xmp", "iptc") if kept[name] and name not in row.keeps]
+    image = replace(image, exif=exif, xmp=xmp)
+    lost = []
+    for name in ("exif", "xmp", "iptc"):
+        if getattr(image, name) and name not in row.keeps:
+            lost.append(name.upper())
     if lost:
-        _tell_once(row.name, " and ".join(name.upper() for name in lost), "left out")
+        _warn_once(row.name, " and ".join(lost), "left out")
     if image.icc and "icc" not in row.keeps:
         image = _without_profile(image, row)
-    return replace(
-        Image(image.pixels, image.alpha),
-        **{name: value for name, value in kept.items() if name in row.keeps},
-    )
+    kept = {name: getattr(image, name) for name in row.keeps}
+    return replace(Image(image.pixels, image.alpha), **kept)
 
 
 def _without_profile(image: Image, row: Format) -> Image:
-    """In the colours of sRGB, which is what is taken of a file that does not say."""
+    """The image converted to sRGB, which programs assume where a file has no profile."""
     assert image.icc is not None
-    converted = (
-        colours.as_srgb(image.eight().pixels, image.icc) if image.pixels.shape[2] == 3 else None
-    )
-    _tell_once(
-        row.name, "a colour profile", "left out" if converted is None else "converted to sRGB"
-    )
-    return image if converted is None else replace(image.eight(), pixels=converted)
+    converted = None
+    if image.pixels.shape[2] == 3:
+        converted = colours.as_srgb(image.eight().pixels, image.icc)
+    if converted is None:
+        _warn_once(row.name, "a colour profile", "left out")
+        return image
+    _warn_once(row.name, "a colour profile", "converted to sRGB")
+    return replace(image.eight(), pixels=converted)
 
 
-@functools.cache
-def _tell_once(name: str, lost: str, done: str) -> None:
-    log.warning("%s has no place for %s: %s", name, lost, done)
+@functools.cache  # a batch of a thousand photographs would say the same a thousand times
+def _warn_once(name: str, lost: str, done: str) -> None:
+    log.warning("%s cannot store %s: %s", name, lost, done)
 
 
-def _write(pages: Pages, row: Format, encoding: Encoding, path: Path) -> None:
-    """With Pillow, which wants the first picture and an iterator of the others."""
+def _write_with_pillow(pages: Pages, row: Format, encoding: Encoding, path: Path) -> None:
+    """Pillow takes the first picture and an iterable of the others."""
     first, *others = pages.images
     options = _options(first, row, encoding)
     if len(pages) > 1:
-        options |= {"save_all": True, "append_images": _Frames(others, row), **_timing(pages, row)}
-    _frame(first, row).save(path, {"heic": "HEIF"}.get(row.name, row.name.upper()), **options)
+        options |= {"save_all": True, "append_images": _Frames(others, row)}
+        options |= _animation_options(pages, row)
+    name = "HEIF" if row.name == "heic" else row.name.upper()
+    _pillow_frame(first, row).save(path, name, **options)
 
 
 class _Frames:
-    """Pictures made as they are asked for; Pillow may ask more than once."""
+    """Makes Pillow images on demand, so that they need not all lie in memory.
+
+    An iterable and not an iterator, because Pillow may go over it more than once.
+    """
 
     def __init__(self, images: Sequence[Image], row: Format) -> None:
         self.images, self.row = images, row
 
     def __iter__(self) -> Iterator[Pillow.Image]:
-        return (_frame(image, self.row) for image in self.images)
+        return (_pillow_frame(image, self.row) for image in self.images)
 
 
-def _frame(image: Image, row: Format) -> Pillow.Image:
-    return _quantized(image) if row.grey_only else picture(image)
+def _pillow_frame(image: Image, row: Format) -> Pillow.Image:
+    return _quantized(image) if row.grey_only else pixels_to_pillow(image)
 
 
 def _quantized(image: Image) -> Pillow.Image:
-    """With a palette of 256 colours, or of 255 and a transparent one."""
+    """The image with a palette of 256 colours, or of 255 and one that is transparent."""
+    if image.alpha is None and image.pixels.shape[2] == 1:
+        return Pillow.fromarray(image.pixels[:, :, 0])
     if image.alpha is None:
-        return (
-            Pillow.fromarray(image.pixels[:, :, 0])
-            if image.pixels.shape[2] == 1
-            else picture(image).quantize(256)
-        )
-    reduced = picture(replace(image, alpha=None)).convert("RGB").quantize(255)
-    reduced.paste(255, mask=Pillow.fromarray(((image.alpha < 128) * 255).astype(np.uint8)))
+        return pixels_to_pillow(image).quantize(256)
+    reduced = pixels_to_pillow(replace(image, alpha=None)).convert("RGB").quantize(255)
+    transparent = ((image.alpha < 128) * 255).astype(np.uint8)
+    reduced.paste(255, mask=Pillow.fromarray(transparent))
     reduced.info["transparency"] = 255
     return reduced
 
 
-def _timing(pages: Pages, row: Format) -> dict[str, Any]:
-    durations: Sequence[float] = (
-        [round(duration) for duration in pages.durations] if row.name != "png" else pages.durations
-    )
-    timing: dict[str, Any] = {"duration": list(durations)}
+def _animation_options(pages: Pages, row: Format) -> dict[str, Any]:
+    """Durations and repetitions in Pillow's terms, which differ between formats."""
+    if row.name == "png":  # the only one that stores fractions of a millisecond
+        options: dict[str, Any] = {"duration": list(pages.durations)}
+    else:
+        options = {"duration": [round(duration) for duration in pages.durations]}
     if row.name == "gif":
-        timing |= {} if pages.plays == 1 else {"loop": max(pages.plays - 1, 0)}
-        timing["disposal"] = 2 if pages.images[0].alpha is not None else 0
-        return timing
-    return timing if row.name == "avif" else timing | {"loop": pages.plays}
+        # GIF counts repetitions after the first showing, 0 for ever; without a count it plays once.
+        if pages.plays != 1:
+            options["loop"] = max(pages.plays - 1, 0)
+        # 2 clears a frame before the next: otherwise the old one shows through transparent pixels.
+        options["disposal"] = 0 if pages.images[0].alpha is None else 2
+    elif row.name != "avif":  # Pillow writes AVIF animations to play for ever
+        options["loop"] = pages.plays
+    return options
 
 
 def _options(image: Image, row: Format, encoding: Encoding) -> dict[str, Any]:
-    options = described(image)
+    """What Pillow's `save` takes for a format, metadata included."""
+    options = pillow_info(image)
     if row.lossy:
-        options |= {"quality": encoding.quality}
+        options["quality"] = encoding.quality
     if row.name in ("jpeg", "avif"):
-        options["subsampling"] = "4:4:4"
+        options["subsampling"] = "4:4:4"  # halved chroma would undo what was just enlarged
     if row.name == "heic":
-        options |= {"quality": -1, "matrix_coefficients": 0} if encoding.lossless else {}
         options["chroma"] = "444"
+        if encoding.lossless:
+            # Quality -1 is lossless for pillow_heif; matrix 0 keeps RGB, as YCbCr would round.
+            options |= {"quality": -1, "matrix_coefficients": 0}
     if row.name == "webp" and encoding.lossless:
-        options |= {"lossless": True, "exact": True}
+        options |= {"lossless": True, "exact": True}  # exact: colours under transparent pixels too
     if row.name == "jxl":
         options["lossless"] = encoding.lossless or encoding.quality == 100
     if row.name == "png":
         options |= {"compress_level": PNG_LEVEL, "pnginfo": _png_texts(image)}
     if row.name == "jpeg":
-        options |= _segments(image)
+        options |= _jpeg_segments(image)
     return options
 
 
-def _segments(image: Image) -> dict[str, Any]:
-    """What a JPEG file keeps in segments of 64 KB."""
+def _jpeg_segments(image: Image) -> dict[str, Any]:
+    """Pillow's options for metadata of a JPEG file; blocks too large for a segment are left out."""
     extra = b""
     if image.iptc:
         block = b"Photoshop 3.0\0" + metadata.resources(image.iptc)
         if len(block) <= IPTC_SEGMENT:
+            # APP13, written by hand: Pillow has no option for IPTC.
             extra = b"\xff\xed" + (len(block) + 2).to_bytes(2, "big") + block
         else:
-            _tell_once("jpeg", f"{len(block)} bytes of IPTC", "left out")
-    found: dict[str, Any] = {"extra": extra}
+            _warn_once("jpeg", f"{len(block)} bytes of IPTC", "left out")
+    options: dict[str, Any] = {"extra": extra}
     for name, value in (("exif", image.exif), ("xmp", image.xmp)):
-        if value and len(value) > SEGMENT:
-            _tell_once("jpeg", f"{len(value)} bytes of {name.upper()}", "left out")
-            found[name] = b""
-    return found
+        if value and len(value) > EXIF_OR_XMP_SEGMENT:
+            _warn_once("jpeg", f"{len(value)} bytes of {name.upper()}", "left out")
+            options[name] = b""
+    return options
 
 
 def _png_texts(image: Image) -> PngImagePlugin.PngInfo:
+    """The text chunks of a PNG file, where XMP and IPTC are stored too."""
     info = PngImagePlugin.PngInfo()
     for key, value in image.text:
-        info.add_text(key, value) if value.isascii() else info.add_itxt(key, value)
+        if value.isascii():
+            info.add_text(key, value)
+        else:
+            info.add_itxt(key, value)
     if image.xmp:
         info.add_itxt("XML:com.adobe.xmp", image.xmp.decode("utf-8", "replace"))
     if image.iptc:
+        # ImageMagick's way to put IPTC into PNG, which ExifTool reads as well.
         block = metadata.resources(image.iptc)
         info.add_text("Raw profile type iptc", f"\niptc\n{len(block):8}\n{block.hex()}\n", zip=True)
     return info
 
 
 def _write_sixteen_bit_png(image: Image, path: Path) -> None:
-    """Pixels by libvips; before them the chunks that Pillow would write of the same metadata."""
+    """Joins pixels encoded by libvips with the chunks of metadata that Pillow would write.
+
+    Pillow cannot write 16 bits in colour, and libvips would store other metadata than Pillow.
+    """
     pixels = path.with_name(f"{path.name}.pixels.png")
     try:
         sixteen_bit.write(image, pixels, compression=PNG_LEVEL)
         with pixels.open("rb") as source, path.open("wb") as target:
-            target.write(source.read(33))  # the signature and IHDR
-            target.writelines(_chunks(image))
-            source.seek(
-                source.read(4096).index(b"IDAT") + 33 - 4
-            )  # past what libvips adds of its own
+            target.write(source.read(33))  # the signature (8 bytes) and IHDR (25)
+            target.writelines(_metadata_chunks(image))
+            # Skip what libvips adds before the pixels. The four bytes before "IDAT" are its length.
+            first = 33 + source.read(4096).index(b"IDAT") - 4
+            source.seek(first)
             shutil.copyfileobj(source, target, 1 << 20)
     finally:
         pixels.unlink(missing_ok=True)
 
 
-def _chunks(image: Image) -> Iterator[bytes]:
-    shell = Pillow.new("L" if image.pixels.shape[2] == 1 else "RGB", (1, 1))
-    for name, data, crc in PngImagePlugin.getchunks(
-        shell, pnginfo=_png_texts(image), **described(image)
-    ):
+def _metadata_chunks(image: Image) -> Iterator[bytes]:
+    """The PNG chunks of an image's metadata, taken from an empty picture that Pillow encodes."""
+    mode = "L" if image.pixels.shape[2] == 1 else "RGB"
+    options = {"pnginfo": _png_texts(image), **pillow_info(image)}
+    for name, data, crc in PngImagePlugin.getchunks(Pillow.new(mode, (1, 1)), **options):
         if name not in (b"IHDR", b"IDAT", b"IEND"):
             yield len(data).to_bytes(4, "big") + name + data + crc

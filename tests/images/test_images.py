@@ -44,9 +44,8 @@ def test_modes(tmp_path: Path, mode: str, channels: int, alpha: bool) -> None:
     assert image.size == (24, 16)
     assert image.pixels.shape == (16, 24, channels)
     assert (image.alpha is not None) == alpha
-    assert (
-        image.pixels.squeeze() == np.asarray(source.convert("L" if channels == 1 else "RGB"))
-    ).all()
+    expected = source.convert("L" if channels == 1 else "RGB")
+    assert (image.pixels.squeeze() == np.asarray(expected)).all()
 
 
 def test_a_palette_with_a_transparent_colour(tmp_path: Path) -> None:
@@ -57,9 +56,8 @@ def test_a_palette_with_a_transparent_colour(tmp_path: Path) -> None:
 
 
 def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
-    assert read_image(
-        saved(tmp_path / "a.jpg", Pillow.fromarray(COLOURS).convert("CMYK"))
-    ).pixels.shape == (16, 24, 3)
+    image = read_image(saved(tmp_path / "a.jpg", Pillow.fromarray(COLOURS).convert("CMYK")))
+    assert image.pixels.shape == (16, 24, 3)
 
 
 def test_sixteen_bits_of_grey_are_kept(tmp_path: Path) -> None:
@@ -127,10 +125,10 @@ def test_quality(tmp_path: Path) -> None:
         ("a.webp", Image(COLOURS), (10, 16_384), "16383"),
         ("a.gif", Image(COLOURS), (10, 10), "256 colours"),
         ("a.xyz", Image(COLOURS), (10, 10), "srup writes png"),
-        ("a", Image(COLOURS), (10, 10), "srup writes png"),
+        ("a", Image(COLOURS), (10, 10), "choose one with format=png"),
     ],
 )
-def test_what_a_format_cannot_hold(
+def test_files_that_a_format_cannot_hold_are_refused(
     name: str, image: Image, size: tuple[int, int], says: str
 ) -> None:
     with pytest.raises(WriteError, match=says):
@@ -138,14 +136,20 @@ def test_what_a_format_cannot_hold(
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif"])
-def test_damage_is_said(tmp_path: Path, name: str) -> None:
+def test_a_damaged_file_is_an_error(tmp_path: Path, name: str) -> None:
     path = saved(tmp_path / name, draw(120, 90))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ReadError, match=name):
         read_image(path)
 
 
-def test_what_is_no_image_is_said(tmp_path: Path) -> None:
+def test_a_file_of_too_many_pixels_is_an_error(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", draw(24, 16))
+    with pytest.raises(ReadError, match="max_pixels raises this limit"):
+        read_image(path, max_pixels=100)
+
+
+def test_a_file_that_is_not_an_image_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not an image")
     (tmp_path / "empty.png").touch()
     (tmp_path / "folder.png").mkdir()
@@ -159,8 +163,8 @@ def test_what_is_no_image_is_said(tmp_path: Path) -> None:
             read_image(tmp_path / f"{name}.png")
 
 
-def test_colours_spread_under_what_is_transparent() -> None:
-    """A red disc on transparent black: red everywhere below, the visible part untouched."""
+def test_colours_spread_into_transparent_pixels() -> None:
+    """The black around a red disc, which alpha hides, becomes red."""
     y, x = np.mgrid[:33, :50]
     alpha = ((x - 20) ** 2 + (y - 15) ** 2 < 100).astype(np.uint8) * 255
     pixels = np.where(alpha[:, :, None] > 0, np.array([200, 10, 30]), 0).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""Files as other programs write them, through `srup upscale`, and looked at with other programs again.
+"""Files of other programs, enlarged by `srup upscale` and examined with other programs.
 
-`pytest -m slow -k real -s` prints what they say.
+`pytest -m slow -k real -s` prints what these report.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ PHONE = {
 
 @dataclass(frozen=True)
 class Expected:
-    """What `identify` says of the result (format, depth, colour space, frames), and some tags of ExifTool's."""
+    """What `identify` and ExifTool report of the result."""
 
     format: str = "PNG"
     depth: int = 8
     space: str = "sRGB"
     size: str = "192x144"
     pages: int = 1
-    alike: float = 20.5  # dB, between the result and ImageMagick's own enlargement
+    alike: float = 20.5  # dB of PSNR to ImageMagick's enlargement, at least; 0: not compared
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -109,7 +109,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def said(*words: str) -> str:
+def printed(*words: str) -> str:
+    """The output of a program, whatever its exit code."""
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     return (done.stdout + done.stderr).strip()
 
@@ -119,30 +120,23 @@ def test_real_files(name: str, folder: Path, tmp_path: Path) -> None:
     expected = EXPECTED[name]
     out = tmp_path / f"out{'.tif' if expected.format == 'TIFF' else '.png'}"
     assert run(["upscale", str(folder / name), "-s", "2", "-o", str(out)]) == 0
-    lines = said("identify", "-format", "%m %wx%h %z-bit %[colorspace]\n", str(out)).splitlines()
+    lines = printed("identify", "-format", "%m %wx%h %z-bit %[colorspace]\n", str(out)).splitlines()
     found = lines[0].split()
     print(f"\n{name}: identify: {lines[0]}{f' ({len(lines)} pages)' if len(lines) > 1 else ''}")
     assert len(lines) == expected.pages
     assert found[:3] == [expected.format, expected.size, f"{expected.depth}-bit"]
     assert found[3] == expected.space
     asked = [f"-{tag}" for tag in expected.tags]
-    exiftool = said("exiftool", "-f", "-S", *asked, str(out)).splitlines() if asked else []
+    exiftool = printed("exiftool", "-f", "-S", *asked, str(out)).splitlines() if asked else []
     print("    exiftool:", "; ".join(exiftool))
     for (tag, value), line in zip(expected.tags.items(), exiftool, strict=True):
         assert line.split(": ", 1)[1] == value, tag
-    assert "rror" not in said("exiftool", "-Warning", "-Error", str(out))
+    assert "rror" not in printed("exiftool", "-Warning", "-Error", str(out))
     if expected.alike:
-        said(
-            "convert",
-            f"{folder / name}[0]",
-            "-auto-orient",
-            "-resize",
-            "200%",
-            "-colorspace",
-            "sRGB",
-            str(tmp_path / "own.png"),
-        )
-        alike = said("compare", "-metric", "PSNR", f"{out}[0]", str(tmp_path / "own.png"), "null:")
+        own = str(tmp_path / "own.png")
+        enlarge = ["-auto-orient", "-resize", "200%", "-colorspace", "sRGB"]
+        printed("convert", f"{folder / name}[0]", *enlarge, own)
+        alike = printed("compare", "-metric", "PSNR", f"{out}[0]", own, "null:")
         print(f"    compare with ImageMagick's enlargement: {alike} dB")
         assert float(alike.split()[0]) > expected.alike
 
@@ -150,9 +144,7 @@ def test_real_files(name: str, folder: Path, tmp_path: Path) -> None:
 def test_a_truncated_real_file(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        run(["upscale", str(folder / "truncated.jpg"), "-s", "2", "-o", str(tmp_path / "out.png")])
-        == 1
-    )
+    out = str(tmp_path / "out.png")
+    assert run(["upscale", str(folder / "truncated.jpg"), "-s", "2", "-o", out]) == 1
     assert "damaged or cut short" in capsys.readouterr().err
     assert not (tmp_path / "out.png").exists()
