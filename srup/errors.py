@@ -16,7 +16,7 @@ A message is one line: what, where, and what to do next. What to do next often c
 which is called one thing in Python and another on the command line, and which not every command
 has. So a hint names the option in braces, and whoever shows the error says how it is spelled:
 
-    raise ReadError(f"cannot read {path}: it has more than 500 megapixels", "{max_pixels} raises this limit")
+    raise ReadError(f"{path} has more than 500 megapixels", "{max_pixels} raises this limit")
     raise OutOfMemory("the memory is full", "take smaller windows with {tile=128}")
 """
 

@@ -241,7 +241,7 @@ class _Probe:
         return footprint(outlines, self._spec(height, width), window, budget)
 
     def _workspace(self, outlines: Sequence[Outline], side: int, workers: int, before: int) -> int:
-        """Bytes that the process has grown by for windows of a side, maps of the whole not counted."""
+        """Bytes that the process has grown by for windows of a side, without maps of the whole."""
         maps = self._footprint(outlines, side, side * workers, side).memory
         return max(memory.resident() - before - maps, 0)
 

@@ -140,7 +140,7 @@ def _arrivals(
     policy: Policy,
     stopped: threading.Event,
 ) -> Iterator[list[Job]]:
-    """New and changed images once they are complete: when a look finds them as the look before did."""
+    """New and changed images once they are complete: two looks in a row find them the same."""
     before: set[tuple[str, str]] = set()
     policy = replace(policy, overwrite=False)  # or everything would be new at every look
     while not stopped.wait(LOOK):
@@ -195,7 +195,7 @@ def _unchanged(job: Job, line: Record, key: str, rehash: bool) -> bool:
 
 
 def record_intent(jobs: Iterable[Job], journal: Journal, recipe: Recipe) -> None:
-    """Writes down what is about to be made, so that files a killed run leaves are known to be ours."""
+    """Writes down what is about to be made, so that what a killed run leaves is known as ours."""
     settings, records = decisive(recipe), list[Record]()
     if settings != journal.settings:
         records.append({"settings": settings, "key": settings_key(recipe)})

@@ -143,22 +143,23 @@ def _row(name: str, scale: int) -> registry.Model:
     return row
 
 
-def _run_options(device: str, engine: str, precision: str) -> list[RunOptions]:
+def _run_options(
+    device: str, engine: EngineName | Literal["all"], precision: Precision | Literal["all"]
+) -> list[RunOptions]:
     """Run options for every engine and precision that "all" stands for here."""
     from srup.inference.engines.pytorch import pick_device
 
     where = pick_device(device).type
-    engines = [engine]
     if engine == "all":
         engines = [name for name in libraries() if where == "cpu" or name == "pytorch"]
-    precisions = [precision]
-    if precision == "all":
-        precisions = _precisions(where)
+    else:
+        engines = [engine]
+    precisions = _precisions(where) if precision == "all" else [precision]
     pairs = itertools.product(engines, precisions)
     return [RunOptions(device=device, engine=name, precision=each) for name, each in pairs]
 
 
-def _precisions(device: str) -> list[str]:
+def _precisions(device: str) -> list[Precision]:
     """The precisions that a kind of device computes natively."""
     if device == "cpu":
         return ["fp32", "bf16"] if has_bfloat16() else ["fp32"]

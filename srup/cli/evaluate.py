@@ -148,7 +148,9 @@ def command(
     notes += [f"Without a partner: {path}" for path in unpaired]
     title = f"{hr} ×{template.scale}, {len(todo)} image{'s' * (len(todo) > 1)}"
     figures = _figures(results)
-    report_output.show(Report(title, rows, notes, EVALUATION_COLUMNS, heading="network", figures=figures))
+    report_output.show(
+        Report(title, rows, notes, EVALUATION_COLUMNS, heading="network", figures=figures)
+    )
     return 1 if any(row.error for row in rows) else 0
 
 

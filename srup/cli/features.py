@@ -135,6 +135,7 @@ def _maps(upscaler: Upscaler, pixels: Pixels, scale: float) -> list[FeatureMap]:
         height, width = pixels.shape[:2]
         pixels = imresize(pixels, size=Target(scale).size((width, height)))
     program = upscaler.programs[0]
+    assert program.network is not None, "loaded for another engine than PyTorch"
     found = features.maps(program.network, tensor_of(pixels).to(program.device))
     if len(found) == 1:
         console.warning(

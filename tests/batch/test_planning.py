@@ -28,7 +28,7 @@ def names(found: list[Entry]) -> list[str]:
 
 
 def test_a_folder_is_its_images_by_name_or_content(folder: Path) -> None:
-    """A folder that is called like an image is not passed over in silence, unless it is gone into."""
+    """A folder that is called like an image is not passed over, unless it is gone into."""
     assert names(planning.find([str(folder)])) == ["a.png", "b.jpg", "shots.png", "unnamed"]
     assert names(planning.find([str(folder)], recursive=True)) == [
         "a.png",

@@ -207,7 +207,7 @@ def test_fail_fast_stops_at_the_first_failure(folder: Path, out: Path) -> None:
         jobs = planned(folder, out)
         fail_fast = Policy(fail_fast=True)
         results = list(batch.run(jobs, RECIPE, journal, one_at_a_time, policy=fail_fast))
-    assert [result.status for result in results][0] == "failed"
+    assert results[0].status == "failed"
     assert len(results) < len(jobs)
 
 

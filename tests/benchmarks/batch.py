@@ -1,7 +1,8 @@
 """Throughput of a batch beside that of the network alone, and of two worker processes beside one.
 
-`python -m tests.benchmarks.batch ../shared/datasets/Kodak [--scale 4] [--model lite] [--format png] [--runs 3]`
-Interleaved; medians. "Compute" is the network over the decoded images, one after the other, with all cores.
+`python -m tests.benchmarks.batch ../shared/datasets/Kodak [--scale 4] [--model lite] [--format png]
+[--runs 3]` Interleaved; medians. "Compute" is the network over the decoded images, one after the
+other, with all cores.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Throughput of a Ray cluster of one and of two nodes on this machine, one core each.
 
-`python -m tests.benchmarks.cluster ../shared/datasets/Kodak [--scale 4] [--model lite] [--images 24]`
-Images a second from where every worker has finished its first ones: starting Ray and loading networks is left out.
+`python -m tests.benchmarks.cluster ../shared/datasets/Kodak [--scale 4] [--model lite] [--images
+24]` Images a second from where every worker has finished its first ones: starting Ray and loading
+networks is left out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What a second core brings: windows of one network on one thread, and on as many as there are cores.
+"""What a second core brings: windows of one network on one thread, and on as many as there are
+cores.
 
-`python -m tests.benchmarks.cores [--model imdn] [--scale 4] [--side 512] [--runs 5]`
-Interleaved in one process; medians and the ratio.
+`python -m tests.benchmarks.cores [--model imdn] [--scale 4] [--side 512] [--runs 5]` Interleaved in
+one process; medians and the ratio.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def main() -> None:
     for precision in ("fp32", "bf16"):
         one, all_of_them = seconds[f"{precision} 1"], seconds[f"{precision} {cores}"]
         print(
-            f"{options.model} {precision}: {one:.3f} s on one, {all_of_them:.3f} s on {cores} cores: {one / all_of_them:.2f} times"
+            f"{options.model} {precision}: {one:.3f} s on one, {all_of_them:.3f} s on {cores} cores: "
+            f"{one / all_of_them:.2f} times"
         )
 
 

@@ -1,6 +1,7 @@
 """Peak memory and time of whole `srup upscale` processes on growing images.
 
-`python -m tests.benchmarks.memory -m imdn -s 4` takes 1, 4 and 12 megapixels; further options go to `srup upscale`.
+`python -m tests.benchmarks.memory -m imdn -s 4` takes 1, 4 and 12 megapixels; further options go to
+`srup upscale`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def main() -> None:
                 ]
             )
             print(
-                f"{megapixels} MP ({image.width}×{image.height}): {seconds:.0f} s, {peak / 1e9:.2f} GB",
+                f"{megapixels} MP ({image.width}×{image.height}): "
+                f"{seconds:.0f} s, {peak / 1e9:.2f} GB",
                 flush=True,
             )
 

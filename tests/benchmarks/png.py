@@ -1,4 +1,5 @@
-"""PNG's compression levels against one another: `python -m tests.benchmarks.png PHOTO... [--runs 5]`.
+"""PNG's compression levels against one another: `python -m tests.benchmarks.png PHOTO... [--runs
+5]`.
 
 Interleaved; medians of processor time, and bytes beside Pillow's default (6).
 """
@@ -35,7 +36,8 @@ def main() -> None:
     for level in LEVELS:
         more = 100 * sizes[level] / sizes[6] - 100
         print(
-            f"level {level}  {1000 * statistics.median(seconds[level]):.0f} ms  {sizes[level] / 1e6:.2f} MB  {more:+.1f} %"
+            f"level {level}  {1000 * statistics.median(seconds[level]):.0f} ms  "
+            f"{sizes[level] / 1e6:.2f} MB  {more:+.1f} %"
         )
 
 

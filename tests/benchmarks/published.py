@@ -1,9 +1,10 @@
-"""IMDN as srup runs it against the published form, and against what this machine's convolutions allow at best.
+"""IMDN as srup runs it against the published form, and against what this machine's convolutions
+allow at best.
 
-`python -m tests.benchmarks.published [--side 512] [--runs 7]`
-One process, one thread, interleaved; medians and ratios, and the share of what convolutions of 3×3 with 64
-channels reach alone. The published form is a plain transcription of the paper's graph in eager
-PyTorch, without gradients. It has a process of its own, since it runs with glibc's allocator as it is, and answers turn by turn.
+`python -m tests.benchmarks.published [--side 512] [--runs 7]` One process, one thread, interleaved;
+medians and ratios, and the share of what convolutions of 3×3 with 64 channels reach alone. The
+published form is a plain transcription of the paper's graph in eager PyTorch, without gradients. It
+has a process of its own, since it runs with glibc's allocator as it is, and answers turn by turn.
 """
 
 from __future__ import annotations
@@ -163,7 +164,8 @@ def main() -> None:
         share = multiply_adds(options.side) / own / rate
         faster = seconds["published form"] / own
         print(
-            f"srup {name}       {own:.3f} s  {faster:.2f} times as fast; {share:.0%} of {2 * rate / 1e9:.0f} GFLOP/s"
+            f"srup {name}       {own:.3f} s  {faster:.2f} times as fast; "
+            f"{share:.0%} of {2 * rate / 1e9:.0f} GFLOP/s"
         )
 
 

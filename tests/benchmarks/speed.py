@@ -1,7 +1,7 @@
 """Networks against one another on this machine, as srup runs them.
 
-`python -m tests.benchmarks.speed 4 lite imdn [--side 512] [--runs 7]`
-Interleaved in one process; medians in LR megapixels per second, and the ratio to the last network named.
+`python -m tests.benchmarks.speed 4 lite imdn [--side 512] [--runs 7]` Interleaved in one process;
+medians in LR megapixels per second, and the ratio to the last network named.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def main() -> None:
     for name, median in medians.items():
         rate, ratio = options.side**2 / 1e6 / median, medians[options.models[-1]] / median
         print(
-            f"{name:<10} ×{options.scale}  {median:.3f} s  {rate:.3f} LR MP/s  {ratio:.2f} times {options.models[-1]}"
+            f"{name:<10} ×{options.scale}  {median:.3f} s  {rate:.3f} LR MP/s  "
+            f"{ratio:.2f} times {options.models[-1]}"
         )
 
 

@@ -1,4 +1,6 @@
-"""Timing several things fairly: turn by turn in one process, so that what else the machine does falls on all alike."""
+"""Timing several things fairly: turn by turn in one process, so that what else the machine does
+falls on all alike.
+"""
 
 from __future__ import annotations
 

@@ -179,7 +179,9 @@ def test_changed_settings_are_told(
     ("count", "kills"), [(10, 2), pytest.param(200, 20, marks=pytest.mark.slow)]
 )
 def test_killed_at_any_moment(tmp_path: Path, count: int, kills: int) -> None:
-    """At the end every result is there, the same to the byte, none made twice but those in flight, and nothing is left over."""
+    """At the end every result is there, the same to the byte, none made twice but those in flight,
+    and nothing is left over.
+    """
     (tmp_path / "in").mkdir()
     for number in range(count):
         draw(24 + number % 7, 16).save(tmp_path / "in" / f"{number:03}.png")

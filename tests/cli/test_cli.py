@@ -24,7 +24,8 @@ def test_the_list_says_what_a_command_says_of_itself(name: str) -> None:
     "arguments", [["--help"], ["models"], ["--version"], *([name, "--help"] for name in COMMANDS)]
 )
 def test_starts_without_torch(arguments: list[str]) -> None:
-    code = f"import sys; from srup.cli import run; assert run({arguments!r}) == 0; assert 'torch' not in sys.modules"
+    code = f"import sys; from srup.cli import run; assert run({arguments!r}) == 0"
+    code += "; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 

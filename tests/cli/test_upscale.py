@@ -327,7 +327,9 @@ def test_a_folder_that_may_not_be_written(
 
 
 def test_interrupted_while_downloading(photo: Path) -> None:
-    """A server that never answers holds the download until SIGINT ends it: one line, 130, nothing written."""
+    """A server that never answers holds the download until SIGINT ends it: one line, 130, nothing
+    written.
+    """
     asked, stop = threading.Event(), threading.Event()
 
     class Silent(http.server.BaseHTTPRequestHandler):

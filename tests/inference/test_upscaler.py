@@ -149,7 +149,9 @@ def test_adaptive_cropping(name: str, tmp_path: Path) -> None:
 
 
 def test_no_halo_around_what_is_cut_out() -> None:
-    """A red disc on transparent black: over white and over black no colour but red and the ground's shows beyond a pixel."""
+    """A red disc on transparent black: over white and over black no colour but red and the ground's
+    shows beyond a pixel.
+    """
     y, x = np.mgrid[:40, :40]
     alpha = ((x - 20) ** 2 + (y - 20) ** 2 < 150).astype(np.uint8) * 255
     pixels = np.where(alpha[:, :, None] > 0, np.array([220, 20, 20]), 0).astype(np.uint8)
@@ -162,7 +164,9 @@ def test_no_halo_around_what_is_cut_out() -> None:
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("ground", [0, 255])
 def test_no_fringe_over_black_or_white(soft: bool, ground: int) -> None:
-    """Composed over a ground, a red disc cut out of transparent black is red or ground, but for one input pixel at its edge."""
+    """Composed over a ground, a red disc cut out of transparent black is red or ground, but for one
+    input pixel at its edge.
+    """
     scale, (y, x) = 4, np.mgrid[:160, :160]
     distance = np.hypot(x - 79.5, y - 79.5) / 4  # in input pixels
     (ys, xs) = np.mgrid[:40, :40]

@@ -38,7 +38,9 @@ Open = Callable[..., Any]
 
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Open]:
-    """Opens a file without a network, and in the end sees that nothing was wrong and nothing else was asked for."""
+    """Opens a file without a network, and in the end sees that nothing was wrong and nothing else
+    was asked for.
+    """
     troubles: list[str] = []
     contexts = []
 
@@ -72,7 +74,9 @@ def opened(browser: Any) -> Iterator[Open]:
 
 @pytest.fixture
 def rows(tmp_path: Path) -> list[Row]:
-    """Two images, each red before, green between and blue after; the first is a quarter as wide as the others."""
+    """Two images, each red before, green between and blue after; the first is a quarter as wide as
+    the others.
+    """
     paths = []
     for name, colour, size in (
         ("red", RED, (60, 40)),
@@ -227,7 +231,7 @@ def test_files_beside_the_page_are_shown(opened: Open, rows: list[Row], tmp_path
 
 @pytest.mark.parametrize("size", [DESK, PHONE])
 def test_light_and_dark(opened: Open, several: Path, size: dict[str, int]) -> None:
-    """The ground is light or dark, letters stand out from it, and nothing is wider than the window."""
+    """The ground is light or dark, letters stand out, and nothing is wider than the window."""
     levels = {}
     for scheme in ("light", "dark"):
         page = opened(several, color_scheme=scheme, viewport=size)
