@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from srup.cli import console, options
-from srup.cli.failures import failures_as_rows, told
+from srup.cli.failures import failures_as_rows
 from srup.errors import UsageError
 from srup.evaluation import benchmark
 from srup.evaluation.benchmark import (
@@ -272,7 +272,7 @@ def _image_rows(result: ModelResult, *, per_image: bool) -> Iterator[Row]:
     for outcome in result.outcomes:
         name = f"{result.evaluation.model}, {outcome.image}"
         if outcome.error:
-            yield Row(name, error=told(outcome.error))
+            yield Row(name, error=console.told(outcome.error))
         elif per_image and outcome.score:
             values = {
                 "PSNR": outcome.score.psnr,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from srup.cli import console
 from srup.errors import SrupError
 from srup.report import Row
 
@@ -20,9 +21,7 @@ def failures_as_rows(
     try:
         yield
     except caught as error:
-        rows.append(Row(name, error=f"{label}: {told(error)}" if label else told(error)))
-
-
-def told(error: SrupError) -> str:
-    """An error as a row of a report tells it."""
-    return str(error)
+        about = console.told(error)
+        if label:
+            about = f"{label}: {about}"
+        rows.append(Row(name, error=about))

@@ -10,7 +10,6 @@ import click
 from rich.markup import escape
 
 from srup.cli import console, options
-from srup.cli.failures import told
 from srup.errors import UsageError, WeightsError
 from srup.models import registry, weights
 from srup.models.registry import Model
@@ -115,7 +114,7 @@ def download(names: tuple[str, ...], everything: bool) -> int:
             with console.download(model.file) as progress:
                 path = weights.verified(model, progress=progress)
         except WeightsError as error:
-            console.error(told(error))
+            console.error(error)
             failed = error.exit_code
         else:
             click.echo(path)

@@ -1,8 +1,7 @@
-"""What a second core brings: windows of one network on one thread, and on as many as there are
-cores.
+"""Gain from all cores: windows of one network on one thread against a thread for each core.
 
-`python -m tests.benchmarks.cores [--model imdn] [--scale 4] [--side 512] [--runs 5]` Interleaved in
-one process; medians and the ratio.
+`python -m tests.benchmarks.cores [--model imdn] [--scale 4] [--side 512] [--runs 5]`
+Interleaved in one process; medians and the ratio.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ memory.keep_freed()  # as `srup` does, before torch is imported
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from srup import registry  # noqa: E402
 from srup.inference.engines import Conversion  # noqa: E402
 from srup.inference.engines.pytorch import program_of  # noqa: E402
 from srup.inference.tiling import tiled  # noqa: E402
+from srup.models import registry  # noqa: E402
 from tests.benchmarks.turns import medians, timed  # noqa: E402
 
 WINDOW = 256
@@ -63,7 +62,8 @@ def main() -> None:
     for precision in ("fp32", "bf16"):
         one, all_of_them = seconds[f"{precision} 1"], seconds[f"{precision} {cores}"]
         print(
-            f"{options.model} {precision}: {one:.3f} s on one, {all_of_them:.3f} s on {cores} cores: "
+            f"{options.model} {precision}: "
+            f"{one:.3f} s on one, {all_of_them:.3f} s on {cores} cores: "
             f"{one / all_of_them:.2f} times"
         )
 

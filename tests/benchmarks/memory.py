@@ -1,6 +1,6 @@
 """Peak memory and time of whole `srup upscale` processes on growing images.
 
-`python -m tests.benchmarks.memory -m imdn -s 4` takes 1, 4 and 12 megapixels; further options go to
+`python -m tests.benchmarks.memory -m imdn -s 4` enlarges 1, 4 and 12 megapixels; all options go to
 `srup upscale`.
 """
 
@@ -27,22 +27,11 @@ def main() -> None:
             image = picture(megapixels)
             source = Path(folder) / f"{megapixels}mp.png"
             image.save(source, compress_level=1)
-            seconds, peak = run(
-                [
-                    "upscale",
-                    str(source),
-                    "-o",
-                    str(Path(folder) / "out.png"),
-                    "-y",
-                    "-v",
-                    *sys.argv[1:],
-                ]
-            )
-            print(
-                f"{megapixels} MP ({image.width}×{image.height}): "
-                f"{seconds:.0f} s, {peak / 1e9:.2f} GB",
-                flush=True,
-            )
+            output = str(Path(folder) / "out.png")
+            arguments = ["upscale", str(source), "-o", output, "-y", "-v", *sys.argv[1:]]
+            seconds, peak = run(arguments)
+            size = f"{megapixels} MP ({image.width}×{image.height})"
+            print(f"{size}: {seconds:.0f} s, {peak / 1e9:.2f} GB", flush=True)
 
 
 def picture(megapixels: int) -> Image.Image:
@@ -54,7 +43,7 @@ def picture(megapixels: int) -> Image.Image:
 
 
 def run(arguments: list[str]) -> tuple[float, int]:
-    """Seconds and peak resident bytes of a srup process."""
+    """Runs a srup process; its seconds and peak resident bytes."""
     started = time.perf_counter()
     process = os.posix_spawn(sys.executable, [sys.executable, "-m", "srup", *arguments], os.environ)
     _, status, usage = os.wait4(process, 0)

@@ -1,5 +1,6 @@
-"""PNG's compression levels against one another: `python -m tests.benchmarks.png PHOTO... [--runs
-5]`.
+"""Time and size of PNG at each compression level.
+
+`python -m tests.benchmarks.png PHOTO... [--runs 5]`
 
 Interleaved; medians of processor time, and bytes beside Pillow's default (6).
 """
@@ -35,10 +36,9 @@ def main() -> None:
             seconds[level].append(time.process_time() - started)
     for level in LEVELS:
         more = 100 * sizes[level] / sizes[6] - 100
-        print(
-            f"level {level}  {1000 * statistics.median(seconds[level]):.0f} ms  "
-            f"{sizes[level] / 1e6:.2f} MB  {more:+.1f} %"
-        )
+        milliseconds = 1000 * statistics.median(seconds[level])
+        megabytes = sizes[level] / 1e6
+        print(f"level {level}  {milliseconds:.0f} ms  {megabytes:.2f} MB  {more:+.1f} %")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""IMDN as srup runs it against the published form, and against what this machine's convolutions
-allow at best.
+"""Speed of IMDN in srup against its published form, and against this machine's convolutions.
 
-`python -m tests.benchmarks.published [--side 512] [--runs 7]` One process, one thread, interleaved;
-medians and ratios, and the share of what convolutions of 3×3 with 64 channels reach alone. The
-published form is a plain transcription of the paper's graph in eager PyTorch, without gradients. It
-has a process of its own, since it runs with glibc's allocator as it is, and answers turn by turn.
+`python -m tests.benchmarks.published [--side 512] [--runs 7]`
+One process, one thread, interleaved; medians and ratios, and the share of the rate that 3×3
+convolutions with 64 channels reach alone. The published form is a plain transcription of the
+paper's graph in eager PyTorch, without gradients. It has a process of its own, since it runs with
+glibc's allocator as it is, and takes turns with the others by a line on its standard input.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import partial
 
 from srup import memory
 
-SERVE = "--serve"  # this process is the one of the published form
+SERVE = "--serve"  # makes this process the one of the published form
 
 if __name__ == "__main__" and SERVE not in sys.argv:
     memory.keep_freed()  # as `srup` does, before torch is imported
@@ -27,8 +27,8 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from srup import registry  # noqa: E402
 from srup.inference.engines.pytorch import stages_on  # noqa: E402
+from srup.models import registry  # noqa: E402
 from srup.networks.stages import whole  # noqa: E402
 from tests.benchmarks.turns import Turn, medians, timed  # noqa: E402
 
@@ -116,6 +116,60 @@ def multiply_adds(side: int) -> int:
     )
 
 
+class PublishedProcess:
+    """The published form in a process of its own, as a turn that can be timed."""
+
+    def __init__(self, side: int) -> None:
+        module = [sys.executable, "-m", "tests.benchmarks.published"]
+        self.process = subprocess.Popen(
+            [*module, SERVE, "--side", str(side)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self) -> float:
+        assert self.process.stdin and self.process.stdout
+        print(file=self.process.stdin, flush=True)
+        return float(self.process.stdout.readline())
+
+    def close(self) -> None:
+        """Ends the process, which stops at the end of its input."""
+        assert self.process.stdin
+        self.process.stdin.close()
+
+
+def srup_turn(side: int, precision: str) -> Turn:
+    """IMDN as srup runs it, in one window."""
+    network = registry.build(registry.find("imdn")[SCALE])
+    pixels = np.random.default_rng(0).random((1, side, side, 3), np.float32)
+    image = pixels.transpose(0, 3, 1, 2)
+    stages = stages_on(network.stages(), precision=precision)
+    return lambda: timed(lambda: whole(stages, image))
+
+
+def report(side: int, runs: int) -> None:
+    """Measures and prints."""
+    ceilings = {"fp32": ceiling(side, torch.float32), "bf16": ceiling(side, torch.bfloat16)}
+    published = PublishedProcess(side)
+    turns: dict[str, Turn] = {"published form": published}
+    for precision, (run, _) in ceilings.items():
+        turns[f"srup {precision}"] = srup_turn(side, precision)
+        turns[f"ceiling {precision}"] = partial(timed, run)
+    seconds = medians(turns, runs)
+    published.close()
+    print(f"IMDN ×{SCALE}, {side}×{side}, one thread, medians of {runs}")
+    print(f"published form  {seconds['published form']:.3f} s")
+    for precision, (_, work) in ceilings.items():
+        own, rate = seconds[f"srup {precision}"], work / seconds[f"ceiling {precision}"]
+        share = multiply_adds(side) / own / rate
+        faster = seconds["published form"] / own
+        print(
+            f"srup {precision}       {own:.3f} s  {faster:.2f} times as fast; "
+            f"{share:.0%} of {2 * rate / 1e9:.0f} GFLOP/s"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--side", type=int, default=512)
@@ -125,48 +179,8 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.serve:
         serve(options.side)
-        return
-    network = registry.build(registry.find("imdn")[SCALE])
-    image = (
-        np.random.default_rng(0)
-        .random((1, options.side, options.side, 3), np.float32)
-        .transpose(0, 3, 1, 2)
-    )
-    published = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.published", SERVE, "--side", str(options.side)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-    def ask() -> float:
-        assert published.stdin and published.stdout
-        print(file=published.stdin, flush=True)
-        return float(published.stdout.readline())
-
-    def srup(precision: str) -> Turn:
-        stages = stages_on(network.stages(), precision=precision)
-        return lambda: timed(lambda: whole(stages, image))
-
-    best = {
-        name: ceiling(options.side, dtype)
-        for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))
-    }
-    turns = {"published form": ask, "srup fp32": srup("fp32"), "srup bf16": srup("bf16")}
-    turns |= {f"ceiling {name}": partial(timed, run) for name, (run, _) in best.items()}
-    seconds = medians(turns, options.runs)
-    assert published.stdin
-    published.stdin.close()
-    print(f"IMDN ×{SCALE}, {options.side}×{options.side}, one thread, medians of {options.runs}")
-    print(f"published form  {seconds['published form']:.3f} s")
-    for name, (_, work) in best.items():
-        own, rate = seconds[f"srup {name}"], work / seconds[f"ceiling {name}"]
-        share = multiply_adds(options.side) / own / rate
-        faster = seconds["published form"] / own
-        print(
-            f"srup {name}       {own:.3f} s  {faster:.2f} times as fast; "
-            f"{share:.0%} of {2 * rate / 1e9:.0f} GFLOP/s"
-        )
+    else:
+        report(options.side, options.runs)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Networks against one another on this machine, as srup runs them.
+"""Speed of networks on this machine, compared with one another.
 
-`python -m tests.benchmarks.speed 4 lite imdn [--side 512] [--runs 7]` Interleaved in one process;
-medians in LR megapixels per second, and the ratio to the last network named.
+`python -m tests.benchmarks.speed 4 lite imdn [--side 512] [--runs 7]`
+Interleaved in one process; medians in LR megapixels per second, and the ratio to the last network
+named.
 """
 
 from __future__ import annotations
@@ -38,11 +39,10 @@ def main() -> None:
         options.runs,
     )
     for name, median in medians.items():
-        rate, ratio = options.side**2 / 1e6 / median, medians[options.models[-1]] / median
-        print(
-            f"{name:<10} ×{options.scale}  {median:.3f} s  {rate:.3f} LR MP/s  "
-            f"{ratio:.2f} times {options.models[-1]}"
-        )
+        last = options.models[-1]
+        rate, ratio = options.side**2 / 1e6 / median, medians[last] / median
+        speed = f"{median:.3f} s  {rate:.3f} LR MP/s  {ratio:.2f} times {last}"
+        print(f"{name:<10} ×{options.scale}  {speed}")
 
 
 if __name__ == "__main__":

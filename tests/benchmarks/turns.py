@@ -1,6 +1,4 @@
-"""Timing several things fairly: turn by turn in one process, so that what else the machine does
-falls on all alike.
-"""
+"""Timing several things alternately in one process, so that other load falls on all alike."""
 
 from __future__ import annotations
 
@@ -8,16 +6,17 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-Turn = Callable[[], float]  # does something, and says how many seconds it took
+Turn = Callable[[], float]  # does something; the seconds that it took
 
 
 def timed(run: Callable[[], object]) -> float:
+    """The seconds that a call takes."""
     started = time.perf_counter()
     run()
     return time.perf_counter() - started
 
 
 def medians(turns: Mapping[str, Turn], runs: int) -> dict[str, float]:
-    """The median of each, in seconds, over so many rounds after one that warms up."""
+    """The median seconds of each over `runs` rounds, after one to warm up."""
     rounds = [{name: turn() for name, turn in turns.items()} for _ in range(runs + 1)]
     return {name: statistics.median(each[name] for each in rounds[1:]) for name in turns}

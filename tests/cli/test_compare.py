@@ -15,7 +15,7 @@ from tests.data.draw import draw
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """photo.png, and what it should become."""
+    """A folder of photo.png and original.png, its HR image."""
     draw(96, 72).resize((48, 36), Image.Resampling.BICUBIC).save(tmp_path / "photo.png")
     draw(96, 72).save(tmp_path / "original.png")
     monkeypatch.chdir(tmp_path)
@@ -65,10 +65,10 @@ def test_images_as_they_are(folder: Path) -> None:
     assert "http://" not in re.sub(r"http://www.w3.org/\S+", "", (folder / "two.html").read_text())
 
 
-def test_what_is_under_transparency_does_not_count(
+def test_colours_under_transparency_do_not_count(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """White, say, where nothing is seen: bicubic is no worse for it."""
+    """White under full transparency does not make bicubic worse."""
     photo = Image.open(folder / "photo.png").convert("RGBA")
     photo.paste((255, 255, 255, 0), (0, 0, 48, 10))
     photo.save(folder / "cut.png")

@@ -37,7 +37,8 @@ def library_strings() -> Iterator[tuple[Path, str]]:
         }
         for node in ast.walk(tree):
             is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-            if is_text and id(node) not in docstrings:
+            is_markup = is_text and ("var(--" in node.value or "<html" in node.value)
+            if is_text and id(node) not in docstrings and not is_markup:
                 yield path.relative_to(PACKAGE), node.value
 
 

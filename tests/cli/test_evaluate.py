@@ -55,7 +55,7 @@ def test_measured_beside_published(
     assert one["PSNR"] == found["rows"][1]["PSNR"]
 
 
-def test_on_y_alone_there_is_only_bicubic(hr: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_y_only_scores_bicubic_alone(hr: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", str(hr), "-s", "2", "--protocol", "y-only", "--json"]) == 0
     assert [row["network"] for row in json_lines(capsys.readouterr().out)] == ["bicubic"]
 

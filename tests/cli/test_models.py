@@ -55,7 +55,7 @@ def test_remove_leaves_the_package_alone(capsys: pytest.CaptureFixture[str]) -> 
     assert Path(capsys.readouterr().out.strip()).exists()
 
 
-def test_download_says_what_it_could_not_have(
+def test_download_names_what_failed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SRUP_OFFLINE", "1")

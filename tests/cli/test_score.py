@@ -15,7 +15,7 @@ from tests.data.draw import draw
 
 @pytest.fixture
 def results(tmp_path: Path) -> tuple[Path, Path]:
-    """Two results and what they should be, the second a perfect one."""
+    """Folders of two results and their HR images; the second result is perfect."""
     sr, hr = tmp_path / "sr", tmp_path / "hr"
     sr.mkdir()
     hr.mkdir()
@@ -27,9 +27,7 @@ def results(tmp_path: Path) -> tuple[Path, Path]:
     return sr, hr
 
 
-def test_a_table_and_what_it_says(
-    results: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_table(results: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     sr, hr = results
     assert run(["score", str(sr), str(hr)]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -53,7 +51,7 @@ def test_formats_agree(
     assert "3 px left out" in json.loads(printed)["notes"][0]
 
 
-def test_lr_tells_the_scale_and_is_compared(
+def test_lr_gives_the_scale_and_consistency(
     results: tuple[Path, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     sr, hr = results
@@ -70,7 +68,7 @@ def test_lr_tells_the_scale_and_is_compared(
     assert [row["consistency"] for row in found["rows"]][1] == "inf"
 
 
-def test_what_has_no_partner_is_listed(
+def test_files_without_a_partner_are_listed(
     results: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     sr, hr = results
@@ -81,7 +79,7 @@ def test_what_has_no_partner_is_listed(
     assert "two_x2.png has no partner" in captured.err
 
 
-def test_sizes_that_differ_are_an_error_naming_both(
+def test_different_sizes_are_an_error_that_names_both(
     results: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     sr, hr = results
@@ -119,7 +117,9 @@ def test_errors_are_one_line_that_helps(
     assert error.count("\n") == 1
 
 
-def test_no_scale_is_said(results: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_scale_warns(
+    results: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     sr, hr = results
     (sr / "one_x2.png").rename(sr / "one.png")
     assert run(["score", str(sr / "one.png"), str(hr / "one.png")]) == 0

@@ -43,7 +43,7 @@ def test_trains_validates_and_draws(
     assert Pillow.open(photo.with_name("photo_x2.png")).size == (160, 120)
 
 
-def test_killed_and_resumed_is_undisturbed(pictures: Path, tmp_path: Path, cache: Path) -> None:
+def test_a_killed_run_resumes_exactly(pictures: Path, tmp_path: Path, cache: Path) -> None:
     steps = ["--steps", "60", "--precision", "fp32"]
     assert run(command(pictures, tmp_path / "undisturbed.pt", *steps)) == 0
     killed = tmp_path / "killed.pt"
@@ -64,7 +64,7 @@ def test_killed_and_resumed_is_undisturbed(pictures: Path, tmp_path: Path, cache
     assert logged == sorted(set(logged)) == [60]
 
 
-def test_goes_on_from_other_weights(
+def test_begins_with_given_weights(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(command(pictures, tmp_path / "a.pt", "--steps", "2")) == 0
@@ -87,12 +87,12 @@ def test_goes_on_from_other_weights(
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
 
 
-def test_what_it_did_not_make_stays(
+def test_a_file_of_another_origin_is_kept(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.pt").write_text("mine")
     assert run(command(pictures, tmp_path / "a.pt", "--steps", "1")) == 1
-    assert "-y replaces it" in capsys.readouterr().err
+    assert "no state to resume from" in capsys.readouterr().err
     assert run(command(pictures, tmp_path / "a.pt", "--steps", "1", "-y")) == 0
 
 
@@ -109,7 +109,7 @@ def test_what_it_did_not_make_stays(
         (["imdn-rtc", "pictures", "-o", "a.pt", "--from", "pictures/a.png"], 3, "as a checkpoint"),
     ],
 )
-def test_errors(
+def test_errors_name_the_problem(
     pictures: Path,
     arguments: list[str],
     code: int,

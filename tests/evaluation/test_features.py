@@ -30,7 +30,8 @@ def test_the_first_block_of_imdn(noise: Callable[..., torch.Tensor]) -> None:
     network = random_network(registry.find("imdn")[2])
     with torch.no_grad():
         block = network.get_submodule("IMDB1")
-        expected = block.distil(network.get_submodule("fea_conv")(noise(24, 32)))[0]  # type: ignore[operator]
+        first = network.get_submodule("fea_conv")(noise(24, 32))
+        expected = block.distil(first)[0]  # type: ignore[operator]
         assert np.array_equal(maps(network, noise(24, 32))[0].values, expected.numpy())
 
 

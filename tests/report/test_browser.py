@@ -1,4 +1,4 @@
-"""The page in a real Chromium: what one sees and does, not what the text says."""
+"""The page in a real Chromium: what it shows, and how it answers mouse, keys and fingers."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ Open = Callable[..., Any]
 
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Open]:
-    """Opens a file without a network, and in the end sees that nothing was wrong and nothing else
-    was asked for.
-    """
+    """Opens a file without a network; fails afterwards if the page had errors or fetched."""
     troubles: list[str] = []
     contexts = []
 
@@ -74,9 +72,7 @@ def opened(browser: Any) -> Iterator[Open]:
 
 @pytest.fixture
 def rows(tmp_path: Path) -> list[Row]:
-    """Two images, each red before, green between and blue after; the first is a quarter as wide as
-    the others.
-    """
+    """Two rows of three pictures: red first, a quarter as wide, then green, then blue."""
     paths = []
     for name, colour, size in (
         ("red", RED, (60, 40)),
@@ -113,9 +109,10 @@ def at(page: Any) -> int:
 
 
 def colour(page: Any, across: float, down: float = 0.3) -> tuple[int, ...]:
-    """The pixel that is seen at a place of the stage."""
+    """The pixel shown at a place of the stage, in shares of its width and height."""
     seen = Image.open(io.BytesIO(page.locator(".stage").screenshot())).convert("RGB")
-    return seen.getpixel((int(seen.width * across), int(seen.height * down)))  # type: ignore[return-value]
+    place = (int(seen.width * across), int(seen.height * down))
+    return seen.getpixel(place)  # type: ignore[return-value]
 
 
 def test_the_divider_follows_the_mouse(opened: Open, single: Path) -> None:
@@ -175,7 +172,7 @@ def test_the_divider_follows_a_finger_and_two_fingers_zoom(opened: Open, single:
 
 
 def places(page: Any) -> list[str]:
-    """Where each layer's picture is put."""
+    """The CSS transform of each layer's picture."""
     found: list[str] = page.eval_on_selector_all(
         ".layer img", "images => images.map(image => image.style.transform)"
     )
@@ -231,7 +228,7 @@ def test_files_beside_the_page_are_shown(opened: Open, rows: list[Row], tmp_path
 
 @pytest.mark.parametrize("size", [DESK, PHONE])
 def test_light_and_dark(opened: Open, several: Path, size: dict[str, int]) -> None:
-    """The ground is light or dark, letters stand out, and nothing is wider than the window."""
+    """Background and text have the scheme's colours, and nothing is wider than the window."""
     levels = {}
     for scheme in ("light", "dark"):
         page = opened(several, color_scheme=scheme, viewport=size)

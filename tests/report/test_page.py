@@ -47,7 +47,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def rows(tmp_path: Path) -> list[Row]:
-    """Three rows: two with pictures, of which one is no format of browsers, and a failure."""
+    """Two rows with pictures, one of them of a format that browsers do not show, and a failure."""
     draw(60, 40).save(tmp_path / "before #1.png")
     draw(120, 80).save(tmp_path / "after.tif")
     pictures = (
@@ -73,7 +73,7 @@ def test_a_page_is_one_file_and_holds_its_pictures(rows: list[Row], tmp_path: Pa
     assert (pixels(after) == np.asarray(Image.open(tmp_path / "after.tif"))).all()
 
 
-def test_names_are_text_and_nothing_else(rows: list[Row]) -> None:
+def test_names_cannot_inject_html(rows: list[Row]) -> None:
     html = text(Report(NASTY, rows, [NASTY]), "html")
     page = Page(html)
     assert not any("onerror" in attrs for _, attrs in page.tags)
@@ -90,7 +90,7 @@ def test_failures_come_first_then_thumbnails(rows: list[Row]) -> None:
     assert kinds == ["failures", "thumbnails", "large", "viewer", "scroll"]
 
 
-def test_why_a_row_failed_is_said_once(rows: list[Row]) -> None:
+def test_an_error_is_shown_once(rows: list[Row]) -> None:
     assert text(Report("all", rows), "html").count("damaged") == 1
 
 
@@ -120,7 +120,7 @@ def test_pictures_lie_upright(tmp_path: Path) -> None:
     assert (row["pictures"][0]["width"], row["pictures"][0]["height"]) == (40, 60)
 
 
-def test_a_picture_that_is_gone_does_not_cost_the_report(rows: list[Row], tmp_path: Path) -> None:
+def test_a_missing_picture_does_not_break_the_report(rows: list[Row], tmp_path: Path) -> None:
     (tmp_path / "after.tif").unlink()
     draw(30, 20).save(tmp_path / "other.png")
     kept = Row(
@@ -132,7 +132,7 @@ def test_a_picture_that_is_gone_does_not_cost_the_report(rows: list[Row], tmp_pa
     assert [row["name"] for row in page.rows] == ["kept.png"]
 
 
-def test_sixteen_bits_are_shown_as_they_look(tmp_path: Path) -> None:
+def test_sixteen_bit_pictures_keep_their_look(tmp_path: Path) -> None:
     grey = np.asarray(draw(64, 48).convert("L"))
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
     picture = Picture("deep", tmp_path / "deep.png")

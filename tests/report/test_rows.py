@@ -61,7 +61,7 @@ def test_markdown_is_a_table() -> None:
     assert lines[2] == r"| a\|b.png | 30.13 | 1.5 | – |  |"
 
 
-def test_what_is_said_of_pictures_are_lines_too() -> None:
+def test_pictures_with_values_have_lines() -> None:
     pictures = (Picture("input", Path("a.png")), Picture("lite", Path("b.png"), {"seconds": 1.0}))
     one = Report("one", [Row("photo", pictures=pictures)])
     assert [row.name for row in one.lines] == ["lite"]
@@ -81,7 +81,7 @@ def test_written_by_extension_whole_or_not_at_all(name: str, tmp_path: Path) -> 
         write(REPORT, tmp_path / "nowhere" / f"report.{name}")
 
 
-def test_what_cannot_be_written_is_known_before(tmp_path: Path) -> None:
+def test_check_finds_what_cannot_be_written(tmp_path: Path) -> None:
     assert check(tmp_path / "a.HTM") == "html"
     with pytest.raises(UsageError, match=r"\.html, \.csv, \.json, \.md"):
         check(tmp_path / "report.pdf")
@@ -91,6 +91,6 @@ def test_what_cannot_be_written_is_known_before(tmp_path: Path) -> None:
 
 
 def test_thousands_of_rows() -> None:
-    """What a cell costs does not grow with the number of rows: this takes minutes if it does."""
+    """The cost of a cell does not grow with the number of rows; else this takes minutes."""
     rows = [Row(f"{number}.png", {"PSNR": float(number)}) for number in range(20_000)]
     assert text(Report("many", rows), "md").count("\n|") == 20_002
