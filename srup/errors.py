@@ -1,16 +1,21 @@
 """Everything srup can say no with.
 
-SrupError ├── UsageError            asked for what cannot be                        exit 2 │   ├──
-UnknownModel      no such name in the registry │   ├── ScaleError        a scale no network, or this
-one, can do │   └── EngineUnavailable an engine, extra or device that is not here ├── WeightsError
-weights could not be had or do not fit          exit 3 │   ├── Offline           they would have to
-be downloaded, and may not be │   ├── DownloadError     no source delivered them │   ├──
-DigestMismatch    what was delivered is not what was published │   └── WeightsMismatch   a
-checkpoint of another network ├── ImageError            this image failed, the next may not exit 1 │
-├── ReadError         not an image, or a damaged one │   ├── WriteError        the result could not
-be put where it should go │   └── UnsoundResult     what was computed is no picture ├── OutOfMemory
-too little memory or disk for this image        exit 1 └── TrainingError training cannot begin or go
-on                  exit 1
+SrupError
+├── UsageError            asked for what cannot be                        exit 2
+│   ├── UnknownModel      no such name in the registry
+│   ├── ScaleError        a scale no network, or this one, can do
+│   └── EngineUnavailable an engine, extra or device that is not here
+├── WeightsError          weights could not be had or do not fit          exit 3
+│   ├── Offline           they would have to be downloaded, and may not be
+│   ├── DownloadError     no source delivered them
+│   ├── DigestMismatch    what was delivered is not what was published
+│   └── WeightsMismatch   a checkpoint of another network
+├── ImageError            this image failed, the next may not             exit 1
+│   ├── ReadError         not an image, or a damaged one
+│   ├── WriteError        the result could not be put where it should go
+│   └── UnsoundResult     what was computed is no picture
+├── OutOfMemory           too little memory or disk for this image        exit 1
+└── TrainingError         training cannot begin or go on                  exit 1
 
 A message is one line: what, where, and what to do next. What to do next often concerns an option,
 which is called one thing in Python and another on the command line, and which not every command

@@ -115,7 +115,7 @@ def forecast(plan: Plan, upscaler: Upscaler, *, trained: bool = True) -> Forecas
     pages = sum(math.prod(each.size) for each in plan.pages.images) / math.prod(image.size)
     outputs = sum(math.prod(target.enlarged(each.size)) for each in plan.pages.images)
     return Forecast(
-        memory=held + _worst(parts, plan, image, exact=exact),
+        memory=held + _worst(parts, plan, image, exact=exact, any_scale=not upscaler.native),
         disk=int(outputs * sampled.density) + max(part.footprint.disk for part in parts),
         seconds=sum(part.warm_up for part in parts) + pages * computing + outputs * sampled.writing,
     )
@@ -269,14 +269,23 @@ def _result_bytes(outlines: Sequence[Outline], height: int, width: int) -> int:
     return made.nbytes
 
 
-def _worst(parts: Sequence[_Part], plan: Plan, image: Image, *, exact: bool) -> int:
-    """Bytes at the worst moment of enlarging the pages of a plan, beside what is held before."""
+def _worst(
+    parts: Sequence[_Part], plan: Plan, image: Image, *, exact: bool, any_scale: bool
+) -> int:
+    """Bytes at the worst moment of enlarging the pages of a plan, beside what is held before.
+
+    A network of `any_scale` gets an image that was enlarged before, in floats.
+    """
     own, workspace = _page_bytes(plan, image), max(part.workspace for part in parts)
     others = sum(_page_bytes(plan, each) for each in plan.pages.images) - own
     moments = []
     for number, part in enumerate(parts):
-        given = part.image.nbytes if number else 0  # the first network's image is held before
+        given = 0  # the first network's image is held before
+        if number or any_scale:
+            given = part.image.nbytes
         moments.append(given + part.footprint.memory + part.workspace)
+    if any_scale:  # what was enlarged, and what was clipped of it
+        moments.append(3 * parts[0].image.nbytes)
     if not exact:  # resized by columns first, then by rows
         height = plan.recipe.target.enlarged(image.size)[1]
         upright = parts[-1].result * height // parts[-1].height
