@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from srup.inference.canvas import MapSpec
 from srup.inference.engines import Conversion, Program
 from srup.inference.self_ensemble import ORIENTATIONS
 from srup.inference.target import Target
-from srup.inference.tiling import LEAST, Footprint, Made, Outline, footprint, outlined
+from srup.inference.tiling import Footprint, Made, Outline, footprint, least_ratio, outlined
 from srup.inference.upscaler import Upscaler, window_size
 from srup.pipeline import Decoded, Job, Plan, Result, Size, Worker, attempted
 from srup.resize import imresize
@@ -105,7 +106,7 @@ def forecast(plan: Plan, upscaler: Upscaler, *, trained: bool = True) -> Forecas
     image = max(plan.pages.images, key=lambda each: each.pixels.size)
     size = target.enlarged(image.size)
     exact = upscaler.is_exact(image.size, size)
-    parts = _parts(upscaler, image, size)
+    parts = _parts(upscaler, image, size, held)
     turns = len(ORIENTATIONS) if upscaler.self_ensemble else 1
     computing = turns * sum(part.seconds for part in parts)
     per_pixel = sum(part.seconds for part in parts) / math.prod(image.size)
@@ -139,7 +140,7 @@ class _Part:
     seconds: float
 
 
-def _parts(upscaler: Upscaler, image: Image, size: Size) -> list[_Part]:
+def _parts(upscaler: Upscaler, image: Image, size: Size, held: int) -> list[_Part]:
     """What each of an upscaler's networks takes, over the image that the one before it made."""
     levels, grey = int(np.iinfo(image.pixels.dtype).max), image.pixels.shape[2] == 1
     exact, full = upscaler.is_exact(image.size, size), upscaler.in_full(image.pixels)
@@ -150,8 +151,8 @@ def _parts(upscaler: Upscaler, image: Image, size: Size) -> list[_Part]:
         (width, height), colours = size, image.pixels.astype(np.float32)
     found = []
     for program, conversion in zip(upscaler.programs, conversions, strict=True):
-        probe = _Probe(upscaler, program, conversion, full, colours)
-        found.append(probe.part(height, width))
+        probe = _Probe(upscaler, program, conversion, full, colours, height, width, held)
+        found.append(probe.part())
         width, height = width * program.scale, height * program.scale
         colours = np.zeros((FIRST, FIRST, 3), np.float32)  # what a network made is not known here
     return found
@@ -166,58 +167,61 @@ class _Probe:
     conversion: Conversion
     full: bool
     colours: NDArray[Any]  # H×W×C
+    height: int
+    width: int
+    held: int  # bytes that the process took before the first probe
 
-    def part(self, height: int, width: int) -> _Part:
-        """What the network takes over an image of these sides."""
+    def part(self) -> _Part:
+        """What the network takes over its image."""
         window = window_size(self.program, self.upscaler.tile)
-        several = window is not None and max(height, width) > window
-        workers = self.program.workers if several else 1
-        largest = min(window or max(height, width), max(height, width))
-        outlines = outlined(
-            self.program.stages(self.conversion, self.full), self._crop(FIRST, FIRST)
-        )
-        before = memory.resident()
-        first = self._timed(FIRST, workers)
-        seconds = self._timed(FIRST, workers)
-        warm_up = max(first - seconds, 0.0)
-        small = self._workspace(outlines, FIRST, workers, before)
-        side, runs = self._grown(largest, workers, seconds)
-        large = self._workspace(outlines, side, workers, before)
-        computed = (
-            side * side * workers * self._footprint(outlines, side, side * workers, side).pixels
-        )
-        real = self._footprint(outlines, height, width, window)
-        margin = max(outline.margin for outline in outlines)
-        points = [
-            (_cut(each, margin, workers), took) for each, took in ((FIRST, small), (side, large))
-        ]
+        stages = self.program.stages(self.conversion, self.full)
+        outlines = outlined(stages, self._crop(FIRST, FIRST))
+        # a window of a stage that works on a smaller map covers more of the image
+        shrunk, longest = least_ratio(outlines), max(self.height, self.width)
+        largest = min(math.ceil((window or longest) / shrunk), longest)
+        first, seconds = self._timed(FIRST, shrunk), self._timed(FIRST, shrunk)
+        small = self._workspace(outlines, FIRST)
+        side, runs = self._grown(largest, shrunk, seconds)
+        large = self._workspace(outlines, side)
+        probe = self._footprint(outlines, *self._sides(side), _tile(side, shrunk))
+        real = self._footprint(outlines, self.height, self.width, window)
+        sides = [math.prod(self._sides(each)) for each in (FIRST, side, largest)]
+        rate = statistics.median(runs) / (sides[1] * probe.pixels)
         return _Part(
-            image=self._spec(height, width),
-            height=height * self.program.scale,
-            pixels=height * width * self.program.scale**2,
-            result=_result_bytes(outlines, height, width),
+            image=self._spec(self.height, self.width),
+            height=self.height * self.program.scale,
+            pixels=self.height * self.width * self.program.scale**2,
+            result=_result_bytes(outlines, self.height, self.width),
             footprint=real,
-            workspace=_extrapolated(points, _cut(largest, margin, workers)),
-            warm_up=warm_up,
-            seconds=statistics.median(runs) / computed * height * width * real.pixels,
+            workspace=_extrapolated([(sides[0], small), (sides[1], large)], sides[2]),
+            warm_up=max(first - seconds, 0.0),
+            seconds=rate * self.height * self.width * real.pixels,
         )
 
-    def _grown(self, largest: int, workers: int, seconds: float) -> tuple[int, list[float]]:
+    def _sides(self, side: int) -> tuple[int, int]:
+        """The sides of a crop that has a window for each worker, as far as the image reaches."""
+        window = window_size(self.program, self.upscaler.tile)
+        workers = 1
+        if window is not None and max(self.height, self.width) > window:
+            workers = self.program.workers
+        return min(side, self.height), min(side * workers, self.width)
+
+    def _grown(self, largest: int, shrunk: Fraction, seconds: float) -> tuple[int, list[float]]:
         """The largest window that is tried, and how long several runs of it took."""
         side = FIRST
         while side < largest and seconds < PROBED:
             side = min(side * 2, largest)
-            self._timed(side, workers)  # a new size is prepared once
-            seconds = self._timed(side, workers)
+            self._timed(side, shrunk)  # a new size is prepared once
+            seconds = self._timed(side, shrunk)
         runs = [seconds]
         while sum(runs) < MEASURED:
-            runs.append(self._timed(side, workers))
+            runs.append(self._timed(side, shrunk))
         return side, runs
 
-    def _timed(self, side: int, workers: int) -> float:
+    def _timed(self, side: int, shrunk: Fraction) -> float:
         """Seconds that windows of a side take, as many at a time as there are workers."""
-        crop = self._crop(side, side * workers)
-        tile = side if workers > 1 else "none"
+        crop = self._crop(*self._sides(side))
+        tile = _tile(side, shrunk)
         own = replace(self.upscaler, tile=tile, self_ensemble=False, tiling="exact")
         started = time.perf_counter()
         own.compute(self.program, crop, self.conversion, self.full, None)
@@ -240,15 +244,16 @@ class _Probe:
         budget = min(memory.available() // 4, self.upscaler.memory_budget)
         return footprint(outlines, self._spec(height, width), window, budget)
 
-    def _workspace(self, outlines: Sequence[Outline], side: int, workers: int, before: int) -> int:
+    def _workspace(self, outlines: Sequence[Outline], side: int) -> int:
         """Bytes that the process has grown by for windows of a side, without maps of the whole."""
-        maps = self._footprint(outlines, side, side * workers, side).memory
-        return max(memory.resident() - before - maps, 0)
+        tile = _tile(side, least_ratio(outlines))
+        maps = self._footprint(outlines, *self._sides(side), tile).memory
+        return max(memory.resident() - self.held - maps, 0)
 
 
-def _cut(side: int, margin: int, workers: int) -> int:
-    """Pixels that are worked on at once for windows of a side."""
-    return int(workers * max(side + 2 * margin, LEAST) ** 2)
+def _tile(side: int, shrunk: Fraction) -> int:
+    """Windows that cover a side of the image in the stage that works on the smallest map."""
+    return max(math.ceil(side * shrunk), 1)
 
 
 def _extrapolated(points: Sequence[tuple[int, int]], pixels: int) -> int:

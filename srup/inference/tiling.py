@@ -227,6 +227,18 @@ def outlined(stages: Sequence[Stage[Array]], image: Array) -> list[Outline]:
     return found
 
 
+def least_ratio(outlines: Sequence[Outline]) -> Fraction:
+    """How large the smallest map that a stage works on is, beside the image: 1/4 for a quarter of a
+    side.
+    """
+    ratio, least = Fraction(1), Fraction(1)
+    for outline in outlines[:-1]:
+        made = [result.ratio for result in outline.results if isinstance(result, Made)]
+        ratio *= made[0] if made else 1
+        least = min(least, ratio)
+    return least
+
+
 @dataclass(frozen=True)
 class Footprint:
     """What tiling takes at its worst moment beside the image itself and the work on windows.
