@@ -217,6 +217,7 @@ def plan(recipe: Recipe, job: Job, pages: Pages) -> Plan:
         name = PurePosixPath(place).name if storage.is_url(place) else Path(place).name
     shown = name if place == STANDARD else place
     check_holds(Path(shown), pages, sizes, recipe.encoding)
+    # the page that grows most decides for all, so that one upscaler serves them
     route = routing.route(recipe.model, factor, own_weights=recipe.weights is not None)
     return Plan(job, recipe, pages, place, name, sizes, factor, route)
 
@@ -290,7 +291,9 @@ class Worker:
         stopped: threading.Event | None = None,
     ) -> None:
         self.recipe, self.progress, self.stopped = recipe, progress, stopped or threading.Event()
+        # one image computes at a time: two would share the cores and take twice the memory
         self.device = threading.Lock()
+        # results that wait to be written must not fill the memory that computing needs
         self.results = MemoryBudget(memory.available() // 3)
         self.taken: set[str] = set()  # places that results of this worker go to
 
@@ -306,6 +309,7 @@ class Worker:
         read = self.read(job)
         if isinstance(read, Result):
             return read
+        # the budget is held until the file is written, which is when the result goes
         with self.results.taken(read.plan.result_bytes):
             with self.device:
                 enlarged = self.enlarge(read)
@@ -355,6 +359,7 @@ class Worker:
         after it.
         """
         place, destination = decided.place, decided.job.destination
+        # a remote store is asked when the result is sent: to probe it would cost a request an image
         if place == STANDARD or storage.is_url(place):
             return
         path = Path(place)
@@ -367,6 +372,7 @@ class Worker:
                 "{output} names another place",
                 "{suffix} another name",
             )
+        # a read-only folder is met now rather than after minutes of computing
         check_folder(path)
         self.taken.add(place)
 
@@ -384,6 +390,7 @@ class Worker:
         """Progress of one stage, as this worker's; raises Stopped where it is to stop."""
 
         def progress(done: float, total: float) -> None:
+            # progress is called after every window, often enough to stop within seconds
             if self.stopped.is_set():
                 raise Stopped
             if self.progress:
@@ -397,6 +404,7 @@ class Worker:
         done = replace(after(enlarged.result, started), status="done")
         if self.recipe.target.crops:
             return done
+        # the file is there by now, so a slow comparison delays nobody who waits for it
         kept = consistency_of_pages(decided.pages, enlarged.pages, name=decided.job.source.path)
         return replace(done, consistency=kept)
 
@@ -423,6 +431,7 @@ def attempted(begun: Result, step: Callable[..., T], *args: object) -> T | Resul
         return step(*args)
     except Stopped:
         return replace(begun, status="stopped")
+    # Python and NumPy say it so, where an engine did not translate it
     except MemoryError:
         full = OutOfMemory(f"{begun.source}: the memory is full", "take a smaller {scale}")
         return replace(begun, status="failed", error=full)

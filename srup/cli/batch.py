@@ -99,6 +99,7 @@ class Workers:
         if names == ["all"]:
             from srup.inference.engines.pytorch import devices
 
+            # only to list cards takes PyTorch, which takes seconds to import
             names = devices()
         if len(names) == 1:
             return partial(in_threads, threads=self.threads), recipe.on(names[0])
@@ -110,6 +111,7 @@ class Workers:
         if recipe.run_options.device != "auto":
             about = "a cluster takes what its nodes have, and a device is one of this machine"
             raise UsageError(f"{about}; give one of them")
+        # before the journal is opened, so that a cluster that is down changes nothing
         connect(str(self.cluster))
         return partial(on_cluster, cores=self.cores, threads=self.threads)
 
@@ -229,6 +231,7 @@ def command(
     find . -name '*.jpg' | srup batch --from - larger/
     """
     console.start_logging(output.verbose)
+    # an unknown network or scale is met before any file is looked at
     routing.route(recipe.model, recipe.target.scale or 1)
     if workers.cluster is not None:
         inputs = inputs.absolute()
@@ -339,6 +342,7 @@ def _signals(stopped: threading.Event, out: str) -> Iterator[list[signal.Signals
     received: list[signal.Signals] = []
 
     def stop(number: int, _: object) -> None:
+        # a process that ends at once leaves what its threads were writing
         if received:
             remove_partial_files(out)
             os._exit(STOPPED[received[0]])
@@ -363,8 +367,10 @@ def _forecast(jobs: Sequence[Job], recipe: Recipe, out: str) -> int:
             known.append((size[0] * size[1], job))
             after = "{}×{}".format(*recipe.target.size(size))
         click.echo(f"{job.source.path} → {job.destination.place}  {after}")
+    # nothing can be read, which the lines above have said
     if not known:
         return 0
+    # the middling image stands for all: measuring each would take as long as making them
     known.sort(key=lambda each: each[0])
     total, (pixels, middling) = sum(each[0] for each in known), known[len(known) // 2]
     megapixels = f"{total / 1e6:.1f} megapixels"

@@ -44,6 +44,7 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 def error(problem: SrupError | str) -> None:
     """A line about what went wrong; hints are spelled in the options of the command that runs."""
+    # whichever command runs knows how it calls the option that a hint names
     text = told(problem) if isinstance(problem, SrupError) else problem
     err.print(f"[bold red]error:[/] {_plain(text)}")
 
@@ -104,9 +105,11 @@ def stages() -> Iterator[StageProgress]:
 
     def update(stage: str, done: float, total: float) -> None:
         nonlocal current
+        # one bar for all stages: each begins it anew
         if stage != current:
             current = stage
             bar.reset(task)
+        # the bar goes when a stage is complete, so that nothing stands still on the screen
         bar.update(
             task,
             description=_plain(stage),
@@ -201,6 +204,7 @@ class Overall:
 
     def _show(self, name: str) -> None:
         now = time.monotonic()
+        # megapixels, not images: one photograph may be a hundred times as large as another
         passed = max(now - self.started, 1e-9)
         speed = f"{self.through / passed:.2f} megapixels/s"
         self.bar.update(

@@ -17,6 +17,7 @@ def spelling(command: click.Command) -> Spelling:
     """
     options = {}
     for parameter in command.params:
+        # arguments have no flag to advise
         if isinstance(parameter, click.Option) and parameter.name:
             options[parameter.name.rstrip("_")] = parameter.opts[0]
 

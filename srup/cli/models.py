@@ -20,7 +20,7 @@ FIRST = ("name", "scale")  # facts that `srup models info` shows in the heading
 
 @click.group("models", invoke_without_command=True)
 @options.as_json
-@click.option("--markdown", is_flag=True, help="Print the table as Markdown, as in the README.")
+@click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, markdown: bool) -> None:
     """Show the networks; fetch, check and remove their weights.

@@ -30,6 +30,7 @@ def gathered(argument: str, make: Callable[..., object], options: Sequence[Optio
     """Several options that become one argument of the command: what `make`, called with them by
     name, returns.
     """
+    # what `make` takes is what is gathered, so that no list of names can go out of step
     names = set(inspect.signature(make).parameters)
 
     def decorated(command: Command) -> Command:
@@ -39,6 +40,7 @@ def gathered(argument: str, make: Callable[..., object], options: Sequence[Optio
             return command(*args, **{argument: make(**own)}, **values)
 
         result: Command = gathering
+        # click lists options in the order in which decorators stand, the last applied first
         for option in reversed(options):
             result = option(result)
         return result
@@ -49,6 +51,7 @@ def gathered(argument: str, make: Callable[..., object], options: Sequence[Optio
 def _tile(_: click.Context, __: click.Parameter, value: str) -> int | str:
     if value in ("auto", "none"):
         return value
+    # smaller windows would be nearly all margin
     if value.isdecimal() and int(value) >= 16:
         return int(value)
     raise click.BadParameter(f"{value!r} is neither auto, none nor a number of pixels from 16 on")
@@ -57,6 +60,7 @@ def _tile(_: click.Context, __: click.Parameter, value: str) -> int | str:
 scale = click.option(
     "-s", "--scale", type=float, help="How many times larger, whole or not.  [default: 4]"
 )
+# how large results are to be: one of these, or a width and a height
 wanted = gathered(
     "wanted",
     target,
@@ -105,6 +109,7 @@ devices = click.option(
     show_default=True,
     help="Where to compute: cpu, cuda:0, …; several, or all: a worker process for each.",
 )
+# how networks are run: the same for every command that runs one
 _tiles = click.option(
     "-t",
     "--tile",
@@ -157,6 +162,7 @@ def run_options(precise: str = "auto", device: Option = device) -> Option:
     return gathered("run_options", RunOptions, options)
 
 
+# what is read and what is written: the same for `upscale` and `batch`
 read_options = gathered(
     "read_options",
     ReadOptions,
@@ -234,11 +240,13 @@ edges = click.option(
 
 
 def _file(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
+    # a place that cannot be written is met before the work, not after it
     if value is not None:
         report.check(value)
     return value
 
 
+# reports: printed, or written to a file whose extension says the format
 _report_file = click.option(
     "-o",
     "--output",

@@ -60,6 +60,7 @@ def command(
     console.start_logging(verbose)
     routing.route(recipe.model, recipe.target.scale or 1)  # an unknown name ends it before any work
     _check(inputs, output, recipe)
+    # a picture on standard output leaves no room there for words
     piped = output == STANDARD or (output is None and STANDARD in inputs)
     jobs = [_job(path, output, suffix, overwrite) for path in inputs]
     code = 0
@@ -67,6 +68,7 @@ def command(
         worker = Worker(recipe, progress=progress)
         results = _forecasts(jobs, worker) if dry_run else _made(jobs, worker)
         for result, forecast in results:
+            # the gravest of the failures: wrong usage before a damaged image
             if result.error:
                 code = max(code, result.error.exit_code)
             _tell(result, forecast, as_json, aside=piped)
@@ -96,6 +98,7 @@ def _check(inputs: Sequence[str], output: str | None, recipe: Recipe) -> None:
         raise UsageError(
             f"the name {output} and the format {recipe.format} contradict each other; give one"
         )
+    # results are named after their inputs, so two of one name would be one file
     if several:
         _check_names(inputs, output)
 
@@ -130,6 +133,7 @@ def _made(jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[Result, None]]:
 def _forecasts(jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[Result, Forecast | None]]:
     from srup.forecast import forecast_of, process_age
 
+    # what importing took is part of what the first image will take
     starting = process_age()  # is in the seconds of the first image
     for job in jobs:
         result, found = forecast_of(job, worker)

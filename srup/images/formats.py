@@ -109,10 +109,8 @@ def format_of(path: Path) -> str:
     for row in FORMATS.values():
         if suffix in row.extensions:
             return row.name
-    raise WriteError(
-        f"cannot write {path}: srup writes {', '.join(FORMATS)}; use the extension of one",
-        "choose one with {format=png}",
-    )
+    written = ", ".join(FORMATS)
+    raise WriteError(f"cannot write {path}: srup writes {written}; use the extension of one")
 
 
 def named_like_image(path: str | Path) -> bool:

@@ -20,7 +20,14 @@ from srup.images import Image, Pages, Pixels, fill_transparent, from_pillow, rea
 from srup.inference import engines
 from srup.inference.canvas import MapSpec, canvas
 from srup.inference.engines import ADVICE, Conversion, Program
-from srup.inference.run_options import EngineName, Precision, RunOptions
+from srup.inference.run_options import (
+    TILINGS,
+    EngineName,
+    Precision,
+    RunOptions,
+    Tile,
+    Tiling,
+)
 from srup.inference.self_ensemble import ORIENTATIONS, self_ensemble
 from srup.inference.target import Target
 from srup.inference.tiling import MEMORY, SMALLEST, cropped, tiled, windows
@@ -35,7 +42,6 @@ log = logging.getLogger(__name__)
 
 Size = tuple[int, int] | Target
 
-TILINGS = ("exact", "acs")
 # pixels a side of a window on a processor: speed is flat from 192 on, what is held back grows
 LARGEST = 384
 WORKSPACE = 2 << 30  # bytes that a stage may take on a processor
@@ -55,9 +61,9 @@ class Upscaler:
     models: tuple[Model, ...]
     programs: tuple[Program, ...]
     scale: float
-    tile: int | str = "auto"
-    tiling: str = "exact"
-    precision: str = "auto"
+    tile: Tile = "auto"
+    tiling: Tiling = "exact"
+    precision: Precision = "auto"
     self_ensemble: bool = False
     memory_budget: int = (
         MEMORY  # bytes of maps and results that stay in memory; what is beyond lies on disk
@@ -302,8 +308,8 @@ def load(
     device: str = "auto",
     engine: EngineName = "auto",
     precision: Precision = "auto",
-    tile: int | str = "auto",
-    tiling: str = "exact",
+    tile: Tile = "auto",
+    tiling: Tiling = "exact",
     self_ensemble: bool = False,
     progress: Progress | None = None,
 ) -> Upscaler:
@@ -384,7 +390,7 @@ class UpscalerCache:
         )
 
 
-def window_size(program: Program, tile: int | str) -> int | None:
+def window_size(program: Program, tile: Tile) -> int | None:
     """The side of a window in pixels; None for one window.
 
     It is what was asked for, or with "auto" the largest that a share of the free memory allows.

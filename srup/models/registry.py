@@ -153,7 +153,7 @@ MODELS = (
     Model("imdn-rte", 2, "imdn:IMDN_RTE", "imdn_rte.pth",
           "sha256:4f5df6feb541d3904e1bceb9d7444bde3a8068d91c22941f4c83247663081c7d",
           89_748, 5.3, 20, UNKNOWN, IMDN,
-          _imdn("model_RTE.pth"), note="trained on noisy images, so it smooths"),
+          _imdn("model_RTE.pth"), note="trained on noisy images"),
     Model("imdn-plus", 4, "imdn:IMDN_Plus", "imdn_plus_x4.pth",
           "sha256:0051dcbeb82684fef3981eff81df86bb167b8f9602323fa37f82f8c5566ff5a9",
           275_844, 15.9, 48, "MIT", NTIRE,

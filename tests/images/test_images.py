@@ -125,7 +125,7 @@ def test_quality(tmp_path: Path) -> None:
         ("a.webp", Image(COLOURS), (10, 16_384), "16383"),
         ("a.gif", Image(COLOURS), (10, 10), "256 colours"),
         ("a.xyz", Image(COLOURS), (10, 10), "srup writes png"),
-        ("a", Image(COLOURS), (10, 10), "choose one with format=png"),
+        ("a", Image(COLOURS), (10, 10), "use the extension of one"),
     ],
 )
 def test_files_that_a_format_cannot_hold_are_refused(
