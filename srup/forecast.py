@@ -113,6 +113,7 @@ def forecast(plan: Plan, upscaler: Upscaler, *, trained: bool = True) -> Forecas
     sampled = _sampled(upscaler if trained else None, image, plan, per_pixel)
     if not exact or not upscaler.native:
         computing += max(parts[-1].pixels, math.prod(size)) * sampled.resizing
+    # the largest page was measured; others cost as their pixels do
     pages = sum(math.prod(each.size) for each in plan.pages.images) / math.prod(image.size)
     outputs = sum(math.prod(target.enlarged(each.size)) for each in plan.pages.images)
     return Forecast(
@@ -154,6 +155,7 @@ def _parts(upscaler: Upscaler, image: Image, size: Size, held: int) -> list[_Par
         probe = _Probe(upscaler, program, conversion, full, colours, height, width, held)
         found.append(probe.part())
         width, height = width * program.scale, height * program.scale
+        # time does not depend on what is in the image
         colours = np.zeros((FIRST, FIRST, 3), np.float32)  # what a network made is not known here
     return found
 
@@ -295,6 +297,7 @@ def _worst(
         height = plan.recipe.target.enlarged(image.size)[1]
         upright = parts[-1].result * height // parts[-1].height
         moments.append(parts[-1].result + upright + own)
+    # the encoder is given memory that computing has freed
     moments.append(own + max(_encoder_bytes(plan), workspace))  # the encoder gets freed memory
     return others + max(moments)
 

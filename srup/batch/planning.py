@@ -146,6 +146,7 @@ def _result_name(name: str, suffix: str, recipe: Recipe) -> str:
 
 def _without_results(jobs: list[Job], out: str) -> list[Job]:
     """The jobs whose source is not itself a result of this batch."""
+    # a second run over a folder must not enlarge the results of the first
     made = set()
     for job in jobs:
         place, source = _identity(job.destination.place), _identity(job.source.path)
@@ -188,6 +189,7 @@ def _told_apart(jobs: Sequence[Job], out: str) -> list[Job]:
 
 def _check(jobs: Sequence[Job]) -> None:
     """Raises UsageError if a result would replace an input, or two become one file."""
+    # links and relative paths may name one file in several ways
     sources = {_identity(job.source.path) for job in jobs}
     taken: dict[str, Job] = {}
     for job in jobs:

@@ -71,6 +71,7 @@ def run(
     """
     policy, stopped = policy or Policy(), stopped or threading.Event()
     batch = _Batch(recipe, journal, executor, policy, stopped, progress)
+    # asked once: looking at a large output folder takes long
     todo, refused = pending(jobs, journal, recipe, policy)
     if announce:
         announce([*todo], len(jobs) - len(todo) - len(refused))
@@ -104,6 +105,7 @@ class _Batch:
         for result in chain(refused, self._run(todo)):
             if result.status == "stopped":
                 continue
+            # written down before it is told, so that whoever hears of it can rely on it
             self.journal.append([record(result, self.recipe)])
             done += 1
             self.progress(done, total)
@@ -123,6 +125,7 @@ class _Batch:
                 too_large.append(replace(jobs[result.name], tile=SMALL_WINDOWS))
             else:
                 yield result
+        # alone: nothing else computes any more when the executor has ended
         for job in too_large:
             yield from self.executor([job], worker)
 
@@ -169,6 +172,7 @@ def pending(
     A file that stands where a result goes and is not in the journal was not made by a batch: its
     job is refused, unless the policy is to overwrite.
     """
+    # one listing instead of a look at each of many thousand files
     there, key = storage.sizes(journal.out), settings_key(recipe)
     todo: list[Job] = []
     refused: list[Result] = []
@@ -188,6 +192,7 @@ def pending(
 def _unchanged(job: Job, line: Record, key: str, rehash: bool) -> bool:
     if line["status"] != "done" or line.get("key") != key:
         return False
+    # times change when files are copied; contents do not
     if rehash:
         with storage.fetched(job.source.path) as local:
             return line.get("sha256") == hashed(local)
@@ -233,6 +238,7 @@ def decisive(recipe: Recipe) -> dict[str, object]:
     run_options, encoding, read = recipe.run_options, recipe.encoding, recipe.read_options
     settings: dict[str, object] = {
         "model": recipe.model,
+        # 95 is written as nothing, as the first version did, so that its journals still fit
         "quality": None if encoding.quality == QUALITY else encoding.quality,
         "extension": EXTENSIONS[recipe.format or "png"],
         "tiling": run_options.tiling,

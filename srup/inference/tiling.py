@@ -166,6 +166,7 @@ def allocation(
     maps together take no more than `memory_budget` bytes, else disk.
     """
     height, width = state[0].shape[-2:]
+    # what is handed through is still needed, and the image is not ours to write over
     free = [
         number
         for number, old in enumerate(state)
@@ -187,6 +188,7 @@ def allocation(
             maps.append(state[fitting])
             overwrites = True
             continue
+        # old maps count too: they are there until the stage is done
         left = memory_budget - resident((*state, *maps))
         maps.append(replace(wanted, on_disk=wanted.nbytes > left))
     return Allocation(tuple(maps), tuple(kept), overwrites)
@@ -257,6 +259,7 @@ def footprint(
     outlines: Sequence[Outline], image: MapSpec, size: int | None, memory_budget: int
 ) -> Footprint:
     """What `tiled` takes for an image, decided as it decides it, without computing anything."""
+    # the image is the caller's, who knows what it takes
     state: Sequence[MapSpec] = [image]
     memory = disk = 0
     shares = []
@@ -265,6 +268,7 @@ def footprint(
         todo = windows(height, width, size, outline.stride)
         following = allocation(outline.results, state, memory_budget)
         maps = [*state, *following.maps]
+        # results wait where windows to come still read the old values
         held = 0
         if following.overwrites:
             waiting = min(windows_until_safe(todo, max(outline.margin, LEAST)), len(todo))
@@ -302,6 +306,7 @@ def tiled(
     down to 64 px a side. Raises OutOfMemory.
     """
     state, context = [given(image)], None
+    # one window needs no threads of its own: operators use all cores then
     several = size is not None and max(image.shape[-2:]) > size
     with ordered_map(workers if several else 1, pool) as mapped:
         for number, stage in enumerate(stages):
@@ -332,11 +337,13 @@ def ordered_map(workers: int, pool: Pool) -> Iterator[OrderedMap]:
             try:
                 for item in items:
                     ahead.append(threads.submit(run, item))
+                    # one more than there are workers, so that none waits for the next window
                     if len(ahead) > workers:
                         yield ahead.popleft().result()
                 while ahead:
                     yield ahead.popleft().result()
             finally:
+                # an error ends it: windows that were not begun are not computed
                 for future in ahead:
                     future.cancel()
 
@@ -365,6 +372,7 @@ def _advanced(
     wait = 0
     for done, pieces in enumerate(mapped(runner.run, todo), 1):
         held.append(pieces)
+        # what the first window came to says what the map of the whole takes
         if not following:
             decided = allocation(held[0][0].results, [old.spec for old in state], memory)
             following = _canvases(decided, state)
@@ -423,6 +431,7 @@ class _Runner:
                 raise
             return self.run(window)
         finally:
+            # what was read of a mapped file would count as memory of the process
             for old in self.state:
                 old.release_pages()
 
@@ -445,11 +454,13 @@ class _Runner:
         results: list[Result] = []
         for made in self.stage.run(cut, self._context(around)):
             source = next((number for number, array in enumerate(cut) if array is made), None)
+            # the same object came back, so the map behind it stays where it is
             if source is not None:
                 arrays.append(None)
                 results.append(source)
                 continue
             ratio = _ratio(made, around, stride)
+            # the margin was cut to be seen, not to be kept
             arrays.append(window.scaled(ratio).within(around.scaled(ratio)).of(made))
             results.append(Made(made.shape[0], made.shape[1], ratio, made.dtype))
         return _Piece(window, arrays, tuple(results), ratio)

@@ -134,6 +134,7 @@ class Upscaler:
         own = from_pillow(image) if isinstance(image, Pillow.Image) else read_image(image)
         return to_pillow(self(own, size=size, progress=progress))
 
+    # pages share one budget of memory
     def _each(
         self, images: Sequence[Image], size: Size | None, progress: Progress | None
     ) -> Iterator[Image]:
@@ -163,8 +164,10 @@ class Upscaler:
     def _enlarge(self, image: Image, target: Target, progress: Progress | None) -> Image:
         size, final = target.enlarged(image.size), target.size(image.size)
         pixels = image.pixels
+        # colours under what is transparent would bleed into the edges
         if image.alpha is not None:
             pixels = fill_transparent(pixels, image.alpha)
+        # float16 overflows where an image is extreme; full precision does not
         try:
             enlarged = self._sound(pixels, size, progress)
         except UnsoundResult as error:
@@ -283,6 +286,7 @@ class Upscaler:
                 return enlarged
 
             return cropped(enlarge, image, size=size, multiple=program.multiple, progress=progress)
+        # what is free is asked now: another image may be on its way beside this one
         parked = min(memory.available() // 4, self.memory_budget)
 
         def in_windows(padded: NDArray[Any]) -> NDArray[Any]:
@@ -363,6 +367,7 @@ class UpscalerCache:
     def __call__(self, scale: float, *, progress: Progress | None = None) -> Upscaler:
         """The upscaler for a scale, loaded at its first use. Raises what `load` raises."""
         steps = " ".join(str(row.scale) for row in self.route(scale))
+        # many scales share a route: 2.5 and 3 are the same network
         if steps not in self.ready:
             self.ready[steps] = load(
                 self.name,
@@ -404,6 +409,7 @@ def window_size(program: Program, tile: Tile) -> int | None:
     if on_processor:
         free = min(program.free() // 8, WORKSPACE)
     per_pixel = program.largest * 4 * MAPS  # bytes
+    # multiples of 32 keep the number of window sizes small, which engines prepare for each
     side = math.isqrt(int(free / program.workers / per_pixel)) // 32 * 32
     if on_processor:
         side = min(side, LARGEST)

@@ -66,6 +66,7 @@ class _Process(Hand):
 class _Processes(Crew):
     def __init__(self, recipe: Recipe, devices: Sequence[str], threads: int) -> None:
         self.threads, self.stopping = threads, False
+        # or every process would start as many threads as there are cores
         share = max(1, processor.cores() // len(devices))
         self.hands = [_Process(recipe.on(device), threads, share) for device in devices]
 

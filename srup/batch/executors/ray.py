@@ -90,6 +90,7 @@ class _Actors(Crew):
         self.stopping = False
         self.failures, self.next_look = 0, 0.0
         self.checkpoint = None
+        # a checkpoint of one's own is on this machine alone
         if recipe.weights:
             self.checkpoint = ray.put(Path(recipe.weights).read_bytes())
         self.remote: Any = ray.remote(ClusterWorker)
@@ -103,6 +104,7 @@ class _Actors(Crew):
         """Starts workers where there is room, after each failure to do so more slowly."""
         import ray
 
+        # asking the cluster costs a round trip
         if time.monotonic() < self.next_look:
             return
         self.next_look = time.monotonic() + LOOK * 2**self.failures

@@ -109,6 +109,7 @@ def shared_out(jobs: Iterable[Job], crew: Crew, stopped: threading.Event) -> Ite
     try:
         while True:
             hands = crew.ready()
+            # each is given what its threads do, and one job more that waits beside them
             for hand in hands:
                 while not stopped.is_set() and hand.has_room(crew.threads):
                     job = queue.take(idle=not hand.jobs)
@@ -124,6 +125,7 @@ def shared_out(jobs: Iterable[Job], crew: Crew, stopped: threading.Event) -> Ite
                 else:
                     del hand.jobs[result.name]
                     yield result
+            # results of what was begun are still heard
             if stopped.is_set():
                 crew.stop()
     finally:
