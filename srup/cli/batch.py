@@ -231,8 +231,7 @@ def command(
     find . -name '*.jpg' | srup batch --from - larger/
     """
     console.start_logging(output.verbose)
-    # an unknown network or scale is met before any file is looked at
-    routing.route(recipe.model, recipe.target.scale or 1)
+    routing.route(recipe.model, recipe.target.scale or 1)  # an unknown name is met at once
     if workers.cluster is not None:
         inputs = inputs.absolute()
     jobs = inputs.jobs(recipe)

@@ -139,6 +139,7 @@ def command(
     template = replace(template, run_options=run_options)
     evaluations = _evaluations(template, models, weights, given_lr=given_lr)
     todo, unpaired = benchmark.cases(hr, lr)
+    # said in the report too: a mean over fewer images is another figure
     for path in unpaired:
         console.warning(f"{path} has no partner and was left out")
     data_set = data_set or benchmark.set_of(hr)
@@ -166,6 +167,7 @@ def _evaluations(
     if not models and template.protocol != benchmark.Y_ONLY:
         models = (registry.DEFAULT,)
     evaluations = []
+    # bicubic first: what every network is compared with
     for name in dict.fromkeys((BICUBIC, *models)):
         evaluation = replace(template, model=name)
         if template.save:
@@ -174,6 +176,7 @@ def _evaluations(
             evaluation = replace(evaluation, weights=Path(weights))
         benchmark.check(evaluation, given_lr=given_lr)
         evaluations.append(evaluation)
+    # only when all of them are known to be sound
     for evaluation in evaluations:
         if evaluation.save:
             with writing(evaluation.save):
@@ -195,6 +198,7 @@ def _run(
     results: list[ModelResult] = []
     rows: list[Row] = []
     failed: list[Row] = []
+    # with a single network its error is the command's, with the exit code of its kind
     alone = len(evaluations) <= 2
     for evaluation in evaluations:
         name = evaluation.model
@@ -262,6 +266,7 @@ def _megabytes(peak: int | None) -> float | None:
 def _parameters(evaluation: Evaluation) -> int:
     if evaluation.model == BICUBIC:
         return 0
+    # the last of a chain is the largest
     own = evaluation.weights is not None
     rows = routing.route(evaluation.model, evaluation.scale, own_weights=own)
     return rows[-1].parameters

@@ -269,10 +269,12 @@ def command(
     where = _device(device)
     scales = _scales(network, hyperparameters.scales)
     asked = _asked(hyperparameters, scales, distilled=teacher is not None)
+    # before images are shrunk, which takes minutes
     files.clear_or_keep()
     validation = _validation(validate, scales)
     pairs = _pairs(data, scales)
     made = _start(network, scales[0], start, asked.seed)
+    # the network says its own loss, the device its own precision
     final = resolved(asked, made, where)
     _introduce(network, final, len(pairs), made, validation)
     run = _run(made, pairs, final, files, where, _teachers(teacher, scales, where), validation)
@@ -313,6 +315,7 @@ def _run(
 def _scales(network: str, asked: Sequence[int]) -> list[int]:
     """The scales to train, each once, in order. Raises UsageError for those that cannot be."""
     rows = registry.find(network)
+    # such a network is trained on pairs of photographs, which are not made by shrinking
     if 0 in rows:
         raise UsageError(
             f"{network} works at any scale on what bicubic enlarged; "
@@ -320,6 +323,7 @@ def _scales(network: str, asked: Sequence[int]) -> list[int]:
         )
     for scale in asked:
         _check_scale(network, rows, scale, "has no")
+    # one file for all scales: one network with a head for each
     shared = len({row.file for row in rows.values()}) == 1
     if not shared and len(asked) > 1:
         raise UsageError(f"{network} is another network at each scale; train them one by one")
@@ -349,6 +353,7 @@ def _asked(
 def _pairs(data: Sequence[Path], scales: Sequence[int]) -> Pairs:
     from srup.training import dataset
 
+    # kept in the cache: the next run over the same images begins at once
     with console.progress("shrinking the images") as progress:
         return dataset.prepare(data, scales, cache=cache() / "training", progress=progress)
 
@@ -372,6 +377,7 @@ def _start(network: str, scale: int, start: str | None, seed: int) -> Network:
     if start is None:
         return made
     path = weights.verified(row) if start == "published" else Path(start)
+    # weights of another scale share all but the tail, which is worth having
     missing = checkpoints.load_what_fits(made, path)
     if missing:
         console.warning(f"{path} has nothing for {', '.join(missing)}; these begin at random")
@@ -383,6 +389,7 @@ def _teachers(name: str | None, scales: Sequence[int], device: str) -> dict[int,
     if name is None:
         return {}
     rows, made = registry.find(name), {}
+    # all scales are checked before the first teacher is loaded
     for scale in scales:
         _check_scale(name, rows, scale, "cannot teach")
     for scale in scales:

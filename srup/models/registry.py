@@ -78,6 +78,7 @@ def _dropbox(path: str) -> tuple[str, ...]:
     return (f"https://www.dropbox.com/s/{path}?dl=1",)
 
 
+# in the order in which papers print them
 SETS = ("Set5", "Set14", "BSD100", "Urban100")
 
 

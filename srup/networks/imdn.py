@@ -77,6 +77,7 @@ class Distillation(nn.Module):
     ) -> None:
         super().__init__()
         self.activation = activation
+        # the last step passes nothing on, so all of it is kept
         passed_on = (*inputs[1:], 0)
         self.names: list[str] = []
         self.kept: list[int] = []
@@ -85,6 +86,7 @@ class Distillation(nn.Module):
             self.add_module(name, conv3(before, after, bias=bias))
             self.names.append(name)
             self.kept.append(after - passed_on[number])
+        # the published four-step block has no activation after its last convolution
         self.bare = "c4" if len(inputs) == 4 else ""
         self.last = f"c{len(inputs) + 1}"
         self.add_module(self.last, conv1(sum(self.kept), inputs[0], bias=bias))
@@ -192,6 +194,7 @@ class IMDN(Network):
 
     def _leave(self, state: list[Tensor], factors: Tensor | None) -> list[Tensor]:
         total, _ = self._fuse(5, state, factors)
+        # the long skip is added in float32, or bfloat16 costs 0.02 dB
         details = in_full(self._features, state[0]) + self.LR_conv(self.c[1](total))
         return [in_full(self.upsampler, details)]
 
@@ -201,6 +204,7 @@ class IMDN(Network):
         """The sum of `c` including this block's share, and the block's output."""
         assert factors is not None
         source, *carried, distilled = state
+        # the first block's input is computed again: a map less between the stages
         total, x = carried or (None, self._features(source))
         x = scaled_conv(self.blocks[number].fuse, distilled, factors).add_(x)
         return share(cast(nn.Conv2d, self.c[0]), number, x, total), x
@@ -233,6 +237,7 @@ class IMDN_AS(IMDN):
 
     def stages(self) -> list[Stage[Tensor]]:
         """A stage that shrinks by 4, then IMDN's stages over its features instead of an image."""
+        # its map takes the place of the image in what follows
         shrink = Stage[Tensor](lambda state, _: [in_full(self.fea_conv, state[0])], 3, stride=4)
         return [shrink, *super().stages()]
 
@@ -255,6 +260,7 @@ class IMDN_RTC(Network):
 
     def _restore(self, image: Tensor) -> Tensor:
         first, body, *last = self.model
+        # colours enter and leave in float32
         features = in_full(first, image)
         return in_full(nn.Sequential(*last), features + cast(Shortcut, body).sub(features))
 

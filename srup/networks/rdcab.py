@@ -59,6 +59,7 @@ class SplitBlock(nn.Module):
         super().__init__()
         for number in range(8):
             self.add_module(f"layer{number + 1}", nn.Sequential(conv3(64 + 48 * number, 64)))
+        # what is kept of all layers: 16 channels each
         self.lff = conv1(8 * 16, 64)
         self.conv_du = channel_attention(64, 4)
 
@@ -67,6 +68,7 @@ class SplitBlock(nn.Module):
         kept = []
         for number in range(1, 9):
             made = F.relu_(self.get_submodule(f"layer{number}")(x))
+            # the first 16 channels leave the block here, the others feed every later layer
             kept.append(made[:, :16])
             if number < 8:
                 x = torch.cat([x, made[:, 16:]], 1)
@@ -99,6 +101,7 @@ class FeatureDistillation(nn.Module):
         dense, latest, kept = x, x, []
         for number in range(1, 8):
             made = F.relu_(self.get_submodule(f"layer{number}")(dense).add_(latest))
+            # as in the checkpoints, whose first distillation was trained on the input
             source = x if number == 1 else made
             kept.append(self.get_submodule(f"layer{number}_sub")(source))
             dense, latest = torch.cat([dense, made], 1), made
@@ -146,6 +149,7 @@ class RDCABNet(Network):
         `dense` is the block's 576 channels, of which its input is the first 64.
         """
         weigh = self.block.weigh
+        # ten convolutions of 3×3 in a row, two of them for the first features
         inner = [Stage(partial(self._advance, number), 10, weigh) for number in range(U - 1)]
         return [Stage(self._enter, 10, weigh), *inner, Stage(self._leave, 5)]
 
@@ -166,6 +170,7 @@ class RDCABNet(Network):
     ) -> tuple[Tensor, Tensor]:
         """The sum of `gff` including this recursion's share, and the block's output."""
         assert factors is not None
+        # the sum is not there yet at the first recursion
         image, *carried, dense = state
         total = carried[0] if carried else None
         x = scaled_conv(self.block.lff, dense, factors)
@@ -231,6 +236,7 @@ class Recursive(Network):
         assert factors is not None
         image, *carried, fused = state
         total, x = carried or (None, self.sfe2(self.sfe1(image)))
+        # the factors are applied here, once they are known from the whole map
         x = torch.addcmul(x, fused, factors.to(x.dtype))
         return share(cast(nn.Conv2d, self.gff[0]), number, x, total), x
 
