@@ -139,7 +139,6 @@ def command(
     template = replace(template, run_options=run_options)
     evaluations = _evaluations(template, models, weights, given_lr=given_lr)
     todo, unpaired = benchmark.cases(hr, lr)
-    # said in the report too: a mean over fewer images is another figure
     for path in unpaired:
         console.warning(f"{path} has no partner and was left out")
     data_set = data_set or benchmark.set_of(hr)
