@@ -283,7 +283,7 @@ def _worst(
 
     A network of `any_scale` gets an image that was enlarged before, in floats.
     """
-    own, workspace = _page_bytes(plan, image), max(part.workspace for part in parts)
+    own = _page_bytes(plan, image)
     others = sum(_page_bytes(plan, each) for each in plan.pages.images) - own
     moments = []
     for number, part in enumerate(parts):
@@ -297,9 +297,8 @@ def _worst(
         height = plan.recipe.target.enlarged(image.size)[1]
         upright = parts[-1].result * height // parts[-1].height
         moments.append(parts[-1].result + upright + own)
-    # the encoder is given memory that computing has freed
-    moments.append(own + max(_encoder_bytes(plan), workspace))  # the encoder gets freed memory
-    return others + max(moments)
+    # freed memory lies in pieces, so an encoder's copy of the whole page is given new memory
+    return others + max(moments) + _encoder_bytes(plan)
 
 
 def _page_bytes(plan: Plan, image: Image) -> int:
