@@ -268,15 +268,15 @@ def footprint(
         todo = windows(height, width, size, outline.stride)
         following = allocation(outline.results, state, memory_budget)
         maps = [*state, *following.maps]
-        # results wait where windows to come still read the old values
-        held = 0
-        if following.overwrites:
-            waiting = min(windows_until_safe(todo, max(outline.margin, LEAST)), len(todo))
-            held = waiting * _piece_bytes(outline, todo[0])
-        memory = max(memory, resident(maps) - resident([image]) + held)
-        disk = max(disk, sum({id(each): each.nbytes for each in maps if each.on_disk}.values()))
         bounds = Window(0, 0, height, width)
         cut = [window.grown(outline.margin, bounds) for window in todo]
+        held = 0
+        if following.overwrites:  # results wait where windows to come still read the old values
+            waiting = min(windows_until_safe(todo, max(outline.margin, LEAST)), len(todo))
+            # what waits is a part of what was computed, margins and all, which stays in memory with it
+            held = waiting * max(_piece_bytes(outline, each) for each in cut)
+        memory = max(memory, resident(maps) - resident([image]) + held)
+        disk = max(disk, sum({id(each): each.nbytes for each in maps if each.on_disk}.values()))
         shares.append(sum(each.height * each.width for each in cut) / (height * width))
         state = following.maps
     return Footprint(memory, disk, sum(shares) / len(shares))
