@@ -273,7 +273,7 @@ def footprint(
         held = 0
         if following.overwrites:  # results wait where windows to come still read the old values
             waiting = min(windows_until_safe(todo, max(outline.margin, LEAST)), len(todo))
-            # what waits is a part of what was computed, margins and all, which stays in memory with it
+            # what waits is a view of what was computed, so the margins stay in memory with it
             held = waiting * max(_piece_bytes(outline, each) for each in cut)
         memory = max(memory, resident(maps) - resident([image]) + held)
         disk = max(disk, sum({id(each): each.nbytes for each in maps if each.on_disk}.values()))
