@@ -52,7 +52,8 @@ def _below(place: str, recursive: bool) -> Iterator[Entry]:
 def _matching(pattern: str) -> Iterator[Entry]:
     """The files that a glob matches, named by their path below its fixed part."""
     root = _fixed_part(pattern)
-    for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - of an absolute pattern, too
+    # pathlib's glob takes no absolute patterns
+    for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207
         each = entry(path)
         if each and not each.folder:
             yield replace(each, name=os.path.relpath(path, root))
