@@ -89,6 +89,7 @@ def journal(out: str) -> Iterator[Journal]:
             _bring(out, path)
         for record in _lines(path):
             made._take(record)
+        # what was done must reach the output folder, also when the run ends with an error
         try:
             yield made
         finally:

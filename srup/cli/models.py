@@ -68,6 +68,7 @@ def _state(rows: Sequence[Model]) -> str:
 
     Scales that were never released are left out, unless there are no others.
     """
+    # a scale that cannot be had would only be in the way
     counted = [row for row in rows if row.released] or rows
     states = {_scale(row): _where(row) for row in counted}
     if len(set(states.values())) == 1 and len(states) == len(rows):
@@ -113,6 +114,7 @@ def download(names: tuple[str, ...], everything: bool) -> int:
         try:
             with console.download(model.file) as progress:
                 path = weights.verified(model, progress=progress)
+        # the others are still fetched: who prepares for being offline wants all there is
         except WeightsError as error:
             console.error(error)
             failed = error.exit_code
@@ -130,6 +132,7 @@ def verify(names: tuple[str, ...]) -> int:
         path = _path(model)
         if not path.exists():
             verdict = "not here"
+        # the digest of a file of one's own is not known
         elif not model.digest or weights.matches(path, model.digest):
             verdict = "right"
         else:
@@ -172,6 +175,7 @@ def _chosen(names: Sequence[str], *, everything: bool) -> list[Model]:
     rows = list(registry.MODELS)
     if not everything:
         rows = [model for name in names for model in registry.find(name).values()]
+    # several scales may share a file
     return list({model.file: model for model in rows}.values())
 
 

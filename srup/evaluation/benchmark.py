@@ -155,6 +155,7 @@ def check(evaluation: Evaluation, *, given_lr: bool) -> None:
         raise UsageError("the protocol y-only shrinks Y itself, unrounded", "leave out {lr}")
     if model == BICUBIC:
         return
+    # a chain or a resize would come between the network and what was truncated
     (row, *more) = routing.route(model, scale, own_weights=evaluation.weights is not None)
     if protocol == TRUNCATED and (more or row.scale != scale):
         raise UsageError(
@@ -176,6 +177,7 @@ def published(model: str, data_set: str | None, scale: int) -> Published | None:
 def set_of(path: Path) -> str | None:
     """The benchmark set that a folder's path names: ".../Set5/HR" → "Set5"."""
     names = {name.lower(): name for name in SETS} | OTHER_SET_NAMES
+    # the innermost folder that is called like a set: datasets/Set5/HR
     for part in reversed(path.resolve().parts):
         plain = re.sub(r"[^a-z0-9]", "", part.lower())
         if plain in names:
@@ -200,6 +202,7 @@ def outcomes(evaluation: Evaluation, todo: Sequence[Case]) -> Iterator[Outcome]:
 
     An image that fails becomes an Outcome with an error. Raises what `upscaler.load` raises.
     """
+    # no network runs on Y alone: bicubic needs none
     if evaluation.protocol == Y_ONLY:
         run = partial(_score_on_luma, evaluation=evaluation)
         for case in todo:
@@ -222,6 +225,7 @@ def _outcome(
     """The outcome of one image; its error if `run` fails."""
     try:
         measured, seconds = run(case)
+    # the mean is over the others, and says over how many
     except (ImageError, OutOfMemory) as error:
         return Outcome(case.hr.name, error=error, computed_by=computed_by)
     return Outcome(case.hr.name, measured, seconds, peak(), computed_by=computed_by)
@@ -233,6 +237,7 @@ def _score_on_colours(case: Case, evaluation: Evaluation, enlarge: Enlarge) -> t
     assert protocol != Y_ONLY, "see _score_on_luma"
     lr, hr = lr_and_hr(case, scale, evaluation.edges)
     check_window(str(case.hr), hr, border)
+    # reading and scoring are not what the network takes
     started = time.perf_counter()
     sr = enlarge(lr)
     seconds = time.perf_counter() - started

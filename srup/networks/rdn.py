@@ -46,6 +46,7 @@ def adapt(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for pattern, replacement in EDSR_PYTORCH:
             own = re.sub(f"^{pattern}", replacement, own)
         renamed[own] = tensor
+    # their network works on 0–255, ours on 0–1
     factors = {"sfe1.weight": 255.0, "output.weight": 1 / 255, "output.bias": 1 / 255}
     return {name: tensor * factors.get(name, 1) for name, tensor in renamed.items()}
 
@@ -87,12 +88,14 @@ class RDN(Network):
         self.scale = scale
         self.sfe1, self.sfe2 = conv3(3, G), conv3(G, G)
         self.rdbs = nn.ModuleList(RDB() for _ in range(D))
+        # over all blocks: as one map of 16 · 64 channels it would be most of the memory
         self.gff = nn.Sequential(conv1(G * D, G), conv3(G, G))
         self.upscale = upsampler(scale, G)
         self.output = conv3(G, 3)
 
     def stages(self) -> list[Stage[Tensor]]:
         """States: [image, sum of gff so far, features]."""
+        # C convolutions of 3×3 in each block
         inner = [Stage(partial(self._advance, number), C) for number in range(1, D)]
         return [Stage(self._enter, 2 + C), *inner, Stage(self._leave, 3)]
 

@@ -59,6 +59,7 @@ class Block(nn.Module):
             self.add_module(f"layer{number}", nn.Sequential(conv3(inputs, 64)))
             first, second = conv3(KEPT, WIDER[number]), conv3(WIDER[number], KEPT)
             further = nn.Sequential(first, nn.ReLU(inplace=True), second)
+            # the checkpoint calls what goes further "idle"
             self.add_module(f"idle_layer{number}", further)
             self.add_module(f"res_scale_{number}", Scale())
             self.add_module(f"x_scale_{number}", Scale())
@@ -69,6 +70,7 @@ class Block(nn.Module):
         """The block up to its attention, N×64×H×W; `first` are the network's first features."""
         c1 = self._layer(1, x, x)
         c2 = self._layer(2, torch.cat([x, c1], 1), c1)
+        # letters as in the figure of the paper
         u = torch.cat([x, c2], 1)
         cs = self.CONCAT_FF_1(u).add_(first)
         c3 = self._layer(5, cs, cs)
@@ -118,6 +120,7 @@ class RDSRN(Network):
             # the first of these computes the first features again, hence its larger margin
             margin = 14 if number == 0 else 12
             stages.append(Stage(partial(self._advance, number), margin, self.block.weigh))
+        # convolutions after the last block: ×4 enlarges twice, on twice as large a map
         return [*stages, Stage(self._leave, {2: 6, 3: 5, 4: 5}[self.scale])]
 
     def _first(self, image: Tensor) -> Tensor:

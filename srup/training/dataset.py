@@ -102,6 +102,7 @@ def _key(paths: Sequence[Path], scales: Sequence[int]) -> str:
     identities = []
     for path in paths:
         status = path.stat()
+        # contents are not read for it: gigabytes, to find that nothing has changed
         identities.append((str(path.resolve()), status.st_size, status.st_mtime_ns))
     text = json.dumps([identities, sorted(scales)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -110,6 +111,7 @@ def _key(paths: Sequence[Path], scales: Sequence[int]) -> str:
 def _build(paths: Sequence[Path], scales: Sequence[int], folder: Path, progress: Progress) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     sides: Sides = {scale: [] for scale in (1, *scales)}
+    # one flat file a scale can be mapped, so a set larger than memory trains as well
     files = {scale: (folder / f"x{scale}.bin").open("wb") for scale in sides}
     try:
         for done, path in enumerate(paths, 1):
@@ -139,6 +141,7 @@ def _versions(path: Path, scales: Sequence[int]) -> Iterator[dict[int, Bytes]]:
     except ReadError as error:
         log.warning("left out: %s", error)
         return
+    # one HR image serves all scales, so its sides must suit each of them
     hr = np.ascontiguousarray(cropped_to_multiple(pixels, math.lcm(*scales)))
     if hr.size:
         yield {1: hr, **{scale: lr_of(hr, scale) for scale in scales}}
@@ -170,6 +173,7 @@ def _hdf5(path: Path, scales: Sequence[int]) -> Iterator[dict[int, Bytes]]:
         for key in file["hr"]:
             hr = np.asarray(file["hr"][key], np.uint8)
             lr = np.asarray(file["lr"][key], np.uint8)
+            # made for another scale, LR and HR patches would not show the same
             fitting = hr.shape[:2] == (lr.shape[0] * scale, lr.shape[1] * scale)
             if not fitting or len(scales) > 1:
                 raise TrainingError(

@@ -144,6 +144,7 @@ def _batches(
 
 def _scale(hyperparameters: Hyperparameters, step: int) -> int:
     """The scale that a step draws."""
+    # a function of the step alone, so that a resumed run draws as the undisturbed one did
     random = np.random.default_rng((hyperparameters.seed, step, 1))
     return hyperparameters.scales[int(random.integers(len(hyperparameters.scales)))]
 
@@ -161,6 +162,7 @@ class _Run:
         self.average = {}
         for name, tensor in plain.state_dict().items():
             self.average[name] = tensor.detach().clone()
+        # branches change the names of tensors, and the plain network is what is saved
         self.network = copy.deepcopy(plain).train()
         if hyperparameters.wider:
             branch(self.network, hyperparameters.wider)
@@ -170,6 +172,7 @@ class _Run:
 
     def step(self, number: int, lr: Tensor, hr: Tensor, teacher: Network | None) -> float:
         """Trains on one batch; its loss. Raises TrainingError if that is not finite."""
+        # computed for every step rather than stepped, so that resuming needs no schedule state
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(self.hyperparameters, number)
         loss = self._loss(number, lr, hr, teacher)
@@ -179,6 +182,7 @@ class _Run:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.hyperparameters.clip)
         self.optimiser.step()
         self._update_average(number)
+        # once it is NaN every weight is, and the average follows
         if not math.isfinite(value := loss.item()):
             raise TrainingError(f"the loss is {value} at step {number}", "take a smaller {rate}")
         return value
@@ -191,6 +195,7 @@ class _Run:
             sr = network(lr).float()
             loss = criterion(sr, hr)
             if teacher is not None:
+                # the teacher is not trained
                 with torch.no_grad():
                     taught = teacher(lr).float()
                 loss = (1 - share) * loss + share * criterion(sr, taught)
@@ -207,6 +212,7 @@ class _Run:
     ) -> dict[int, float] | None:
         """Validates, writes the weights if they are the best, and the state; scale → Y-PSNR."""
         measured = self._validate(validation) if validation else None
+        # without validation the last weights are the best
         figure = sum(measured.values()) / len(measured) if measured else math.inf
         if figure >= self.best:
             self.best = figure

@@ -23,6 +23,7 @@ def in_threads(jobs: Iterable[Job], worker: Worker, *, threads: int = 3) -> Iter
     with ThreadPoolExecutor(threads, "srup") as pool:
         running: set[Future[Result]] = set()
         try:
+            # jobs are taken as they are needed: planning a million of them first would take minutes
             for job in jobs:
                 running.add(pool.submit(worker.process, job))
                 if len(running) > threads:
@@ -31,6 +32,7 @@ def in_threads(jobs: Iterable[Job], worker: Worker, *, threads: int = 3) -> Iter
                         yield future.result()
             for future in as_completed(running):
                 yield future.result()
+        # also when whoever iterates gives up: images being computed end soon
         except BaseException:
             worker.stopped.set()
             raise
