@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
 
 from srup import memory, storage
-from srup.errors import ImageError, OutOfMemory, ScaleError, SrupError, WriteError
+from srup.errors import ImageError, OutOfMemory, ScaleError, SrupError, UsageError, WriteError
 from srup.evaluation.consistency import consistency_of_pages
 from srup.files import check_folder, hashed
 from srup.images import (
@@ -35,6 +35,7 @@ from srup.images import (
     Pages,
     check_holds,
     default_format,
+    format_of,
     read_pages,
     write_pages,
 )
@@ -104,10 +105,6 @@ class Recipe:
     def on(self, device: str) -> Recipe:
         """The same recipe, computed on another device."""
         return replace(self, run_options=replace(self.run_options, device=device))
-
-    def in_windows(self, side: int) -> Recipe:
-        """The same recipe, computed in windows of `side` pixels."""
-        return replace(self, run_options=replace(self.run_options, tile=side))
 
 
 @dataclass(frozen=True)
@@ -216,6 +213,10 @@ def plan(recipe: Recipe, job: Job, pages: Pages) -> Plan:
     else:
         name = PurePosixPath(place).name if storage.is_url(place) else Path(place).name
     shown = name if place == STANDARD else place
+    if recipe.format and format_of(Path(shown)) != recipe.format:
+        raise UsageError(
+            f"the name {shown} and the format {recipe.format} contradict each other; give one"
+        )
     check_holds(Path(shown), pages, sizes, recipe.encoding)
     # the page that grows most decides for all, so that one upscaler serves them
     route = routing.route(recipe.model, factor, own_weights=recipe.weights is not None)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import srup
-from srup.errors import ScaleError, WriteError
+from srup.errors import ScaleError, UsageError, WriteError
 from srup.images import Encoding, Image, Pages, read_image, read_pages
 from srup.inference.run_options import RunOptions
 from srup.inference.target import Target
@@ -53,6 +53,8 @@ def test_a_plan_names_documents_and_standard_output() -> None:
 def test_a_plan_refuses_what_cannot_be() -> None:
     with pytest.raises(WriteError, match="transparency"):
         plan(TWICE, job("a.png", "a.jpg"), CLEAR)
+    with pytest.raises(UsageError, match="contradict"):
+        plan(Recipe(format="jpeg"), job("a.png", "b.png"), GREY)
     with pytest.raises(ScaleError):
         plan(Recipe(Target(width=800_000)), job("a.png", "b.png"), GREY)
 

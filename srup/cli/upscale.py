@@ -16,7 +16,6 @@ from srup.batch.executors.threads import in_order
 from srup.cli import console, options
 from srup.errors import UsageError
 from srup.files import writing
-from srup.images import format_of
 from srup.models import routing
 from srup.pipeline import STANDARD, Destination, Job, Recipe, Result, Worker
 from srup.report import plain
@@ -59,7 +58,7 @@ def command(
     """
     console.start_logging(verbose)
     routing.route(recipe.model, recipe.target.scale or 1)  # an unknown name ends it before any work
-    _check(inputs, output, recipe)
+    _check(inputs, output)
     # a picture on standard output leaves no room there for words
     piped = output == STANDARD or (output is None and STANDARD in inputs)
     jobs = [_job(path, output, suffix, overwrite) for path in inputs]
@@ -75,7 +74,7 @@ def command(
     return code
 
 
-def _check(inputs: Sequence[str], output: str | None, recipe: Recipe) -> None:
+def _check(inputs: Sequence[str], output: str | None) -> None:
     """Refuses what cannot be meant, and makes the output folder. Raises UsageError, WriteError."""
     several = len(inputs) > 1
     if (output == STANDARD or (output is None and STANDARD in inputs)) and sys.stdout.isatty():
@@ -93,10 +92,6 @@ def _check(inputs: Sequence[str], output: str | None, recipe: Recipe) -> None:
         raise UsageError(
             f"several images need a folder to go to, and {output} is none; create it",
             "or name another with {output}",
-        )
-    elif recipe.format and format_of(Path(output)) != recipe.format:
-        raise UsageError(
-            f"the name {output} and the format {recipe.format} contradict each other; give one"
         )
     # results are named after their inputs, so two of one name would be one file
     if several:

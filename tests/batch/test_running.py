@@ -229,3 +229,18 @@ def test_the_journal_survives_names_of_all_kinds(folder: Path, out: Path) -> Non
     draw(20, 16).save(folder / "grüße [1] \u202e.png")
     assert made(folder, out)["grüße [1] \u202e.png"] == "done"
     assert made(folder, out) == {"broken.png": "failed"}
+
+
+def test_what_was_begun_before_an_error_is_told(folder: Path, out: Path) -> None:
+    """A later image may need weights that cannot be had; the first one is done all the same."""
+    first, *_ = planned(folder, out)
+    told = []
+
+    def jobs() -> Iterator[Job]:
+        yield first
+        raise WeightsMismatch("no weights")
+
+    with pytest.raises(WeightsMismatch):
+        for result in in_order(jobs(), Worker(RECIPE)):
+            told.append(result.status)
+    assert told == ["done"]

@@ -53,10 +53,15 @@ def _one_ahead(
 ) -> Iterator[T]:
     """`map` in a pool of one thread: an item is worked on while the result before it is used."""
     current: Future[T] | None = None
-    for item in items:
-        following = pool.submit(function, item)
+    try:
+        for item in items:
+            following = pool.submit(function, item)
+            if current:
+                yield current.result()
+            current = following
+    except Exception:  # of a later item: what was begun before it still counts
         if current:
             yield current.result()
-        current = following
+        raise
     if current:
         yield current.result()
