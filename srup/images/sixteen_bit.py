@@ -75,9 +75,11 @@ def read(source: str | Path | BinaryIO, page: int, name: str) -> Planes | None:
 
 def _open(vips: ModuleType, source: str | Path | BinaryIO, page: int) -> Any:
     """The vips image of a page; an error, not grey pixels, where the file is cut short."""
-    options = {"page": page} if page else {}
+    options: dict[str, Any] = {"page": page} if page else {}
     if isinstance(source, (str, Path)):
-        return vips.Image.new_from_file(str(source), fail_on="truncated", **options)
+        # libvips remembers files by their names: this makes it look at the file again
+        options |= {"fail_on": "truncated", "revalidate": True}
+        return vips.Image.new_from_file(str(source), **options)
     source.seek(0)
     return vips.Image.new_from_buffer(source.read(), "", fail_on="truncated", **options)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from PIL import PngImagePlugin
 
 from srup.errors import EngineUnavailable, WriteError
 from srup.files import replacing
-from srup.images import colours, metadata, sixteen_bit, tiff
+from srup.images import colours, metadata, png, tiff
 from srup.images.formats import FORMATS, Format, format_of, plug_in
 from srup.images.pictures import pillow_info, pixels_to_pillow
 from srup.images.values import Image, Pages
@@ -24,9 +23,7 @@ from srup.images.values import Image, Pages
 log = logging.getLogger(__name__)
 
 QUALITY = 95
-# On 9 photographs 2.7 times as fast as Pillow's 6, for 0.4 % more bytes:
-# python -m tests.benchmarks.png
-PNG_LEVEL = 3
+PNG_LEVEL = 3  # of Pillow, which writes animations
 # A JPEG segment has 65,533 bytes after its length; the name of what it holds takes some of them.
 EXIF_OR_XMP_SEGMENT = 65_502  # bytes
 IPTC_SEGMENT = 65_500  # bytes
@@ -116,8 +113,8 @@ def write_pages(pages: Pages, path: str | Path, *, encoding: Encoding | None = N
     with replacing(path) as temporary:
         if row.name == "tiff":
             tiff.write(pages, temporary)
-        elif row.name == "png" and sixteen_bit.needed(pages.images[0]) and not pages.animated:
-            _write_sixteen_bit_png(pages.images[0], temporary)
+        elif row.name == "png" and not pages.animated:
+            png.write(pages.images[0], temporary, _metadata_chunks(pages.images[0]))
         else:
             _write_with_pillow(pages, row, encoding, temporary)
 
@@ -276,25 +273,6 @@ def _png_texts(image: Image) -> PngImagePlugin.PngInfo:
         block = metadata.resources(image.iptc)
         info.add_text("Raw profile type iptc", f"\niptc\n{len(block):8}\n{block.hex()}\n", zip=True)
     return info
-
-
-def _write_sixteen_bit_png(image: Image, path: Path) -> None:
-    """Joins pixels encoded by libvips with the chunks of metadata that Pillow would write.
-
-    Pillow cannot write 16 bits in colour, and libvips would store other metadata than Pillow.
-    """
-    pixels = path.with_name(f"{path.name}.pixels.png")
-    try:
-        sixteen_bit.write(image, pixels, compression=PNG_LEVEL)
-        with pixels.open("rb") as source, path.open("wb") as target:
-            target.write(source.read(33))  # the signature (8 bytes) and IHDR (25)
-            target.writelines(_metadata_chunks(image))
-            # Skip what libvips adds before the pixels. The four bytes before "IDAT" are its length.
-            first = 33 + source.read(4096).index(b"IDAT") - 4
-            source.seek(first)
-            shutil.copyfileobj(source, target, 1 << 20)
-    finally:
-        pixels.unlink(missing_ok=True)
 
 
 def _metadata_chunks(image: Image) -> Iterator[bytes]:

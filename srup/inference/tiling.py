@@ -11,13 +11,12 @@ import itertools
 import math
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from threading import Lock
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +24,10 @@ from numpy.typing import NDArray
 from srup.errors import OutOfMemory
 from srup.inference.canvas import Canvas, MapSpec, canvas, given
 from srup.networks.stages import Stage
+from srup.parallel import OrderedMap, Pool, ordered_map
 from srup.progress import Progress, ignore, share
 
-T = TypeVar("T")
-R = TypeVar("R")
 Array = NDArray[Any]
-Pool = Callable[[int], AbstractContextManager[Executor]]
 
 MEMORY = 2 << 30  # bytes of canvases kept in memory unless told otherwise
 SMALLEST = 64  # the side at which a window is not halved any more
@@ -314,40 +311,6 @@ def tiled(
             state = _advanced(stage, state, context, size, memory, mapped, within)
             context = stage.summary(state[-1].strips()) if stage.summary else None
     return state[-1].array
-
-
-class OrderedMap(Protocol):
-    """A `map` whose results come in the order of its items."""
-
-    def __call__(self, run: Callable[[T], R], items: list[T], /) -> Iterator[R]: ...
-
-
-@contextmanager
-def ordered_map(workers: int, pool: Pool) -> Iterator[OrderedMap]:
-    """A `map` in threads of `pool`, in order, at most `workers` items at a time; with one the plain
-    `map`.
-    """
-    if workers == 1:
-        yield map
-        return
-    with pool(workers) as threads:
-
-        def mapped(run: Callable[[T], R], items: list[T], /) -> Iterator[R]:
-            ahead: deque[Future[R]] = deque()
-            try:
-                for item in items:
-                    ahead.append(threads.submit(run, item))
-                    # one more than there are workers, so that none waits for the next window
-                    if len(ahead) > workers:
-                        yield ahead.popleft().result()
-                while ahead:
-                    yield ahead.popleft().result()
-            finally:
-                # an error ends it: windows that were not begun are not computed
-                for future in ahead:
-                    future.cancel()
-
-        yield mapped
 
 
 def _advanced(

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from srup import memory
 from srup.errors import EngineUnavailable, UnsoundResult, UsageError
 from srup.inference.run_options import PRECISIONS, EngineName, Precision
-from srup.inference.tiling import Pool
 from srup.models.registry import Model
 from srup.networks.stages import Array, Stage
+from srup.parallel import Pool
 
 if TYPE_CHECKING:  # importing torch takes seconds
     from srup.networks.base import Network
