@@ -279,9 +279,9 @@ class Worker:
     `process` may be called from several threads, which read and write side by side and compute in
     turn. The three steps of it, `read`, `enlarge` and `write`, may be run apart, so that one image
     is read while another is computed. Whatever is wrong with an image, and with no other, is in its
-    Result; what concerns all of them is raised. `progress(stage, done, total)` hears of downloads
-    and of computing. Once `stopped` is set, no further image is begun and the current one is given
-    up.
+    Result; what concerns all of them is raised. `progress(stage, done, total)` hears of every stage
+    of an image: reading, preparing the network, downloading, computing, writing. Once `stopped` is
+    set, no further image is begun and the current one is given up.
     """
 
     def __init__(
@@ -338,7 +338,7 @@ class Worker:
 
     def _read(self, job: Job, begun: Result) -> Decoded:
         started = time.perf_counter()
-        with fetched(job.source) as source:
+        with self._shown(f"reading {_shown_name(job)}"), fetched(job.source) as source:
             pages = self.recipe.read_options.read(source)
             sha256 = hashed(source) if isinstance(source, Path) else ""
         decided = plan(self.recipe, job, pages)
@@ -378,12 +378,12 @@ class Worker:
         self.taken.add(place)
 
     def _enlarge(self, read: Decoded) -> Enlarged:
-        decided = read.plan
-        upscaler = self.upscalers(decided.factor, progress=self._told("downloading weights"))
+        decided, started = read.plan, time.perf_counter()
+        with self._shown(f"preparing {self.recipe.model}"):
+            upscaler = self.upscalers(decided.factor, progress=self._told("downloading weights"))
         if decided.job.tile:
             upscaler = replace(upscaler, tile=decided.job.tile)
-        started = time.perf_counter()
-        computing = self._told(f"enlarging {PurePosixPath(decided.job.source.name).name}")
+        computing = self._told(f"enlarging {_shown_name(decided.job)}")
         enlarged = upscaler(decided.pages, size=self.recipe.target, progress=computing)
         return Enlarged(decided, after(read.result, started), enlarged)
 
@@ -399,15 +399,44 @@ class Worker:
 
         return progress
 
+    @contextmanager
+    def _shown(self, stage: str) -> Iterator[None]:
+        """Progress of a stage whose length is not known, for as long as the block runs."""
+        tell = self.progress or _tell_nobody
+        tell(stage, 0, 0)
+        try:
+            yield
+        finally:
+            tell(stage, 1, 1)
+
+    def prepare_next_start(self) -> None:
+        """What makes the next start faster; to be called when nobody waits for a result any more.
+
+        Does nothing where no network was loaded.
+        """
+        for program in self.upscalers.programs():
+            if program.afterwards and not self.stopped.is_set():
+                with self._shown(f"preparing {self.recipe.model} for faster starts, once"):
+                    program.afterwards()
+
     def _write(self, enlarged: Enlarged) -> Result:
         decided, started = enlarged.plan, time.perf_counter()
-        write(enlarged.pages, decided)
+        with self._shown(f"writing {PurePosixPath(decided.place).name}"):
+            write(enlarged.pages, decided)
         done = replace(after(enlarged.result, started), status="done")
         if self.recipe.target.crops:
             return done
         # the file is there by now, so a slow comparison delays nobody who waits for it
         kept = consistency_of_pages(decided.pages, enlarged.pages, name=decided.job.source.path)
         return replace(done, consistency=kept)
+
+
+def _shown_name(job: Job) -> str:
+    return PurePosixPath(job.source.name).name
+
+
+def _tell_nobody(stage: str, done: float, total: float) -> None:
+    """A callback of stages that does nothing."""
 
 
 def process(recipe: Recipe, job: Job, *, progress: StageProgress | None = None) -> Result:

@@ -8,6 +8,13 @@ from functools import cache
 from pathlib import Path
 
 BFLOAT16 = {"avx512_bf16", "amx_bf16"}  # of x86, the only kind where its speed was measured
+INSTRUCTIONS = {  # Linux's name → the usual one, the fastest for networks first
+    "amx_bf16": "AMX",
+    "avx512_bf16": "AVX-512 BF16",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx512f": "AVX-512",
+    "avx2": "AVX2",
+}
 
 
 @cache
@@ -27,6 +34,11 @@ def _fields() -> dict[str, str]:
 def flags() -> frozenset[str]:
     """The instruction sets of the processor, by Linux's names; empty if unknown."""
     return frozenset(_fields().get("flags", "").split())
+
+
+def instructions() -> str:
+    """The fastest instruction set for networks that the processor has; "" if unknown."""
+    return next((name for flag, name in INSTRUCTIONS.items() if flag in flags()), "")
 
 
 def name() -> str:

@@ -11,13 +11,13 @@ from typing import Literal
 
 import click
 
-from srup import memory
+from srup import memory, processor
 from srup.cli import console, options
 from srup.cli.failures import failures_as_rows
 from srup.errors import OutOfMemory, UsageError
 from srup.evaluation import speed
 from srup.evaluation.speed import Speed, SpeedTest
-from srup.inference.engines import ENGINES, libraries
+from srup.inference.engines import ENGINES, choice, libraries
 from srup.inference.run_options import PRECISIONS, EngineName, Precision, RunOptions
 from srup.isolate import run_isolated
 from srup.models import registry
@@ -30,7 +30,8 @@ SPEED_COLUMNS = {"LR MP/s": ".3f", "s": ".3f", "MB": ",.0f", "of ceiling": ".0%"
 SPEED_NOTE = (
     "LR MP/s: megapixels of the input a second, from the median of {runs} runs, s: that. "
     "MB: the most memory that a process of its own took. "
-    "Of ceiling: of the rate at which 3×3 convolutions with 64 channels run here alone."
+    "Of ceiling: of the rate at which 3×3 convolutions with 64 channels run here alone. "
+    "{machine}."
 )
 PRESSURE_NOTE = (
     "One window for the whole image, as networks are commonly run, doubled in pixels until 70 % of "
@@ -56,6 +57,12 @@ PRESSURE_NOTE = (
     default=[256],
     show_default=True,
     help="Side of the square image in pixels; repeat for several.",
+)
+@click.option(
+    "--file",
+    "picture",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Picture to enlarge instead of noise; --side is not used then.",
 )
 @click.option(
     "--runs",
@@ -84,17 +91,25 @@ PRESSURE_NOTE = (
     show_default=True,
     help="Precision of the arithmetic to measure.",
 )
+@click.option(
+    "--save",
+    is_flag=True,
+    help="Remember which engine is faster here, for --engine auto. Measures the precision that "
+    "srup takes by itself.",
+)
 @options.report_output
 @options.verbose
 def command(
     models: tuple[str, ...],
     scale: int,
     sides: tuple[int, ...],
+    picture: Path | None,
     runs: int,
     pressure: bool,
     device: str,
     engine: EngineName | Literal["all"],
     precision: Precision | Literal["all"],
+    save: bool,
     report_output: console.ReportOutput,
     verbose: bool,
 ) -> int:
@@ -105,20 +120,54 @@ def command(
     \b
     srup bench
     srup bench -m lite -m imdn -s 4 --precision fp32 --json
+    srup bench -m imdn --file photo.jpg --save
     srup bench -m imdn --pressure
     """
     console.start_logging(verbose)
+    if save and (pressure or engine != "all"):
+        raise UsageError(
+            "engines are compared by the speed of all of them",
+            "leave out {engine}",
+            "leave out {pressure}",
+        )
     measure = _under_pressure if pressure else _measured
     chosen = [_row(name, scale) for name in models or _light(scale)]
+    if save and precision == "all":
+        precision = "auto"
     rows: list[Row] = []
     for model, run_options in itertools.product(chosen, _run_options(device, engine, precision)):
         with tempfile.TemporaryDirectory(prefix="srup-") as folder:
-            test = SpeedTest(model, scale, run_options, Path(folder), runs=runs)
-            rows += _rows(measure, test, sides)
+            test = SpeedTest(model, scale, run_options, Path(folder), runs=runs, picture=picture)
+            rows += _rows(measure, test, sides[:1] if picture else sides)
+    if save:
+        assert precision != "all"
+        _save(chosen, rows, precision)
     title = f"{'Pressure test' if pressure else 'Speed'}, ×{scale}"
-    note = PRESSURE_NOTE if pressure else SPEED_NOTE.format(runs=runs)
+    note = PRESSURE_NOTE if pressure else SPEED_NOTE.format(runs=runs, machine=_machine())
     report_output.show(Report(title, rows, [note], SPEED_COLUMNS, heading="network"))
     return 1 if any(row.error for row in rows) else 0
+
+
+def _machine() -> str:
+    """The processor of this machine in words."""
+    instructions = processor.instructions() or "instruction set unknown"
+    return f"Processor: {processor.name()}, {processor.cores()} cores, {instructions}"
+
+
+def _save(models: Sequence[registry.Model], rows: Sequence[Row], precision: Precision) -> None:
+    """Keeps the seconds of each engine that computed a network on the processor."""
+    for model in models:
+        seconds: dict[EngineName, float] = {}
+        for name in libraries():
+            own = [
+                float(str(row.values["s"]))
+                for row in rows
+                if (row.name, row.values.get("engine"), row.values.get("device"))
+                == (model.name, name, "cpu")
+            ]
+            if own:
+                seconds[name] = sum(own)
+        choice.save(model, precision, seconds)
 
 
 def _light(scale: int) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import click
 from rich import progress as bars
@@ -21,6 +22,7 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     ProgressColumn,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -95,28 +97,23 @@ def download(label: str) -> Iterator[Progress]:
 
 @contextmanager
 def stages() -> Iterator[StageProgress]:
-    """A bar for one stage after another, labelled by what is being done; it goes when a stage is
-    done.
+    """A bar for each stage under way, labelled by what is being done; it goes when that is done.
+
+    One image is read while another is computed, so there may be several.
     """
-    columns = (TaskProgressColumn(), TimeRemainingColumn())
-    bar = _made_bar(*columns)
-    task = bar.add_task("", total=None, visible=False)
-    current = ""
+    bar = _made_bar(TaskProgressColumn(), TimeRemainingColumn())
+    tasks: dict[str, TaskID] = {}
+    lock = Lock()  # stages are told by several threads
 
     def update(stage: str, done: float, total: float) -> None:
-        nonlocal current
-        # one bar for all stages: each begins it anew
-        if stage != current:
-            current = stage
-            bar.reset(task)
-        # the bar goes when a stage is complete, so that nothing stands still on the screen
-        bar.update(
-            task,
-            description=_plain(stage),
-            completed=done,
-            total=total or None,
-            visible=done < total or not total,
-        )
+        with lock:
+            if total and done >= total:
+                if stage in tasks:
+                    bar.remove_task(tasks.pop(stage))
+                return
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(_plain(stage), total=None)
+            bar.update(tasks[stage], completed=done, total=total or None)
 
     with bar:
         yield update

@@ -12,7 +12,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from srup.errors import EngineUnavailable, OutOfMemory
 from srup.evaluation.peak_memory import peak_of
-from srup.images import Pixels
+from srup.images import Image, Pixels, read_image, write_image
 from srup.inference.run_options import RunOptions
 from srup.models import registry
 from srup.models.registry import Model
@@ -33,9 +33,10 @@ GROWTH = 2  # times as many pixels at each step of the pressure test
 
 @dataclass(frozen=True)
 class SpeedTest:
-    """A network that enlarges an image of `side` × `side` pixels, timed `runs` times.
+    """A network that enlarges an image, timed `runs` times.
 
-    `folder` is for its random weights and for what an engine caches.
+    The image is the file `picture`, or noise of `side` × `side` pixels. `folder` is for random
+    weights, for the noise, and for what an engine caches.
     """
 
     model: Model
@@ -44,6 +45,7 @@ class SpeedTest:
     folder: Path
     side: int = 256
     runs: int = 5
+    picture: Path | None = None
 
     @property
     def weights(self) -> Path:
@@ -93,19 +95,24 @@ def prepare(test: SpeedTest) -> Iterator[None]:
 def measure(test: SpeedTest) -> Iterator[Speed]:
     """Measures once. Runs alternate with the ceiling's, so that other load falls on both alike."""
     loaded = _load(test)
-    loaded.enlarge(_noise(WARM_UP_SIDE))
-    image = _noise(test.side)
+    image = _picture(test)
+    loaded.enlarge(image[:WARM_UP_SIDE, :WARM_UP_SIDE])
     loaded.enlarge(image)
     peak = loaded.peak()  # before the ceiling takes memory too
     ceiling, multiply_adds = _ceiling(loaded.computed_by)
-    own_times, ceiling_times = [], []
+    seconds, shares = [], []
+    pixels = image.shape[0] * image.shape[1]
+    work = test.model.multi_adds * 1e9 * pixels * test.scale**2 / COUNTED_PIXELS
     for _ in range(test.runs):
-        own_times.append(_timed(partial(loaded.enlarge, image)))
-        ceiling_times.append(_timed(ceiling))
-    seconds, best = statistics.median(own_times), statistics.median(ceiling_times)
-    work = test.model.multi_adds * 1e9 * (test.side * test.scale) ** 2 / COUNTED_PIXELS
-    share = (work / seconds) / (multiply_adds / best)
-    yield Speed(loaded.computed_by, seconds, test.side**2, peak, share)
+        seconds.append(_timed(partial(loaded.enlarge, image)))
+        # as long as the network, so that both see the same neighbours
+        rounds, spent = 0, 0.0
+        while spent < seconds[-1]:
+            spent += _timed(ceiling)
+            rounds += 1
+        shares.append((work / seconds[-1]) / (rounds * multiply_adds / spent))
+    share = statistics.median(shares)
+    yield Speed(loaded.computed_by, statistics.median(seconds), pixels, peak, share)
 
 
 def pressure(test: SpeedTest, limit: int) -> Iterator[Speed]:
@@ -119,7 +126,7 @@ def pressure(test: SpeedTest, limit: int) -> Iterator[Speed]:
         _limit_memory(limit)
     side = float(test.side)
     while True:
-        image = _noise(round(side))
+        image = _picture(replace(test, side=round(side)))
         try:
             seconds = _timed(partial(loaded.enlarge, image))
         except (OutOfMemory, MemoryError):
@@ -145,8 +152,14 @@ def _load(test: SpeedTest) -> _Loaded:
     return _Loaded(enlarge, program.computed_by, peak_of(program.device))
 
 
-def _noise(side: int) -> Pixels:
-    return np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+def _picture(test: SpeedTest) -> Pixels:
+    """The pixels H×W×3 of the picture, read from a file as those of users are."""
+    path = test.picture
+    if path is None:
+        path = test.folder / f"{test.side}.png"
+        noise = np.random.default_rng(0).integers(0, 256, (test.side, test.side, 3), np.uint8)
+        write_image(Image(noise), path)
+    return read_image(path).pixels
 
 
 def _timed(run: Callable[[], object]) -> float:

@@ -378,6 +378,10 @@ class UpscalerCache:
             )
         return replace(self.ready[steps], scale=scale)
 
+    def programs(self) -> list[Program]:
+        """The programs of all upscalers that were loaded so far."""
+        return [program for upscaler in self.ready.values() for program in upscaler.programs]
+
     def untrained(self, scale: float) -> Upscaler:
         """An upscaler without weights, for forecasts: it takes what a loaded one takes."""
         from srup.inference.engines.pytorch import program_of

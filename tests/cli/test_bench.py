@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from srup.cli import run
+from srup.inference.engines import libraries
+from srup.inference.engines.choice import choose
+from srup.models import registry
 from tests.conftest import json_lines
+from tests.data.draw import draw
 
 
 def test_a_row_for_each_precision(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,3 +43,23 @@ def test_a_row_for_each_precision(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_network_that_cannot_do_it_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "-m", "imdn-rtc", "-s", "3"]) == 2
     assert "imdn-rtc has no ×3; it has ×2" in capsys.readouterr().err
+
+
+def test_a_picture_is_measured_and_the_faster_engine_remembered(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(80, 60).save(tmp_path / "photo.jpg")
+    measured = ["bench", "-m", "imdn-rtc", "-s", "2", "--runs", "1", "-d", "cpu"]
+    assert run([*measured, "--file", str(tmp_path / "photo.jpg"), "--save", "--json"]) == 0
+    rows = json_lines(capsys.readouterr().out)
+    seconds = {str(row["engine"]): float(str(row["s"])) for row in rows}
+    assert {row["LR MP"] for row in rows} == {80 * 60 / 1e6}
+    assert seconds.keys() == libraries().keys()
+    assert (cache / "engines.json").exists()
+    fastest = min(seconds, key=seconds.__getitem__)
+    assert choose(registry.find("imdn-rtc")[2], "auto") == fastest
+
+
+def test_one_engine_leaves_nothing_to_remember(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "-m", "imdn-rtc", "-s", "2", "--engine", "pytorch", "--save"]) == 2
+    assert "leave out --engine" in capsys.readouterr().err

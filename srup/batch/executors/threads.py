@@ -32,6 +32,7 @@ def in_threads(jobs: Iterable[Job], worker: Worker, *, threads: int = 3) -> Iter
                         yield future.result()
             for future in as_completed(running):
                 yield future.result()
+            worker.prepare_next_start()
         # also when whoever iterates gives up: images being computed end soon
         except BaseException:
             worker.stopped.set()
@@ -46,6 +47,7 @@ def in_order(jobs: Iterable[Job], worker: Worker) -> Iterator[Result]:
         read = _one_ahead(reader, worker.read, jobs)
         enlarged = map(worker.enlarge, read)
         yield from _one_ahead(writer, worker.write, enlarged)
+    worker.prepare_next_start()
 
 
 def _one_ahead(

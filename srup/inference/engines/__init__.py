@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +28,8 @@ from srup.parallel import Pool
 
 if TYPE_CHECKING:  # importing torch takes seconds
     from srup.networks.base import Network
+
+log = logging.getLogger(__name__)
 
 ENGINES: dict[EngineName, str] = {  # name → module:function
     "pytorch": "srup.inference.engines.pytorch:program",
@@ -97,7 +101,8 @@ class Program:
     float32 whatever the precision. `scale`, `multiple` and `smallest` are the network's. `largest`
     is how many values its largest map has for each input pixel. `workers` windows are computed at
     a time, in threads of `pool`. `free()` is how many bytes are free where it computes. `network`
-    is the PyTorch module, None where another engine runs the network.
+    is the PyTorch module, None where another engine runs the network. `afterwards()` is to be
+    called when nobody waits any more: it makes the next start faster.
     """
 
     name: str
@@ -113,6 +118,7 @@ class Program:
     pool: Pool = ThreadPoolExecutor
     free: Callable[[], int] = memory.available
     network: Network | None = field(default=None, repr=False)
+    afterwards: Callable[[], None] | None = field(default=None, repr=False)
 
     @property
     def computed_by(self) -> str:
@@ -146,14 +152,20 @@ def program(
 ) -> Program:
     """A network of the registry with the weights of a checkpoint file, ready to run.
 
-    The engine "auto" is the one that the environment variable SRUP_ENGINE names, or else the
-    faster one on this machine. Raises UsageError, EngineUnavailable, WeightsMismatch.
+    The engine "auto" is the one that the environment variable SRUP_ENGINE names, or else the one
+    that `choice` picks for this machine. Raises UsageError, EngineUnavailable, WeightsMismatch.
     """
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
     name: str = engine
     if engine == "auto":
-        name = os.environ.get("SRUP_ENGINE") or _faster(model, weights, device, precision)
+        name = os.environ.get("SRUP_ENGINE", "")
+        if not name:
+            return _chosen(model, weights, device, precision)
+    return _made(name, model, weights, device, precision)
+
+
+def _made(name: str, model: Model, weights: Path, device: str, precision: Precision) -> Program:
     if name not in ENGINES:
         raise EngineUnavailable(f"no engine is called {name!r}: there is {', '.join(ENGINES)}")
     module, _, function = ENGINES[name].partition(":")
@@ -161,10 +173,37 @@ def program(
     return make(model, weights, device=device, precision=precision)
 
 
-def _faster(model: Model, weights: Path, device: str, precision: Precision) -> str:
-    """The name of the faster engine; only PyTorch runs on a GPU or in float16."""
+def _chosen(model: Model, weights: Path, device: str, precision: Precision) -> Program:
+    """A program of the engine that suits the network and the machine.
+
+    A network that OpenVINO has not been prepared for runs through PyTorch once more, so that nobody
+    waits for it, and is prepared afterwards.
+    """
+    # only PyTorch runs on a GPU or in float16
     if device not in PROCESSOR_DEVICES or precision == "fp16" or len(libraries()) == 1:
-        return "pytorch"
+        return _made("pytorch", model, weights, device, precision)
     from srup.inference.engines.choice import choose
 
-    return choose(model, weights, device, precision)
+    if choose(model, precision) == "pytorch":
+        return _made("pytorch", model, weights, device, precision)
+    try:
+        from srup.inference.engines import openvino
+
+        if openvino.is_exported(model, weights):
+            return _made("openvino", model, weights, device, precision)
+    except EngineUnavailable as error:
+        log.info("%s", error)
+        return _made("pytorch", model, weights, device, precision)
+    made = _made("pytorch", model, weights, device, precision)
+    if made.device != "cpu":
+        return made
+    return replace(made, afterwards=partial(_prepare, model, weights))
+
+
+def _prepare(model: Model, weights: Path) -> None:
+    from srup.inference.engines import openvino
+
+    try:
+        openvino.exported(model, weights)
+    except EngineUnavailable as error:  # PyTorch goes on without it
+        log.info("%s", error)

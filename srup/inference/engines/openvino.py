@@ -51,6 +51,7 @@ except ImportError as error:
 log = logging.getLogger(__name__)
 
 TO_NHWC = (0, 2, 3, 1)
+MANIFEST = "manifest.json"
 FORMAT = 3  # version of the exported files
 BAND = 64  # rows of an enlarged window that are postprocessed at a time: they stay in the cache
 PART = 1 << 18  # values of a map whose statistics are taken at a time, for the same reason
@@ -117,7 +118,7 @@ def exported(model: Model, weights: Path) -> tuple[Path, dict[str, Any]]:
 
     Raises EngineUnavailable if the cache cannot be written to, WeightsMismatch.
     """
-    folder = files.cache() / "openvino" / f"{model.name}-x{model.scale}-{_key(model, weights)}"
+    folder = _folder(model, weights)
     facts = _read(folder)
     if facts is None:
         with locked_in_cache(folder, EngineUnavailable, "{engine=pytorch} needs no export"):
@@ -127,6 +128,15 @@ def exported(model: Model, weights: Path) -> tuple[Path, dict[str, Any]]:
                 facts = _read(folder)
     assert facts is not None, "what was just exported cannot be read"
     return folder, facts
+
+
+def is_exported(model: Model, weights: Path) -> bool:
+    """Whether a network need not be exported any more."""
+    return (_folder(model, weights) / MANIFEST).exists()
+
+
+def _folder(model: Model, weights: Path) -> Path:
+    return files.cache() / "openvino" / f"{model.name}-x{model.scale}-{_key(model, weights)}"
 
 
 def _key(model: Model, weights: Path) -> str:
@@ -154,7 +164,7 @@ def _key(model: Model, weights: Path) -> str:
 def _read(folder: Path) -> dict[str, Any] | None:
     """The manifest of an export whose files are all as they were written; None if they are not."""
     try:
-        facts: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        facts: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
         whole = all(hashed(folder / name) == digest for name, digest in facts["files"].items())
     except FileNotFoundError:
         return None

@@ -32,9 +32,19 @@ TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 def export(network: Network, folder: Path) -> None:
     """Writes a network's stages into an empty folder, and a `manifest.json` of how to run them.
 
-    Changes the network on the way: do not use it afterwards.
+    Changes the network on the way: do not use it afterwards. Computes in one thread: maps are so
+    small that threads would wait for each other most of the time.
     """
-    _simplify(network.eval().requires_grad_(False))
+    cores = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _export(network.eval().requires_grad_(False), folder)
+    finally:
+        torch.set_num_threads(cores)
+
+
+def _export(network: Network, folder: Path) -> None:
+    _simplify(network)
     stages = network.stages()
     side = -(-max(SIDE, network.smallest) // network.multiple) * network.multiple
     state, context = [torch.rand(1, 3, side, side)], None
@@ -166,7 +176,9 @@ def _converted(module: nn.Module, inputs: Sequence[Tensor]) -> ov.Model:
         shapes.append(ov.PartialShape([1, tensor.shape[1], height, width]))
     shuffle = ConversionExtension("aten::pixel_shuffle", _depth_to_space)
     example = tuple(tensor.contiguous() for tensor in inputs)  # NCHW, whatever made them
-    return ov.convert_model(module, example_input=example, input=shapes, extension=shuffle)
+    # traced here, since OpenVINO would trace it three times, to compare the results
+    traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
+    return ov.convert_model(traced, example_input=example, input=shapes, extension=shuffle)
 
 
 def _depth_to_space(node: Any) -> list[Any]:

@@ -1,39 +1,70 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from srup.inference.engines import libraries
-from srup.inference.engines.choice import choose
+from srup.inference.engines import choice, libraries, program
 from srup.models import registry
+from srup.models.registry import Model
 
 RTC = registry.find("imdn-rtc")[2]
+EDSR = registry.find("edsr-baseline")[2]
+needs_both = pytest.mark.skipif(len(libraries()) < 2, reason="needs OpenVINO too")
 
 
 @pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    torch.save(registry.build(RTC).state_dict(), tmp_path / "rtc.pth")
-    return tmp_path / "rtc.pth"
+def weights(tmp_path: Path) -> Callable[[Model], Path]:
+    def written(model: Model) -> Path:
+        torch.save(registry.build(model).state_dict(), tmp_path / f"{model.name}.pth")
+        return tmp_path / f"{model.name}.pth"
+
+    return written
 
 
-def test_engines_are_measured_once(weights: Path, cache: Path) -> None:
+@needs_both
+def test_light_networks_go_to_the_engine_that_starts_fast() -> None:
+    assert choice.choose(RTC, "auto") == "openvino"
+    assert choice.choose(EDSR, "auto") == "pytorch"
+
+
+@needs_both
+def test_what_was_measured_comes_before_the_rule(cache: Path) -> None:
     cache.mkdir()
     (cache / "engines.json").write_text('{"half": ')  # a damaged file is replaced
-    chosen = choose(RTC, weights, "cpu", "fp32")
-    ((key, seconds),) = json.loads((cache / "engines.json").read_text()).items()
-    assert key.startswith("imdn-rtc ×2, cpu, fp32, ")
-    assert seconds.keys() == libraries().keys()
-    assert seconds[chosen] == min(seconds.values()) > 0
-
-    slower = max(seconds, key=lambda name: seconds[name])
-    swapped = {chosen: 2.0, slower: 1.0}
-    (cache / "engines.json").write_text(json.dumps({key: swapped}))
-    assert choose(RTC, weights, "cpu", "fp32") == slower, "measured again"
+    choice.save(RTC, "auto", {"pytorch": 1.0, "openvino": 2.0})
+    choice.save(EDSR, "auto", {"pytorch": 2.0, "openvino": 1.0})
+    assert choice.choose(RTC, "auto") == "pytorch"
+    assert choice.choose(EDSR, "auto") == "openvino"
+    assert choice.choose(RTC, "fp32") == "openvino", "that was not measured"
+    assert len(json.loads((cache / "engines.json").read_text())) == 2
 
 
-def test_pytorch_is_chosen_if_no_engine_can_run_the_network(tmp_path: Path) -> None:
-    """It then reports what is wrong."""
-    assert choose(RTC, tmp_path / "nothing.pth", "cpu", "fp32") == "pytorch"
+@needs_both
+def test_nobody_waits_for_an_engine_to_be_prepared(
+    weights: Callable[[Model], Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SRUP_ENGINE", raising=False)
+    path = weights(RTC)
+    first = program(RTC, path, device="cpu")
+    assert first.engine == "pytorch" and first.afterwards
+    assert not list(cache.rglob("manifest.json")), "exported before anything was computed"
+    first.afterwards()
+    second = program(RTC, path, device="cpu")
+    assert second.engine == "openvino" and second.afterwards is None
+    other = program(EDSR, weights(EDSR), device="cpu")
+    assert other.engine == "pytorch" and other.afterwards is None
+
+
+@needs_both
+def test_a_cache_that_cannot_be_written_to_is_no_reason_to_fail(
+    weights: Callable[[Model], Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SRUP_ENGINE", raising=False)
+    cache.write_text("a file where the folder should be")
+    made = program(RTC, weights(RTC), device="cpu")
+    assert made.engine == "pytorch" and made.afterwards
+    made.afterwards()
