@@ -54,7 +54,7 @@ def parsed(spec: str) -> tuple[Operation, ...]:
 def _operation(part: str) -> Operation:
     name, _, number = part.partition(":")
     if name not in KINDS:
-        raise UsageError(f"no degradation {part!r}; there are {known()}")
+        raise UsageError(f"no way to degrade is called {part!r}; there are {known()}")
     kind = KINDS[name]
     try:
         strength = float(number)
@@ -62,16 +62,18 @@ def _operation(part: str) -> Operation:
         strength = math.nan
     fits = kind.low <= strength <= kind.high  # never true of nan
     if not fits or (kind.whole and strength != int(strength)):
+        number = "whole number" if kind.whole else "number"
         raise UsageError(
-            f"{part!r} needs a {kind.strength} of {kind.low:g} to {kind.high:g}, "
-            f"as in {name}:{kind.high / 2:g}"
+            f"{part!r} needs a {number} from {kind.low:g} to {kind.high:g} after the colon, "
+            f"its {kind.strength}; as in {name}:{kind.high / 2:g}"
         )
     return Operation(name, strength)
 
 
 def known() -> str:
     """The specs there are, in words."""
-    return ", ".join([CLEAN, *(f"{name}:N ({kind.strength})" for name, kind in KINDS.items())])
+    kinds = ", ".join(f"{name}:N ({kind.strength})" for name, kind in KINDS.items())
+    return f"{kinds}, several joined by +, and {CLEAN}"
 
 
 def degraded(
@@ -81,6 +83,11 @@ def degraded(
     for operation in operations:
         pixels = KINDS[operation.kind].apply(pixels, operation.strength, random)
     return pixels
+
+
+def degraded_by(spec: str, pixels: Bytes) -> Bytes:
+    """An image H×W×3 degraded by a spec, with the same noise at every call. Raises UsageError."""
+    return degraded(pixels, parsed(spec), np.random.default_rng(0))
 
 
 def _blurred(pixels: Bytes, sigma: float, _: np.random.Generator) -> Bytes:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from srup.evaluation.metrics import luma, psnr
-from srup.images.degrade import CLEAN, degraded, parsed
+from srup.images.degrade import CLEAN, degraded_by
 from srup.networks.base import Network
 from srup.resize import cropped_to_multiple, imresize, lr_of
 from srup.training.dataset import Bytes, read_bytes
@@ -34,15 +34,14 @@ class Validation:
     ) -> None:
         self.specs = (CLEAN, *specs)
         self.pairs: dict[tuple[str, int], list[tuple[Bytes, Bytes]]] = {}
-        for number, path in enumerate(paths):
+        for path in paths:
             pixels = read_bytes(path)
             for scale in scales:
                 hr = np.ascontiguousarray(cropped_to_multiple(pixels, scale))
                 lr = lr_of(hr, scale)
                 for spec in self.specs:
-                    # the same noise in every validation, another in every image
-                    made = degraded(lr, parsed(spec), np.random.default_rng(number))
-                    self.pairs.setdefault((spec, scale), []).append((made, hr))
+                    pair = degraded_by(spec, lr), hr
+                    self.pairs.setdefault((spec, scale), []).append(pair)
 
     def bicubic(self, scale: int, spec: str = CLEAN) -> float:
         """The Y-PSNR of bicubic in dB."""
