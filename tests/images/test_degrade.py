@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +50,12 @@ def test_a_spec_is_a_list_of_operations() -> None:
 def test_a_wrong_spec_says_what_there_is(spec: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         parsed(spec)
+
+
+def test_the_document_lists_every_kind() -> None:
+    document = Path(__file__).parents[2] / ".github" / "docs" / "measuring.md"
+    listed = re.findall(r"^\| `([\w-]+):N` .* (\d+)–(\d+) \|$", document.read_text(), re.MULTILINE)
+    assert listed == [(name, f"{kind.low:g}", f"{kind.high:g}") for name, kind in KINDS.items()]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,6 +126,17 @@ def test_surroundings_are_degraded_with_a_patch() -> None:
     blur = replace(PHOTO, clean=0.0, blurred=1.0, blur=(2.0, 2.0), noisy=0.0, compressed=0.0)
     patches = degrade_batch(lr, blur, seed=(1,))
     assert (patches == patches[0]).all()
+
+
+def test_the_document_has_the_table() -> None:
+    document = Path(__file__).parents[2] / ".github" / "docs" / "training.md"
+    text = document.read_text()
+    for name, share, (low, high), unit in (
+        ("blur", PHOTO.blurred, PHOTO.blur, "σ {} LR pixels"),
+        ("noise", PHOTO.noisy, PHOTO.noise, "σ {} of 255"),
+        ("JPEG or WebP", PHOTO.compressed, PHOTO.quality, "quality {}"),
+    ):
+        assert f"| {name} | {share} | {unit.format(f'{low:g}–{high:g}')} |" in text
 
 
 def test_ranges_of_ones_own() -> None:
