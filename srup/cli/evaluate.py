@@ -160,10 +160,8 @@ def command(
     notes += [*_computed_by(results), *_notes(data_set, results)]
     notes += [f"Without a partner: {path}" for path in unpaired]
     title = f"{hr} ×{template.scale}, {len(todo)} image{'s' * (len(todo) > 1)}"
-    figures = _figures(results)
-    report_output.show(
-        Report(title, rows, notes, EVALUATION_COLUMNS, heading="network", figures=figures)
-    )
+    columns, figures = EVALUATION_COLUMNS, _figures(results)
+    report_output.show(Report(title, rows, notes, columns, heading="network", figures=figures))
     return 1 if any(row.error for row in rows) else 0
 
 
