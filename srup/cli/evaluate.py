@@ -23,10 +23,12 @@ from srup.evaluation.benchmark import (
     Outcome,
 )
 from srup.files import writing
+from srup.images.degrade import CLEAN, KINDS, known
 from srup.inference.run_options import RunOptions
 from srup.isolate import run_isolated
 from srup.models import registry, routing, weights
-from srup.report import Report, Row
+from srup.report import Report, Row, Value
+from srup.report.lines import line_plot
 from srup.report.plot import Point, bubbles
 from srup.resize import Edges
 
@@ -41,6 +43,7 @@ EVALUATION_COLUMNS = {
     "MB": ",.0f",
     "K param.": ",.0f",
 }
+DEGRADED_BY = "degraded by"  # a column where LR is degraded
 MEASURED_NOTE = (
     "s/image: the mean. MB: the most memory that a process of the network's own took, "
     "with Python and torch."
@@ -53,9 +56,11 @@ def _template(
     border: int | None,
     edges: Edges,
     save: Path | None,
+    degradations: tuple[str, ...],
 ) -> Evaluation:
     """How each network is evaluated, with bicubic in its place."""
-    return Evaluation(BICUBIC, scale, protocol, border, edges, save)
+    each_once = tuple(dict.fromkeys(degradations)) or (CLEAN,)
+    return Evaluation(BICUBIC, scale, protocol, border, edges, save, degradations=each_once)
 
 
 evaluation_options = options.gathered(
@@ -80,6 +85,13 @@ evaluation_options = options.gathered(
             "--save",
             type=click.Path(path_type=Path, file_okay=False),
             help="Keep the results in this folder, one inside it for each network.",
+        ),
+        click.option(
+            "--degrade",
+            "degradations",
+            multiple=True,
+            metavar="SPEC",
+            help=f"Make LR worse before it is enlarged; repeat to compare: {known()}.",
         ),
     ),
 )
@@ -133,6 +145,7 @@ def command(
     \b
     srup evaluate Set5/HR -m imdn -m lesrcnn -s 4 -o set5.html
     srup evaluate Set14/HR -m imdn --lr Set14/LR_x4
+    srup evaluate Kodak -m lite --degrade clean --degrade jpeg:75 --degrade noise:5+jpeg:75
     """
     console.start_logging(verbose)
     given_lr = lr is not None
@@ -147,10 +160,8 @@ def command(
     notes += [*_computed_by(results), *_notes(data_set, results)]
     notes += [f"Without a partner: {path}" for path in unpaired]
     title = f"{hr} ×{template.scale}, {len(todo)} image{'s' * (len(todo) > 1)}"
-    figures = _figures(results)
-    report_output.show(
-        Report(title, rows, notes, EVALUATION_COLUMNS, heading="network", figures=figures)
-    )
+    columns, figures = EVALUATION_COLUMNS, _figures(results)
+    report_output.show(Report(title, rows, notes, columns, heading="network", figures=figures))
     return 1 if any(row.error for row in rows) else 0
 
 
@@ -177,9 +188,9 @@ def _evaluations(
         evaluations.append(evaluation)
     # only when all of them are known to be sound
     for evaluation in evaluations:
-        if evaluation.save:
-            with writing(evaluation.save):
-                evaluation.save.mkdir(parents=True, exist_ok=True)
+        for folder in evaluation.folders().values():
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
     return evaluations
 
 
@@ -190,7 +201,7 @@ def _run(
     *,
     per_image: bool,
 ) -> tuple[list[ModelResult], list[Row]]:
-    """The networks' results, and the rows of the report.
+    """The results of each network under each degradation, and the rows of the report.
 
     A network that cannot be run becomes a row, last, unless it is the only one beside bicubic.
     """
@@ -202,26 +213,36 @@ def _run(
     for evaluation in evaluations:
         name = evaluation.model
         if alone:
-            results.append(_result(evaluation, todo, data_set))
+            results += _results(evaluation, todo, data_set)
             continue
         with failures_as_rows(failed, name, label=name):
-            results.append(_result(evaluation, todo, data_set))
+            results += _results(evaluation, todo, data_set)
+    degradations = evaluations[0].degradations
+    # what is compared stands together: all networks under one degradation
+    results.sort(key=lambda result: degradations.index(result.degradation))
     for result in results:
         rows += [_mean_row(result), *_image_rows(result, per_image=per_image)]
     return results, [*rows, *failed]
 
 
-def _result(evaluation: Evaluation, todo: Sequence[Case], data_set: str | None) -> ModelResult:
-    """Runs a network in a process of its own."""
+def _results(
+    evaluation: Evaluation, todo: Sequence[Case], data_set: str | None
+) -> list[ModelResult]:
+    """Runs a network in a process of its own; its result under each degradation."""
     _fetch(evaluation)
-    name = evaluation.model
+    name, degradations = evaluation.model, evaluation.degradations
     outcomes: list[Outcome] = []
     with console.progress(name) as progress:
         for outcome in run_isolated(name, benchmark.outcomes, evaluation, todo):
             outcomes.append(outcome)
-            progress(len(outcomes), len(todo))
-    figures = benchmark.published(name, data_set, evaluation.scale)
-    return ModelResult(evaluation, outcomes, figures)
+            progress(len(outcomes), len(todo) * len(degradations))
+    results = []
+    for spec in degradations:
+        own = [outcome for outcome in outcomes if outcome.degradation == spec]
+        # papers print figures of clean LR
+        figures = benchmark.published(name, data_set, evaluation.scale) if spec == CLEAN else None
+        results.append(ModelResult(evaluation, own, figures, spec))
+    return results
 
 
 def _fetch(evaluation: Evaluation) -> None:
@@ -237,10 +258,12 @@ def _mean_row(result: ModelResult) -> Row:
     """The row of a network: means as measured, as published, and the difference."""
     name = result.evaluation.model
     if not any(outcome.score for outcome in result.outcomes):
-        return Row(name, error=f"{name}: none of the images could be scored")
+        error = f"{name}: none of the images could be scored"
+        return Row(name, _degradation(result), error=error)
     measured, (psnr, ssim) = result.score, result.published or (None, None)
     parameters = _parameters(result.evaluation)
-    values = {
+    values: dict[str, Value] = {
+        **_degradation(result),
         "PSNR": measured.psnr,
         "SSIM": measured.ssim,
         "paper PSNR": psnr,
@@ -252,6 +275,13 @@ def _mean_row(result: ModelResult) -> Row:
         "K param.": parameters / 1e3 if parameters else 0,
     }
     return Row(name, values)
+
+
+def _degradation(result: ModelResult) -> dict[str, Value]:
+    """What LR was degraded by, as a value of a row; nothing where all of it is clean."""
+    if result.evaluation.degradations == (CLEAN,):
+        return {}
+    return {DEGRADED_BY: result.degradation}
 
 
 def _difference(measured: float, published: float | None) -> float | None:
@@ -276,9 +306,10 @@ def _image_rows(result: ModelResult, *, per_image: bool) -> Iterator[Row]:
     for outcome in result.outcomes:
         name = f"{result.evaluation.model}, {outcome.image}"
         if outcome.error:
-            yield Row(name, error=console.told(outcome.error))
+            yield Row(name, _degradation(result), error=console.told(outcome.error))
         elif per_image and outcome.score:
-            values = {
+            values: dict[str, Value] = {
+                **_degradation(result),
                 "PSNR": outcome.score.psnr,
                 "SSIM": outcome.score.ssim,
                 "s/image": outcome.seconds,
@@ -314,7 +345,11 @@ def _notes(data_set: str | None, results: Sequence[ModelResult]) -> Iterator[str
 
 
 def _figures(results: Sequence[ModelResult]) -> list[str]:
-    """A plot of PSNR against time, if there are two networks or more to show."""
+    """Plots of PSNR: over how strongly LR is degraded, or against time where it is always the same
+    and there are two networks or more.
+    """
+    if len({result.degradation for result in results}) > 1:
+        return _plots_of_strength(results)
     points = []
     for result in results:
         name, psnr = result.evaluation.model, result.score.psnr
@@ -323,3 +358,23 @@ def _figures(results: Sequence[ModelResult]) -> list[str]:
     if len(points) < 2:
         return []
     return [bubbles(points, "seconds for an image", "PSNR in dB")]
+
+
+def _plots_of_strength(results: Sequence[ModelResult]) -> list[str]:
+    """A plot for each series of specs that differ in their last number alone, as jpeg:75, jpeg:50.
+
+    It has a line for each network.
+    """
+    plots: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for result in results:
+        series, colon, strength = result.degradation.rpartition(":")
+        if colon and math.isfinite(psnr := result.score.psnr):
+            lines = plots.setdefault(series, {})
+            lines.setdefault(result.evaluation.model, []).append((float(strength), psnr))
+    figures = []
+    for series, lines in plots.items():
+        strengths = {x for points in lines.values() for x, _ in points}
+        if len(strengths) > 1:
+            kind = KINDS[series.rpartition("+")[2]]
+            figures.append(line_plot(lines, f"{kind.strength}: N of {series}:N", "PSNR in dB"))
+    return figures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,9 @@ import click
 from srup.cli import console, options
 from srup.errors import TrainingError, UsageError
 from srup.files import cache, check_folder
+from srup.images.degrade import CLEAN
 from srup.models import checkpoints, registry, weights
+from srup.training.degradations import DEGRADATIONS, Degradation
 from srup.training.hyperparameters import (
     LOSSES,
     SCHEDULES,
@@ -30,6 +33,11 @@ if TYPE_CHECKING:
 
 LOG_EVERY = 100  # steps between records of the log, besides those of validations
 PRINT_EVERY = 1000  # steps between lines on the terminal, besides those of validations
+
+
+def _degradation(_: click.Context, __: click.Parameter, value: str | None) -> Degradation | None:
+    return None if value is None else DEGRADATIONS[value]
+
 
 hyperparameters = options.gathered(
     "hyperparameters",
@@ -143,6 +151,12 @@ hyperparameters = options.gathered(
             show_default=True,
             help="Seed of first weights and of the patches drawn.",
         ),
+        click.option(
+            "--degrade",
+            type=click.Choice(list(DEGRADATIONS)),
+            callback=_degradation,
+            help="Make LR patches worse; photo: as cameras and the web do.",
+        ),
     ),
 )
 
@@ -161,7 +175,9 @@ class Files:
 
     @property
     def log(self) -> Path:
-        """One JSON object a line: step, loss, rate, seconds, and psnr by scale."""
+        """One JSON object a line: step, loss, rate, seconds, psnr by scale; and with degraded LR,
+        degraded: psnr by spec and scale.
+        """
         return self.output.with_name(f"{self.output.stem}.log.jsonl")
 
     @property
@@ -271,7 +287,7 @@ def command(
     asked = _asked(hyperparameters, scales, distilled=teacher is not None)
     # before images are shrunk, which takes minutes
     files.clear_or_keep()
-    validation = _validation(validate, scales)
+    validation = _validation(validate, scales, asked.degrade)
     pairs = _pairs(data, scales)
     made = _start(network, scales[0], start, asked.seed)
     # the network says its own loss, the device its own precision
@@ -358,13 +374,16 @@ def _pairs(data: Sequence[Path], scales: Sequence[int]) -> Pairs:
         return dataset.prepare(data, scales, cache=cache() / "training", progress=progress)
 
 
-def _validation(folder: Path | None, scales: Sequence[int]) -> Validation | None:
+def _validation(
+    folder: Path | None, scales: Sequence[int], degradation: Degradation | None
+) -> Validation | None:
     if folder is None:
         return None
     from srup.training.dataset import find_images
     from srup.training.validation import Validation
 
-    return Validation(find_images([folder]), scales)
+    specs = degradation.validated if degradation else ()
+    return Validation(find_images([folder]), scales, specs)
 
 
 def _start(network: str, scale: int, start: str | None, seed: int) -> Network:
@@ -416,11 +435,16 @@ def _introduce(
     if not validation:
         return
     made.eval()
-    for scale in hyperparameters.distinct_scales:
-        before, bicubic = validation.psnr(made.at(scale)), validation.bicubic(scale)
+    for spec, scale in itertools.product(validation.specs, hyperparameters.distinct_scales):
+        before, bicubic = validation.psnr(made.at(scale), spec), validation.bicubic(scale, spec)
         console.err.print(
-            f"×{scale}: bicubic {bicubic:.3f} dB, these first weights {before:.3f} dB"
+            f"{_named(spec)}×{scale}: bicubic {bicubic:.3f} dB, these first weights {before:.3f} dB"
         )
+
+
+def _named(spec: str) -> str:
+    """What stands before a figure of validation: nothing where LR is clean."""
+    return "" if spec == CLEAN else f"{spec} "
 
 
 def _follow(run: Iterable[Step], steps: int, log: Path, *, as_json: bool) -> None:
@@ -460,8 +484,14 @@ def _record(step: Step, loss: float, seconds: float) -> dict[str, object]:
         "seconds": round(seconds, 1),
     }
     if step.psnr:
-        record["psnr"] = {str(scale): round(value, 4) for scale, value in step.psnr.items()}
+        record["psnr"] = _rounded(step.psnr)
+    if step.degraded:
+        record["degraded"] = {spec: _rounded(psnr) for spec, psnr in step.degraded.items()}
     return record
+
+
+def _rounded(psnr: Mapping[int, float]) -> dict[str, float]:
+    return {str(scale): round(value, 4) for scale, value in psnr.items()}
 
 
 def _drop_from(lines: TextIO, first: int) -> None:
@@ -474,6 +504,9 @@ def _drop_from(lines: TextIO, first: int) -> None:
 
 def _line(record: Mapping[str, Any], steps: int, left: float) -> str:
     """A record as a line on the terminal; `left` are seconds."""
-    psnr = "  ".join(f"×{scale} {value:.3f} dB" for scale, value in record.get("psnr", {}).items())
-    loss = f"loss {record['loss']:.5f}"
-    return f"{record['step']}/{steps}  {loss}  {psnr}  {left / 60:.0f} min left"
+    figures = [f"{record['step']}/{steps}", f"loss {record['loss']:.5f}"]
+    by_spec = {CLEAN: record.get("psnr", {}), **record.get("degraded", {})}
+    for spec, psnr in by_spec.items():
+        for scale, value in psnr.items():
+            figures.append(f"{_named(spec)}×{scale} {value:.3f} dB")
+    return "  ".join([*figures, f"{left / 60:.0f} min left"])

@@ -32,6 +32,7 @@ from srup.evaluation.protocols import (
     scoring_note,
 )
 from srup.images import Image, write_image
+from srup.images.degrade import CLEAN, degraded_by, parsed
 from srup.inference.run_options import RunOptions
 from srup.models import registry, routing
 from srup.models.registry import SETS
@@ -73,7 +74,8 @@ class Evaluation:
 
     Under "y-only" bicubic is computed as for the tables' bicubic rows: on Y alone, its LR version
     not rounded to bytes. Under "truncated" results become bytes by truncation, as LESRCNN's authors
-    did it. `border` is in pixels, None for the scale. `save` is a folder for the results.
+    did it. `border` is in pixels, None for the scale. `save` is a folder for the results. LR is
+    degraded by each spec of `degradations` (`images.degrade`) in turn.
     """
 
     model: str
@@ -84,16 +86,30 @@ class Evaluation:
     save: Path | None = None
     weights: Path | None = None
     run_options: RunOptions = EXACT
+    degradations: tuple[str, ...] = (CLEAN,)
 
     @property
     def shaved(self) -> int:
         """Pixels left out at each border."""
         return self.scale if self.border is None else self.border
 
+    def folders(self) -> dict[str, Path]:
+        """Where the results of each degradation are saved: those of degraded LR in a folder below,
+        such as "noise5+jpeg75"; nothing without `save`.
+        """
+        if self.save is None:
+            return {}
+        folders = {}
+        for spec in self.degradations:
+            # not every file system takes a colon
+            below = "" if spec == CLEAN else spec.replace(":", "")
+            folders[spec] = self.save / below
+        return folders
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """The score of one image, or the error that kept it from being scored.
+    """The score of one image under one degradation, or the error that kept it from being scored.
 
     `peak` is the most memory in bytes that the process (on CUDA, the device) has taken so far,
     `computed_by` is as in "pytorch, cpu, fp32".
@@ -105,15 +121,19 @@ class Outcome:
     peak: int | None = None
     error: SrupError | None = None
     computed_by: str = ""
+    degradation: str = CLEAN
 
 
 @dataclass(frozen=True)
 class ModelResult:
-    """The outcomes of a network, their means, and what its paper prints for this data set."""
+    """The outcomes of a network under one degradation, their means, and what its paper prints for
+    this data set.
+    """
 
     evaluation: Evaluation
     outcomes: Sequence[Outcome]
     published: Published | None = None
+    degradation: str = CLEAN
 
     @property
     def score(self) -> Score:
@@ -143,9 +163,15 @@ def cases(hr: Path, lr: Path | None) -> tuple[list[Case], list[Path]]:
 def check(evaluation: Evaluation, *, given_lr: bool) -> None:
     """Checks before any work that a network can be scored so.
 
-    Raises UsageError for a protocol that does not fit, UnknownModel, ScaleError.
+    Raises UsageError for a protocol that does not fit or a wrong spec, UnknownModel, ScaleError.
     """
     model, scale, protocol = evaluation.model, evaluation.scale, evaluation.protocol
+    operations = [parsed(spec) for spec in evaluation.degradations]
+    if protocol == Y_ONLY and any(operations):
+        raise UsageError(
+            "the protocol y-only shrinks Y itself, and colours are what is degraded",
+            "take {protocol=paper}, y-rounded or rgb",
+        )
     if protocol == Y_ONLY and model != BICUBIC:
         raise UsageError(
             f"the protocol y-only is for bicubic: {model} needs colours",
@@ -194,11 +220,13 @@ def protocol_note(evaluation: Evaluation, *, given_lr: bool) -> str:
             f"LR by bicubic imresize ({evaluation.edges} edges) "
             f"of HR cropped to multiples of {evaluation.scale}"
         )
+    if any(spec != CLEAN for spec in evaluation.degradations):
+        origin += ", degraded as the table says (JPEG with chroma halved, noise always the same)"
     return f"{origin}. {scoring_note(COMPARED[evaluation.protocol], evaluation.shaved)}"
 
 
 def outcomes(evaluation: Evaluation, todo: Sequence[Case]) -> Iterator[Outcome]:
-    """Scores a network on one image after the other, in this process.
+    """Scores a network on one image after the other, in this process, for each degradation.
 
     An image that fails becomes an Outcome with an error. Raises what `upscaler.load` raises.
     """
@@ -211,9 +239,11 @@ def outcomes(evaluation: Evaluation, todo: Sequence[Case]) -> Iterator[Outcome]:
     enlarger = _enlarger(evaluation)
     # The first image must not pay for what is done once, such as compiling.
     enlarger.enlarge(np.zeros((32, 32, 3), np.uint8))
-    run = partial(_score_on_colours, evaluation=evaluation, enlarge=enlarger.enlarge)
-    for case in todo:
-        yield _outcome(case, run, enlarger.peak, enlarger.computed_by)
+    for spec in evaluation.degradations:
+        run = partial(_score_on_colours, evaluation=evaluation, spec=spec, enlarge=enlarger.enlarge)
+        for case in todo:
+            outcome = _outcome(case, run, enlarger.peak, enlarger.computed_by)
+            yield replace(outcome, degradation=spec)
 
 
 def _outcome(
@@ -231,18 +261,21 @@ def _outcome(
     return Outcome(case.hr.name, measured, seconds, peak(), computed_by=computed_by)
 
 
-def _score_on_colours(case: Case, evaluation: Evaluation, enlarge: Enlarge) -> tuple[Score, float]:
-    """The score of an image, and the seconds that enlarging took."""
+def _score_on_colours(
+    case: Case, evaluation: Evaluation, spec: str, enlarge: Enlarge
+) -> tuple[Score, float]:
+    """The score of an image whose LR is degraded, and the seconds that enlarging took."""
     scale, border, protocol = evaluation.scale, evaluation.shaved, evaluation.protocol
     assert protocol != Y_ONLY, "see _score_on_luma"
     lr, hr = lr_and_hr(case, scale, evaluation.edges)
     check_window(str(case.hr), hr, border)
+    lr = degraded_by(spec, lr)
     # reading and scoring are not what the network takes
     started = time.perf_counter()
     sr = enlarge(lr)
     seconds = time.perf_counter() - started
-    if evaluation.save:
-        write_image(Image(sr), evaluation.save / f"{case.hr.stem}_x{scale}.png")
+    if folder := evaluation.folders().get(spec):
+        write_image(Image(sr), folder / f"{case.hr.stem}_x{scale}.png")
     if protocol == TRUNCATED:  # the truncation is done, by `_truncating`
         protocol = "y-rounded"
     return score(sr, hr, protocol=protocol, border=border), seconds

@@ -1,4 +1,7 @@
-"""A bubble plot as SVG: quality against time, with the size of each network as area."""
+"""A bubble plot as SVG: quality against time, with the size of each network as area.
+
+`lines` draws its plot into the same frame.
+"""
 
 from __future__ import annotations
 
@@ -84,19 +87,23 @@ class Disc:
 
 @dataclass(frozen=True)
 class Axes:
-    """The ranges that the frame shows; x is the decimal logarithm of what is plotted."""
+    """The ranges that the frame shows; of bubbles, x is the decimal logarithm of what is plotted.
+
+    `beside` is the margin on the right, in pixels.
+    """
 
     left: float
     right: float
     low: float
     high: float
+    beside: float = RIGHT
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """The pixel of a point of the plane."""
         across = (x - self.left) / (self.right - self.left)
         up = (y - self.low) / (self.high - self.low)
         return (
-            LEFT + across * (WIDTH - LEFT - RIGHT),
+            LEFT + across * (WIDTH - LEFT - self.beside),
             HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM),
         )
 
@@ -107,7 +114,7 @@ def bubbles(points: Sequence[Point], across: str, up: str) -> str:
     Colours are those of the page, for light and dark.
     """
     axes = Axes(
-        *_range([_log(point) for point in points], 0.2), *_range([p.y for p in points], 0.1)
+        *widened([_log(point) for point in points], 0.2), *widened([p.y for p in points], 0.1)
     )
     heaviest = max(point.weight for point in points) or 1
     discs = []
@@ -116,9 +123,14 @@ def bubbles(points: Sequence[Point], across: str, up: str) -> str:
         x, y = axes.place(_log(point), point.y)
         discs.append(Disc(point, x, y, max(DOT, LARGEST * math.sqrt(point.weight / heaviest))))
     circles = [disc.svg() for disc in discs]
+    named = titles(axes, f"{across}; area: parameters", up)
+    return svg([*_x_ticks(axes), *y_ticks(axes), *circles, *_labels(discs), named])
+
+
+def svg(parts: Iterable[str]) -> str:
+    """The whole picture of its parts."""
     style = 'font-family="system-ui, sans-serif" font-size="13" fill="currentColor"'
     size = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
-    parts = [*_x_ticks(axes), *_y_ticks(axes), *circles, *_labels(discs), _titles(across, up)]
     inside = "\n".join(parts)
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>\n{inside}\n</svg>'
 
@@ -127,7 +139,7 @@ def _log(point: Point) -> float:
     return math.log10(max(point.x, 1e-6))
 
 
-def _range(values: Sequence[float], margin: float) -> tuple[float, float]:
+def widened(values: Sequence[float], margin: float) -> tuple[float, float]:
     """From the least to the largest value, and a share of that on both sides."""
     spread = (max(values) - min(values)) or 1.0
     return min(values) - margin * spread, max(values) + margin * spread
@@ -146,11 +158,12 @@ def _labels(discs: Iterable[Disc]) -> Iterator[str]:
         yield f'<text x="{box.left:.1f}" y="{box.bottom - 4:.1f}">{escape(disc.point.name)}</text>'
 
 
-def _titles(across: str, up: str) -> str:
-    x, y = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
+def titles(axes: Axes, across: str, up: str) -> str:
+    """The names of the axes, beside them."""
+    x, y = (LEFT + WIDTH - axes.beside) / 2, (TOP + HEIGHT - BOTTOM) / 2
     middle, turned = 'text-anchor="middle"', f"translate(14 {y}) rotate(-90)"
     return (
-        f'<text x="{x}" y="{HEIGHT - 10}" {middle}>{escape(across)}; area: parameters</text>'
+        f'<text x="{x}" y="{HEIGHT - 10}" {middle}>{escape(across)}</text>'
         f'<text transform="{turned}" {middle}>{escape(up)}</text>'
     )
 
@@ -161,12 +174,17 @@ def _x_ticks(axes: Axes) -> Iterator[str]:
         for step in (1, 2, 5):
             x, value = math.log10(step) + power, step * 10.0**power
             if axes.left <= x <= axes.right:
-                across, down = axes.place(x, axes.low)
-                place = f'x="{across:.1f}" y="{down + 18:.1f}" text-anchor="middle"'
-                yield f"{_line(across, TOP, across, down)}<text {place}>{value:g}</text>"
+                yield x_tick(axes, x, f"{value:g}")
 
 
-def _y_ticks(axes: Axes) -> Iterator[str]:
+def x_tick(axes: Axes, x: float, text: str) -> str:
+    """A line up from the x axis, with a text below."""
+    across, down = axes.place(x, axes.low)
+    place = f'x="{across:.1f}" y="{down + 18:.1f}" text-anchor="middle"'
+    return f"{_line(across, TOP, across, down)}<text {place}>{text}</text>"
+
+
+def y_ticks(axes: Axes) -> Iterator[str]:
     """Five to ten ticks at round numbers."""
     spread = axes.high - axes.low
     step = 10 ** math.floor(math.log10(spread / 4))
@@ -175,7 +193,7 @@ def _y_ticks(axes: Axes) -> Iterator[str]:
         across, down = axes.place(axes.left, number * step)
         place = f'x="{across - 7:.1f}" y="{down + 4:.1f}" text-anchor="end"'
         text = f"<text {place}>{number * step:.4g}</text>"
-        yield f"{_line(across, down, WIDTH - RIGHT, down)}{text}"
+        yield f"{_line(across, down, WIDTH - axes.beside, down)}{text}"
 
 
 def _line(x1: float, y1: float, x2: float, y2: float) -> str:

@@ -184,13 +184,14 @@ def _hdf5(path: Path, scales: Sequence[int]) -> Iterator[dict[int, Bytes]]:
 
 
 def batch(
-    pairs: Pairs, *, scale: int, size: int, patch: int, seed: tuple[int, ...]
+    pairs: Pairs, *, scale: int, size: int, patch: int, seed: tuple[int, ...], margin: int = 0
 ) -> tuple[Bytes, Bytes]:
     """`size` random patches: LR N×patch×patch×3 and HR, `scale` times as large.
 
     They are flipped and transposed at random; images are drawn by their area. The same arguments
-    give the same batch, which is what makes training resume exactly. Raises TrainingError if no
-    image is as large as a patch.
+    give the same batch, which is what makes training resume exactly. With a `margin`, LR patches
+    come with so many pixels more on each side; which patches are drawn does not depend on it.
+    Raises TrainingError if no image is as large as a patch.
     """
     random = np.random.default_rng(seed)
     areas = np.array([(h >= patch) * (w >= patch) * float(h) * w for h, w in pairs.sides[scale]])
@@ -201,24 +202,23 @@ def batch(
         )
     lr, hr = [], []
     for index in random.choice(len(areas), size, p=areas / areas.sum()):
-        lr_patch, hr_patch = _patch(pairs, int(index), scale, patch, random)
+        lr_patch, hr_patch = _patch(pairs, int(index), scale, patch, margin, random)
         lr.append(lr_patch)
         hr.append(hr_patch)
     return np.stack(lr), np.stack(hr)
 
 
 def _patch(
-    pairs: Pairs, index: int, scale: int, side: int, random: np.random.Generator
+    pairs: Pairs, index: int, scale: int, side: int, margin: int, random: np.random.Generator
 ) -> tuple[Bytes, Bytes]:
     # Runs resume exactly, even across versions, only if these draws keep their order.
     height, width = pairs.sides[scale][index]
     top, left = int(random.integers(height - side + 1)), int(random.integers(width - side + 1))
     mirrored, flipped, transposed = random.integers(2, size=3)
     patches = []
-    for version, factor in ((scale, 1), (1, scale)):
-        rows = slice(top * factor, (top + side) * factor)
-        columns = slice(left * factor, (left + side) * factor)
-        patch = pairs.image(version, index)[rows, columns]
+    for version, factor, around in ((scale, 1, margin), (1, scale, 0)):
+        image = pairs.image(version, index)
+        patch = _window(image, top * factor, left * factor, side * factor, around)
         if mirrored:
             patch = patch[:, ::-1]
         if flipped:
@@ -227,3 +227,13 @@ def _patch(
             patch = patch.transpose(1, 0, 2)
         patches.append(patch)
     return patches[0], patches[1]
+
+
+def _window(image: Bytes, top: int, left: int, side: int, margin: int) -> Bytes:
+    """A square of an image with a margin; outside of the image its outermost pixels repeat."""
+    parts, missing = [], []
+    for start, length in ((top, image.shape[0]), (left, image.shape[1])):
+        first, last = start - margin, start + side + margin
+        parts.append(slice(max(first, 0), last))
+        missing.append((max(-first, 0), max(last - length, 0)))
+    return np.pad(image[parts[0], parts[1]], (*missing, (0, 0)), "edge")

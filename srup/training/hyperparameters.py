@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from srup.training.degradations import Degradation
+
 Schedule = Literal["cosine", "step", "constant"]
 Loss = Literal["l1", "l2"]
 TrainingPrecision = Literal["auto", "fp32", "bf16"]
@@ -32,6 +34,7 @@ class Hyperparameters:
     `distil`: the teacher's share of the loss.
     `wider`: above 0, trains with branches so many times as wide (`reparameterize`).
     `clip`: above 0, bounds the norm of the gradient, which keeps high rates from diverging.
+    `degrade`: how LR patches are made worse; None leaves them as bicubic made them.
     """
 
     scales: tuple[int, ...]
@@ -50,6 +53,7 @@ class Hyperparameters:
     wider: int = 0
     clip: float = 0.0
     seed: int = 0
+    degrade: Degradation | None = None  # the last one: states of earlier versions lack it
 
     @property
     def distinct_scales(self) -> list[int]:

@@ -24,8 +24,9 @@ from torch import Tensor
 
 from srup.errors import TrainingError
 from srup.files import replacing
+from srup.images.degrade import CLEAN
 from srup.networks.base import Network
-from srup.training import dataset
+from srup.training import dataset, degradations
 from srup.training.dataset import Bytes, Pairs
 from srup.training.hyperparameters import (
     Hyperparameters,
@@ -45,7 +46,8 @@ BETAS = (0.9, 0.99)  # of Adam: its averages of the gradient and of its square
 class Step:
     """The result of one step.
 
-    `psnr` is scale → Y-PSNR in dB on the validation images, where this step validated.
+    `psnr` is scale → Y-PSNR in dB on the validation images, where this step validated. `degraded`
+    is the same for each spec by which their LR was degraded.
     """
 
     number: int
@@ -54,6 +56,7 @@ class Step:
     rate: float
     seconds: float
     psnr: Mapping[int, float] | None = None
+    degraded: Mapping[str, Mapping[int, float]] | None = None
 
 
 def resolved(hyperparameters: Hyperparameters, network: Network, device: str) -> Hyperparameters:
@@ -109,7 +112,9 @@ def train(
         rate, seconds = rate_at(hyperparameters, number), time.perf_counter() - started
         step = Step(number, scale, loss, rate, seconds)
         if number % every == 0 or number == last:
-            step = dataclasses.replace(step, psnr=run.save(number, out, validation, half=half))
+            measured = dict(run.save(number, out, validation, half=half))
+            clean = measured.pop(CLEAN, None)
+            step = dataclasses.replace(step, psnr=clean, degraded=measured or None)
         yield step
         started = time.perf_counter()
 
@@ -124,14 +129,22 @@ def _batches(
 ) -> Iterator[tuple[int, Bytes, Bytes]]:
     """(step, LR, HR) for each step from `first` on; one is made ahead while another trains."""
 
+    degradation = hyperparameters.degrade
+
     def batch(step: int) -> tuple[Bytes, Bytes]:
-        return dataset.batch(
+        lr, hr = dataset.batch(
             pairs,
             scale=_scale(hyperparameters, step),
             size=hyperparameters.batch,
             patch=hyperparameters.patch,
             seed=(hyperparameters.seed, step),
+            margin=degradations.MARGIN if degradation else 0,
         )
+        if degradation:
+            # numbers of their own: the patches drawn are those of a run without
+            seed = (hyperparameters.seed, step, 2)
+            lr = degradations.degrade_batch(lr, degradation, seed=seed)
+        return lr, hr
 
     with ThreadPoolExecutor(1) as ahead:
         following = ahead.submit(batch, first)
@@ -209,11 +222,15 @@ class _Run:
 
     def save(
         self, number: int, out: Path, validation: Validation | None, *, half: bool
-    ) -> dict[int, float] | None:
-        """Validates, writes the weights if they are the best, and the state; scale → Y-PSNR."""
-        measured = self._validate(validation) if validation else None
+    ) -> dict[str, dict[int, float]]:
+        """Validates, writes the weights if they are the best, and the state.
+
+        The best have the highest mean over specs and scales. Returns spec → scale → Y-PSNR.
+        """
+        measured = self._validate(validation) if validation else {}
+        values = [value for by_scale in measured.values() for value in by_scale.values()]
         # without validation the last weights are the best
-        figure = sum(measured.values()) / len(measured) if measured else math.inf
+        figure = sum(values) / len(values) if values else math.inf
         if figure >= self.best:
             self.best = figure
             self._save_weights(out, half=half)
@@ -237,11 +254,13 @@ class _Run:
         with replacing(out) as temporary:
             torch.save(weights, temporary)
 
-    def _validate(self, validation: Validation) -> dict[int, float]:
+    def _validate(self, validation: Validation) -> dict[str, dict[int, float]]:
         self.plain.load_state_dict(self.average)
-        measured = {}
-        for scale in self.hyperparameters.distinct_scales:
-            measured[scale] = validation.psnr(self.plain.at(scale))
+        measured: dict[str, dict[int, float]] = {}
+        for spec in validation.specs:
+            measured[spec] = {}
+            for scale in self.hyperparameters.distinct_scales:
+                measured[spec][scale] = validation.psnr(self.plain.at(scale), spec)
         return measured
 
     def restore(self, path: Path, device: str) -> int:

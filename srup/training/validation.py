@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from srup.evaluation.metrics import luma, psnr
+from srup.images.degrade import CLEAN, degraded_by
 from srup.networks.base import Network
 from srup.resize import cropped_to_multiple, imresize, lr_of
 from srup.training.dataset import Bytes, read_bytes
@@ -23,24 +24,30 @@ def tensor_of(pixels: Bytes, device: str) -> Tensor:
 
 
 class Validation:
-    """HR images, shrunk once for each scale.
+    """HR images, shrunk once for each scale, and degraded by each of the specs besides "clean".
 
     Y-PSNR is the mean over them, with the scale as border and results rounded to bytes.
     """
 
-    def __init__(self, paths: Sequence[Path], scales: Sequence[int]) -> None:
-        self.pairs: dict[int, list[tuple[Bytes, Bytes]]] = {scale: [] for scale in scales}
+    def __init__(
+        self, paths: Sequence[Path], scales: Sequence[int], specs: Sequence[str] = ()
+    ) -> None:
+        self.specs = (CLEAN, *specs)
+        self.pairs: dict[tuple[str, int], list[tuple[Bytes, Bytes]]] = {}
         for path in paths:
             pixels = read_bytes(path)
             for scale in scales:
                 hr = np.ascontiguousarray(cropped_to_multiple(pixels, scale))
-                self.pairs[scale].append((lr_of(hr, scale), hr))
+                lr = lr_of(hr, scale)
+                for spec in self.specs:
+                    pair = degraded_by(spec, lr), hr
+                    self.pairs.setdefault((spec, scale), []).append(pair)
 
-    def bicubic(self, scale: int) -> float:
+    def bicubic(self, scale: int, spec: str = CLEAN) -> float:
         """The Y-PSNR of bicubic in dB."""
-        return self._mean(scale, lambda lr: imresize(lr, scale=scale))
+        return self._mean(scale, spec, lambda lr: imresize(lr, scale=scale))
 
-    def psnr(self, network: Network) -> float:
+    def psnr(self, network: Network, spec: str = CLEAN) -> float:
         """The Y-PSNR of a network in dB, at the scale that it is bound to."""
         device = next(network.parameters()).device.type
 
@@ -49,8 +56,9 @@ class Validation:
             return np.asarray((sr * 255).round().clamp(0, 255).byte().cpu().numpy())
 
         with torch.inference_mode():
-            return self._mean(network.scale, enlarge)
+            return self._mean(network.scale, spec, enlarge)
 
-    def _mean(self, scale: int, enlarge: Enlarge) -> float:
-        values = [psnr(luma(enlarge(lr)), luma(hr), border=scale) for lr, hr in self.pairs[scale]]
+    def _mean(self, scale: int, spec: str, enlarge: Enlarge) -> float:
+        pairs = self.pairs[spec, scale]
+        values = [psnr(luma(enlarge(lr)), luma(hr), border=scale) for lr, hr in pairs]
         return sum(values) / len(values)

@@ -55,6 +55,33 @@ def test_measured_beside_published(
     assert one["PSNR"] == found["rows"][1]["PSNR"]
 
 
+def test_a_row_for_each_network_and_degradation(
+    hr: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    specs = ("clean", "jpeg:40", "jpeg:90", "noise:20+jpeg:40")
+    degrade = [word for spec in specs for word in ("--degrade", spec)]
+    page = tmp_path / "r.html"
+    arguments = ["evaluate", str(hr), "-m", "lite", "-s", "2", *degrade, "-o", str(page)]
+    assert run([*arguments, "--save", str(tmp_path / "kept"), "-f", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = found["rows"]
+    assert [(row["degraded by"], row["network"]) for row in rows] == [
+        (spec, name) for spec in specs for name in ("bicubic", "lite")
+    ]
+    psnr = {(row["degraded by"], row["network"]): row["PSNR"] for row in rows}
+    for name in ("bicubic", "lite"):
+        assert psnr["clean", name] > psnr["jpeg:90", name] > psnr["jpeg:40", name]
+        assert psnr["jpeg:40", name] > psnr["noise:20+jpeg:40", name]
+    # papers print figures of clean LR
+    assert [row["paper PSNR"] for row in rows[::2]] == [33.66, None, None, None]
+    assert "degraded as the table says" in found["notes"][0]
+    assert (tmp_path / "kept" / "lite" / "noise20+jpeg40" / "one_x2.png").exists()
+    html = page.read_text()
+    # one series has two qualities, the other a single one
+    assert html.count("<svg") == 1
+    assert "quality: N of jpeg:N" in html and f"lite: 40, {psnr['jpeg:40', 'lite']:.2f}" in html
+
+
 def test_y_only_scores_bicubic_alone(hr: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", str(hr), "-s", "2", "--protocol", "y-only", "--json"]) == 0
     assert [row["network"] for row in json_lines(capsys.readouterr().out)] == ["bicubic"]
@@ -84,6 +111,9 @@ def test_a_network_without_weights_does_not_end_the_others(
         (["Set5", "-m", "lite"], 1, "no images in"),
         (["Set5/HR", "-m", "lite", "--protocol", "y-only"], 2, "needs colours"),
         (["Set5/HR", "-m", "lite", "-m", "imdn", "--weights", "x.pth"], 2, "one network"),
+        (["Set5/HR", "--degrade", "clean", "--degrade", "jpg:75"], 2, "there are blur:N (σ in"),
+        (["Set5/HR", "--degrade", "noise:5+jpeg:0"], 2, "'jpeg:0' needs a whole number from 1"),
+        (["Set5/HR", "--protocol", "y-only", "--degrade", "jpeg:9"], 2, "--protocol paper"),
         (["Set5/HR", "--lr", "nowhere"], 1, "no such file or folder"),
         (["Set5/HR", "--save", "Set5/HR/one.png/inside"], 1, "is a file, not a folder"),
     ],

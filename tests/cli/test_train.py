@@ -43,6 +43,26 @@ def test_trains_validates_and_draws(
     assert Pillow.open(photo.with_name("photo_x2.png")).size == (160, 120)
 
 
+def test_degraded_lr_is_trained_and_validated(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--steps", "2", "--validate", str(pictures), "--degrade", "photo"]
+    assert run([*command(pictures, tmp_path / "a.pt", *options), "--json"]) == 0
+    told = capsys.readouterr()
+    (record,) = json_lines(told.out)
+    degraded = record["degraded"]
+    assert isinstance(degraded, dict)
+    assert {spec: list(psnr) for spec, psnr in degraded.items()} == {
+        "jpeg:75": ["2"],
+        "jpeg:50": ["2"],
+    }
+    assert degraded["jpeg:50"]["2"] != degraded["jpeg:75"]["2"]
+    assert "jpeg:75 ×2: bicubic" in told.err
+    capsys.readouterr()
+    assert run(command(pictures, tmp_path / "a.pt", "--steps", "2")) == 1
+    assert "other degrade" in capsys.readouterr().err
+
+
 def test_a_killed_run_resumes_exactly(pictures: Path, tmp_path: Path, cache: Path) -> None:
     steps = ["--steps", "60", "--precision", "fp32"]
     assert run(command(pictures, tmp_path / "undisturbed.pt", *steps)) == 0
@@ -103,6 +123,7 @@ def test_a_file_of_another_origin_is_kept(
         (["imdn", "pictures", "-o", "a.pt", "-s", "2", "-s", "3"], 2, "one by one"),
         (["imdn", "pictures", "-o", "a.pt", "-s", "5"], 2, "has no ×5"),
         (["imdn-as", "pictures", "-o", "a.pt"], 2, "any scale"),
+        (["imdn-rtc", "pictures", "-o", "a.pt", "--degrade", "fog"], 2, "'fog' is not 'photo'"),
         (["imdn-rtc", "nowhere", "-o", "a.pt"], 1, "no such file"),
         (["imdn-rtc", "pictures", "-o", "nowhere/a.pt"], 1, "create it first"),
         (["imdn-rtc", "pictures", "-o", "a.pt", "--teacher", "imdn-plus"], 2, "cannot teach ×2"),

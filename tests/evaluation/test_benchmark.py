@@ -25,6 +25,7 @@ from srup.evaluation.benchmark import (
     set_of,
 )
 from srup.evaluation.protocols import Score, score
+from srup.images.degrade import degraded_by
 from srup.isolate import run_isolated
 from srup.models import registry
 from srup.resize import imresize
@@ -67,6 +68,34 @@ def test_given_lr_images_are_taken(hr: Path, tmp_path: Path) -> None:
     ]
     with pytest.raises(srup.SrupError, match="not 3 times what"):
         lr_and_hr(todo[0], 3, "mirror")
+
+
+def test_lr_is_degraded_before_it_is_enlarged(hr: Path, tmp_path: Path) -> None:
+    """The same figures step by step, with the same noise whatever stands before."""
+    todo = cases(hr, None)[0]
+    specs = ("jpeg:30", "clean", "noise:9+webp:50")
+    bicubic = Evaluation(BICUBIC, 2, degradations=specs)
+    found = list(outcomes(bicubic, todo))
+    assert [(outcome.degradation, outcome.image) for outcome in found] == [
+        (spec, name) for spec in specs for name in ("one.png", "two.png")
+    ]
+    lr, cropped = lr_and_hr(todo[0], 2, "mirror")
+    for spec, outcome in zip(specs, found[::2], strict=True):
+        enlarged = imresize(degraded_by(spec, lr), scale=2)
+        assert outcome.score == score(enlarged, cropped, border=2)
+    alone = next(outcomes(replace(bicubic, degradations=("noise:9+webp:50",)), todo))
+    assert alone.score == found[4].score
+
+
+def test_results_of_degraded_lr_are_kept_apart(hr: Path, tmp_path: Path) -> None:
+    specs = ("clean", "noise:5+jpeg:75")
+    evaluation = Evaluation(BICUBIC, 2, save=tmp_path / "kept", degradations=specs)
+    folders = evaluation.folders()
+    assert folders == {specs[0]: tmp_path / "kept", specs[1]: tmp_path / "kept" / "noise5+jpeg75"}
+    folders[specs[1]].mkdir(parents=True)
+    list(outcomes(evaluation, cases(hr, None)[0]))
+    clean, degraded = (np.asarray(Image.open(folders[spec] / "one_x2.png")) for spec in specs)
+    assert (clean != degraded).any()
 
 
 def test_an_image_that_fails_does_not_end_it(hr: Path) -> None:
@@ -138,6 +167,8 @@ def test_grey_files_keep_their_own_levels_on_y_alone(tmp_path: Path) -> None:
     [
         (replace(EVALUATION, protocol="y-only"), False, UsageError, "needs colours"),
         (Evaluation(BICUBIC, 2, "y-only"), True, UsageError, "leave out lr"),
+        (Evaluation(BICUBIC, 2, "y-only", degradations=("jpeg:9",)), False, UsageError, "colours"),
+        (replace(EVALUATION, degradations=("clean", "jpg:9")), False, UsageError, "called 'jpg:9'"),
         (Evaluation("imdn-plus", 2, "truncated"), False, UsageError, "has no ×2"),
         (replace(EVALUATION, scale=40), False, ScaleError, "out of range"),
     ],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from pathlib import Path
@@ -14,12 +15,14 @@ from srup.models import registry
 from srup.networks.lite import Lite
 from srup.resize import imresize
 from srup.training import dataset, loop
+from srup.training.degradations import DEGRADATIONS
 from srup.training.hyperparameters import SCHEDULES, Hyperparameters, loss_at, rate_at
 from srup.training.reparameterize import branch, merged
 from srup.training.validation import Validation
 from tests.data.draw import draw
 
 HYPERPARAMETERS = Hyperparameters(scales=(2, 3), steps=9, batch=2, patch=12, wider=2, clip=1.0)
+DEGRADED = dataclasses.replace(HYPERPARAMETERS, degrade=DEGRADATIONS["photo"])
 
 
 @pytest.fixture
@@ -85,6 +88,30 @@ def test_a_batch_is_a_function_of_its_seed(pairs: dataset.Pairs) -> None:
     assert first[1].shape == (4, 30, 30, 3)
 
 
+@pytest.mark.parametrize("patch", [10, 26])
+def test_a_margin_is_what_lies_around_the_same_patches(pairs: dataset.Pairs, patch: int) -> None:
+    """A patch of 26 pixels is as high as the images: there the margin repeats its edge."""
+    lr, hr = dataset.batch(pairs, scale=3, size=8, patch=patch, seed=(1,))
+    wide, same = dataset.batch(pairs, scale=3, size=8, patch=patch, seed=(1,), margin=5)
+    assert (wide[:, 5:-5, 5:-5] == lr).all()
+    assert (same == hr).all()
+    assert wide.shape == (8, patch + 10, patch + 10, 3)
+    images = [np.pad(pairs.image(3, each), ((5, 5), (5, 5), (0, 0)), "edge") for each in (0, 1)]
+    for patch_found in wide:
+        assert any(_contains(image, patch_found) for image in images)
+
+
+def _contains(image: np.ndarray, patch: np.ndarray) -> bool:
+    """Whether a patch is in an image, turned in whatever way."""
+    side = patch.shape[0]
+    windows = np.lib.stride_tricks.sliding_window_view(image, (side, side), (0, 1))
+    for turns, flipped in itertools.product(range(4), (False, True)):
+        turned = np.rot90(patch[::-1] if flipped else patch, turns).transpose(2, 0, 1)
+        if (windows == turned).all((2, 3, 4)).any():
+            return True
+    return False
+
+
 def test_lr_and_hr_patches_show_the_same_detail(pairs: dataset.Pairs) -> None:
     """A shrunk HR patch is its LR patch, however both were turned.
 
@@ -126,13 +153,14 @@ def test_errors_for_unusable_data(tmp_path: Path, cache: Path, pairs: dataset.Pa
         dataset.batch(pairs, scale=2, size=1, patch=100, seed=(0,))
 
 
+@pytest.mark.parametrize("hyperparameters", [HYPERPARAMETERS, DEGRADED], ids=["clean", "degraded"])
 @pytest.mark.parametrize("killed_after", [3, 5, 8])
 def test_a_resumed_run_equals_an_undisturbed_one(
-    pairs: dataset.Pairs, tmp_path: Path, killed_after: int
+    pairs: dataset.Pairs, tmp_path: Path, killed_after: int, hyperparameters: Hyperparameters
 ) -> None:
-    undisturbed = run(pairs, tmp_path / "a.pt")
-    run(pairs, tmp_path / "b.pt", steps=killed_after)
-    resumed = run(pairs, tmp_path / "b.pt")
+    undisturbed = run(pairs, tmp_path / "a.pt", hyperparameters)
+    run(pairs, tmp_path / "b.pt", hyperparameters, steps=killed_after)
+    resumed = run(pairs, tmp_path / "b.pt", hyperparameters)
     assert resumed[0].number == killed_after // 3 * 3 + 1
     assert [step.loss for step in resumed] == [
         step.loss for step in undisturbed[resumed[0].number - 1 :]
@@ -153,6 +181,58 @@ def test_a_run_with_other_hyperparameters_does_not_resume(
                 scales=(2, 3), steps=9, batch=3, patch=12, wider=2, clip=1.0, rate=2e-3
             ),
         )
+
+
+def test_a_run_degraded_otherwise_does_not_resume(pairs: dataset.Pairs, tmp_path: Path) -> None:
+    run(pairs, tmp_path / "a.pt", DEGRADED, steps=3)
+    other = dataclasses.replace(DEGRADATIONS["photo"], noise=(0.0, 20.0))
+    for degrade in (None, other):
+        with pytest.raises(TrainingError, match="other degrade"):
+            run(pairs, tmp_path / "a.pt", dataclasses.replace(DEGRADED, degrade=degrade))
+
+
+def test_a_state_that_knows_nothing_of_degrading_resumes(
+    pairs: dataset.Pairs, tmp_path: Path
+) -> None:
+    undisturbed = run(pairs, tmp_path / "a.pt")
+    run(pairs, tmp_path / "b.pt", steps=6)
+    state = torch.load(tmp_path / "b.state.pt", weights_only=True)
+    del state["hyperparameters"]["degrade"]
+    torch.save(state, tmp_path / "b.state.pt")
+    resumed = run(pairs, tmp_path / "b.pt")
+    assert [step.loss for step in resumed] == [step.loss for step in undisturbed[6:]]
+
+
+def test_degrading_changes_lr_alone(pairs: dataset.Pairs) -> None:
+    """The patches are those of a run without, and HR stays clean."""
+    for (step, lr, hr), (same, degraded, clean) in zip(
+        loop._batches(pairs, HYPERPARAMETERS, 1), loop._batches(pairs, DEGRADED, 1), strict=True
+    ):
+        assert step == same
+        assert (hr == clean).all()
+        assert degraded.shape == lr.shape
+        assert np.abs(degraded.astype(float) - lr).mean() < 20
+
+
+def test_a_degraded_run_is_validated_on_degraded_images_too(
+    pairs: dataset.Pairs, tmp_path: Path, pictures: Path
+) -> None:
+    validation = Validation(sorted(pictures.iterdir()), (2, 3), DEGRADATIONS["photo"].validated)
+    steps = run(pairs, tmp_path / "a.pt", DEGRADED, validation=validation)
+    means = []
+    for step in steps[2::3]:
+        assert step.psnr and step.degraded
+        assert list(step.degraded) == ["jpeg:75", "jpeg:50"]
+        figures = [*step.psnr.values()]
+        for psnr in step.degraded.values():
+            figures += psnr.values()
+        assert len(figures) == 6
+        means.append(sum(figures) / 6)
+    state = torch.load(tmp_path / "a.state.pt", weights_only=True)
+    assert state["best"] == pytest.approx(max(means))
+    assert (
+        validation.bicubic(2) > validation.bicubic(2, "jpeg:75") > validation.bicubic(2, "jpeg:50")
+    )
 
 
 def test_training_gains_psnr(pairs: dataset.Pairs, tmp_path: Path, pictures: Path) -> None:
