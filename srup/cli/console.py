@@ -237,6 +237,11 @@ class ReportOutput:
         if self.output:  # better known before the work than after it
             check_free(self.output, overwrite=self.overwrite)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anything but plain lines was asked for."""
+        return bool(self.output or self.format_ or self.as_json)
+
     def show(self, report: Report) -> None:
         show(report, output=self.output, format_=self.format_, as_json=self.as_json)
 
