@@ -17,7 +17,7 @@ from srup.report import Report, Row, Value
 from srup.storage import Entry
 
 NAMES = {"webp": "WebP", "jxl": "JPEG XL"}  # of formats that are not written in capitals
-FORMATS = {"blockiness": ".2f", "noise": ".1f"}
+COLUMN_FORMATS = {"blockiness": ".2f", "noise": ".1f"}
 NOTES = (
     "Quality is what the file says; traces is the quality of the coarsest JPEG compression that "
     "the pixels show; noise is σ in units of 255.",
@@ -52,16 +52,25 @@ def command(
         for done, source in enumerate(sources, 1):
             with failures_as_rows(rows, source.path, caught=ImageError):
                 pages = _read(source, max_pixels)
-                inspection = inspection_of(pages)
-                rows.append(Row(source.path, _values(inspection)))
-                if not report_output.wanted:
-                    click.echo(f"{source.path}: {', '.join(_words(inspection, pages))}")
+                found = inspection_of(pages)
+                rows.append(Row(source.path, _values(found)))
+                if not report_output.printed:
+                    click.echo(f"{source.path}: {', '.join(_words(found, pages))}")
             progress(done, len(sources))
-    if report_output.wanted:
-        report_output.show(Report("Pictures inspected", rows, NOTES, FORMATS, heading="image"))
-    else:
-        _tell_failures(rows)
+    _report(rows, report_output)
     return 1 if any(row.error for row in rows) else 0
+
+
+def _report(rows: Sequence[Row], report_output: console.ReportOutput) -> None:
+    """Prints or writes what was found, as was asked, and tells what failed."""
+    report = Report("Pictures inspected", rows, NOTES, COLUMN_FORMATS, heading="image")
+    if report_output.printed:
+        report_output.show(report)
+        return
+    report_output.write(report)
+    for row in rows:
+        if row.error:
+            console.error(row.error)
 
 
 def _found(inputs: Sequence[str], recursive: bool, rows: list[Row]) -> list[Entry]:
@@ -79,12 +88,6 @@ def _found(inputs: Sequence[str], recursive: bool, rows: list[Row]) -> list[Entr
 def _read(source: Entry, max_pixels: int) -> Pages:
     with fetched(source) as file:
         return read_pages(file, max_pixels=max_pixels)
-
-
-def _tell_failures(rows: Sequence[Row]) -> None:
-    for row in rows:
-        if row.error:
-            console.error(row.error)
 
 
 def _values(found: Inspection) -> dict[str, Value]:

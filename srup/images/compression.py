@@ -63,26 +63,26 @@ def compression_of(opened: Pillow.Image, head: bytes, read: Read) -> Compression
     `head` are its first bytes; `read` returns others: so many bytes from a place on.
     """
     name = NAMES.get(opened.format or "", (opened.format or "unknown").lower())
-    if isinstance(opened, JpegImageFile):
-        return _jpeg(opened)
     if name in LOSSLESS:
         return Compression(name, lossy=False)
     if name == "tiff":
         return Compression(name, lossy=_tiff_lossy(str(opened.info.get("compression"))))
-    if name in HEADERS:
-        # Whatever a damaged header leads to, its pixels may be sound: it says nothing.
-        with suppress(IndexError, KeyError, ValueError, struct.error):
+    # Whatever a damaged header leads to, its pixels may be sound: it says nothing.
+    with suppress(IndexError, KeyError, ValueError, ZeroDivisionError, struct.error):
+        if isinstance(opened, JpegImageFile):
+            return _jpeg(opened)
+        if name in HEADERS:
             return HEADERS[name](head, read)
-    return Compression(name)
+    return Compression(name, lossy=True if name == "jpeg" else None)
 
 
-def table(quality: int) -> NDArray[np.int64]:
+def jpeg_table(quality: int) -> NDArray[np.int64]:
     """The luminance quantisation table 8×8 of libjpeg for a quality from 1 to 100."""
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
     return ((ANNEX_K * percent + 50) // 100).clip(1, 255)
 
 
-MEANS = np.array([table(quality).mean() for quality in range(1, 101)])
+MEANS = np.array([jpeg_table(quality).mean() for quality in range(1, 101)])
 
 
 def _jpeg(opened: JpegImageFile) -> Compression:
@@ -125,8 +125,8 @@ def _webp(_: bytes, read: Read) -> Compression:
         place += 24 if kind == b"ANMF" else 8 + length + length % 2
 
 
-class _Bits:
-    """Reads the header of a VP8 frame: a boolean decoder (RFC 6386, section 7), all odds even."""
+class _EvenBits:
+    """The boolean decoder of VP8 (RFC 6386, section 7), where 0 and 1 are equally likely."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.place, self.shifts = data, 2, 0
@@ -173,7 +173,7 @@ def _vp8_quality(frame: bytes) -> int:
     of its own; their mean, weighted by how many blocks are in each, is the one of the quality
     (`QualityToCompression` in libwebp's quant_enc.c, inverted here).
     """
-    bits = _Bits(frame[10:])
+    bits = _EvenBits(frame[10:])
     bits.number(2)  # colour space, clamping
     absolute, quantisers, tree = 1, None, [255, 255, 255]
     if bits.number(1):

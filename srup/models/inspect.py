@@ -23,6 +23,7 @@ SIDES = (64, 32, 16)  # pixels of a tile: the first that fits into the picture
 MOST_TILES = 200
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Y of JPEG (BT.601, full range)
 
+# Thresholds were chosen on photographs of which all this is known: tests.benchmarks.inspect.
 BLOCKY = 1.05  # blockiness from which a picture was compressed
 # Noise
 FEWEST, FEWEST_FLAT = 192, 12  # blocks of 8×8 pixels: to choose from, and chosen
@@ -45,22 +46,19 @@ SLIGHT, STRONG = 2, 24  # differences below are neither shades nor edges; those 
 class Inspection:
     """What was found about a picture. None is what could not be told, never a guess.
 
-    `compression` is what the file's header says, the rest was measured in the pixels.
+    `compression` is what the file's header says, the rest was measured in the pixels. `traces` is
+    the quality, as libjpeg counts, of the coarsest JPEG compression that they show. `noise` is its
+    σ in each channel, as far as compression left it. `enlarged` is true where the finest detail is
+    missing, as in a picture that was enlarged before, or one that is blurred.
     """
 
     size: tuple[int, int]  # (width, height) in pixels
     compression: Compression | None = None
     kind: Kind | None = None
-    traces: int | None = (
-        None  # quality, as libjpeg counts, of the coarsest JPEG compression it shows
-    )
+    traces: int | None = None  # 1–100
     blockiness: float | None = None  # of 8×8 pixels: differences at borders ÷ others, 1 for none
-    noise: float | None = (
-        None  # σ of noise in each channel, in units of 255; what compression left of it
-    )
-    enlarged: bool | None = (
-        None  # whether its finest detail is missing: enlarged before, or blurred
-    )
+    noise: float | None = None  # in units of 255
+    enlarged: bool | None = None
 
     @property
     def quality(self) -> int | None:

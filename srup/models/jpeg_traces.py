@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from srup.images.compression import table
+from srup.images.compression import jpeg_table
 
 Tiles = NDArray[np.float32]
 Strengths = tuple[NDArray[np.float64], NDArray[np.float64]]  # of rows and columns, by offset
@@ -39,7 +39,7 @@ OUTLIERS = 0.05  # share of coefficients that may have any value, as where pixel
 CLEAR = 20.0  # log-likelihood ratio from which a step is believed
 COMPARABLE = 0.2  # likelihood of another quality of the same grid, if it is to count
 ENOUGH = 8  # frequencies with a clear step that make an estimate
-MOST_TILES = 96  # whose coefficients are looked at
+ENOUGH_TILES = 96  # whose coefficients are looked at
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ def jpeg_traces(luma: Tiles) -> JpegTraces:
     """
     strengths = _grid_strengths(luma)
     qualities = []
-    # Coefficients of two or three values repeat themselves as if they were multiples.
+    # Pictures of two or three values have few different coefficients, which pass for multiples.
     if np.count_nonzero(np.bincount(luma.astype(np.uint8).ravel())) >= FEWEST_LEVELS:
         for offset in _offsets(strengths):
-            qualities += _qualities(luma[:MOST_TILES], offset)
+            qualities += _qualities(luma[:ENOUGH_TILES], offset)
     blockiness = None
     if luma.size >= FEWEST_BLOCKS * BLOCK**2:
         blockiness = min(_prominence(strength) for strength in strengths)
@@ -178,7 +178,7 @@ def _cosines() -> NDArray[np.float32]:
 @functools.cache
 def _tables() -> NDArray[np.int64]:
     """libjpeg's steps for each quality 1–100 and each of `FREQUENCIES`."""
-    tables = np.array([table(quality) for quality in range(1, 101)])
+    tables = np.array([jpeg_table(quality) for quality in range(1, 101)])
     down, across = np.array(FREQUENCIES).T
     return np.asarray(tables[:, down, across])
 

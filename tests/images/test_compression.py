@@ -14,7 +14,7 @@ from PIL import ImageCms
 import srup
 from srup.errors import EngineUnavailable
 from srup.images import FORMATS, Compression, Pages, read_pages
-from srup.images.compression import ANNEX_K, table
+from srup.images.compression import ANNEX_K, compression_of, jpeg_table
 from srup.images.formats import plug_in
 from tests.data.draw import draw
 
@@ -63,7 +63,7 @@ def test_jpeg_quality_is_exact_for_tables_of_libjpeg() -> None:
 def test_tables_are_those_that_libjpeg_writes() -> None:
     for quality in (5, 30, 50, 75, 98):
         with Pillow.open(saved("JPEG", quality=quality)) as opened:
-            assert sorted(opened.quantization[0]) == sorted(table(quality).ravel())
+            assert sorted(opened.quantization[0]) == sorted(jpeg_table(quality).ravel())
 
 
 def test_tables_of_other_encoders_are_about_as_coarse() -> None:
@@ -73,14 +73,14 @@ def test_tables_of_other_encoders_are_about_as_coarse() -> None:
         steps = (OTHER_TABLE * percent // 100).clip(1, 255)
         quality = header("JPEG", qtables=[steps.ravel().tolist()] * 2).quality
         assert quality is not None and quality < before - 5
-        near = abs(table(quality).mean() - steps.mean())
+        near = abs(jpeg_table(quality).mean() - steps.mean())
         for other in (quality - 1, quality + 1):
-            assert near <= abs(table(other).mean() - steps.mean())
+            assert near <= abs(jpeg_table(other).mean() - steps.mean())
         before = quality
 
 
 def test_annex_k_is_quality_50() -> None:
-    assert (table(50) == ANNEX_K).all()
+    assert (jpeg_table(50) == ANNEX_K).all()
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,6 @@ def test_jpeg_xl(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
 def test_a_header_that_is_cut_short_says_nothing(kind: str) -> None:
     """Of a file whose pixels can be read all the same, as Pillow has them here."""
-    from srup.images.compression import compression_of
-
     data = saved(kind).getvalue()
     with Pillow.open(io.BytesIO(data)) as opened:
         for length in (0, 12, 20, 30):
