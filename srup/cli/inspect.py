@@ -139,6 +139,6 @@ def _history(found: Inspection) -> list[str]:
     said = found.compression.quality if found.compression else None
     if found.traces is not None and (said is None or found.traces < said - AGAIN):
         return [f"JPEG of quality about {found.traces} before"]
-    if said is None and found.blocky:
-        return ["blocks of an earlier compression"]
-    return []
+    # A lossy file may have blocks of its own.
+    lossy = found.compression and found.compression.lossy
+    return ["blocks of an earlier compression"] if found.blocky and not lossy else []

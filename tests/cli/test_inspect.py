@@ -62,6 +62,18 @@ def test_a_line_for_what_was_a_jpeg(folder: Path, capsys: pytest.CaptureFixture[
     assert "320×240, lossless PNG, JPEG of quality about 60 before, " in line
 
 
+def test_blocks_are_told_where_they_are_not_of_the_file_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(320, 240).save(tmp_path / "a.jpg", quality=30)
+    brighter = Pillow.open(tmp_path / "a.jpg").point(lambda value: 255 * (value / 255) ** 0.4)
+    brighter.save(tmp_path / "b.png")
+    brighter.save(tmp_path / "c.webp", quality=100)
+    lossless, lossy = printed(capsys, tmp_path / "b.png", tmp_path / "c.webp")
+    assert "lossless PNG, blocks of an earlier compression, " in lossless
+    assert "earlier compression" not in lossy
+
+
 def test_a_line_for_a_noisy_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     noise = np.random.default_rng(0).normal(120, 10, (200, 200, 3))
     Pillow.fromarray(noise.astype(np.uint8)).save(tmp_path / "noise.png")
