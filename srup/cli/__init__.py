@@ -15,6 +15,7 @@ from srup.errors import OutOfMemory, SrupError
 COMMANDS = {  # name of a command and its module → its line in `srup --help`, which imports none
     "upscale": "Enlarge images: photographs, animations, documents of many pages.",
     "batch": "Enlarge folders of images: IN are folders, files or globs, OUT is a folder.",
+    "inspect": "Say what kind of pictures these are: how compressed, how noisy, enlarged before.",
     "models": "Show the networks; fetch, check and remove their weights.",
     "train": "Train NETWORK on folders of images, any format, or HDF5 files with groups lr and hr.",
     "score": "PSNR and SSIM of SR, a file or a folder, against HR.",

@@ -234,6 +234,16 @@ class ReportOutput:
         if self.output:  # better known before the work than after it
             check_free(self.output, overwrite=self.overwrite)
 
+    @property
+    def printed(self) -> bool:
+        """Whether a format for what is printed was asked for."""
+        return self.as_json or self.format_ is not None
+
+    def write(self, report: Report) -> None:
+        """Writes the report to the file, if there is one, and prints nothing of it."""
+        if self.output:
+            _write(report, self.output)
+
     def show(self, report: Report) -> None:
         show(report, output=self.output, format_=self.format_, as_json=self.as_json)
 
@@ -245,8 +255,7 @@ def show(
     to a file if one is given.
     """
     if output:
-        reports.write(report, output)
-        err.print(f"[dim]written to {_plain(str(output))}[/]")
+        _write(report, output)
     for row in report.rows:
         if row.error:
             error(row.error)
@@ -259,6 +268,11 @@ def show(
         _print_table(report)
         for note in report.notes:
             out.print(Text(note, "dim"), soft_wrap=False)
+
+
+def _write(report: Report, output: Path) -> None:
+    reports.write(report, output)
+    err.print(f"[dim]written to {_plain(str(output))}[/]")
 
 
 def _print_table(report: Report) -> None:

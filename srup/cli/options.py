@@ -162,6 +162,13 @@ def run_options(precise: str = "auto", device: Option = device) -> Option:
     return gathered("run_options", RunOptions, options)
 
 
+max_pixels = click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=MAX_PIXELS,
+    show_default=True,
+    help="Refuse inputs of more pixels.",
+)
 # what is read and what is written: the same for `upscale` and `batch`
 read_options = gathered(
     "read_options",
@@ -173,13 +180,7 @@ read_options = gathered(
             help="Set the density.  [default: the input's]",
         ),
         click.option("--strip", is_flag=True, help="Leave EXIF, XMP, IPTC and texts out."),
-        click.option(
-            "--max-pixels",
-            type=click.IntRange(1),
-            default=MAX_PIXELS,
-            show_default=True,
-            help="Refuse inputs of more pixels.",
-        ),
+        max_pixels,
     ),
 )
 encoding = gathered(

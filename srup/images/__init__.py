@@ -15,7 +15,7 @@ from srup.images.formats import (
 from srup.images.pictures import to_pillow
 from srup.images.reading import MAX_PIXELS, from_pillow, read_image, read_pages
 from srup.images.transparency import fill_transparent
-from srup.images.values import Bytes, Floats, Image, Pages, Pixels
+from srup.images.values import Bytes, Compression, Floats, Image, Pages, Pixels
 from srup.images.writing import (
     QUALITY,
     Encoding,
@@ -31,6 +31,7 @@ __all__ = [
     "MAX_PIXELS",
     "QUALITY",
     "Bytes",
+    "Compression",
     "Encoding",
     "Floats",
     "Format",

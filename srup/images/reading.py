@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,7 @@ from PIL import Image as Pillow
 
 from srup.errors import EngineUnavailable, ReadError
 from srup.images import colours, metadata, sixteen_bit, tiff
+from srup.images.compression import compression_of
 from srup.images.formats import plug_in
 from srup.images.values import Image, Pages, Pixels
 
@@ -59,7 +61,9 @@ def read_pages(source: ImageFile, *, max_pixels: int = MAX_PIXELS) -> Pages:
         pixels = opened.width * opened.height * getattr(opened, "n_frames", 1)
         if pixels > max_pixels:
             raise _too_large(name, max_pixels)
-        return _pages(opened, source, name)
+        # Asked first: reading goes on to other pages.
+        compression = compression_of(opened, _head(source), partial(_bytes_at, source))
+        return replace(_pages(opened, source, name), compression=compression)
 
 
 def _name(source: ImageFile) -> str:
@@ -94,8 +98,17 @@ def _reading(name: str, max_pixels: int) -> Iterator[None]:
         raise _too_large(name, max_pixels) from error
     except EngineUnavailable as error:
         raise ReadError(f"cannot read {name}: {error.message}", *error.hints) from error
-    # What Pillow's decoders raise when a file is damaged.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
+    # What Pillow's decoders and plugins raise when a file is damaged.
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        IndexError,
+        struct.error,
+        RuntimeError,
+        TypeError,
+    ) as error:
         raise ReadError(
             f"cannot read {name}: damaged or cut short ({error}); get a whole copy of it"
         ) from error
@@ -160,12 +173,20 @@ def _opened(source: ImageFile, name: str) -> Pillow.Image:
 
 
 def _head(source: ImageFile) -> bytes:
+    return _bytes_at(source, 0, HEAD)
+
+
+def _bytes_at(source: ImageFile, place: int, count: int) -> bytes:
+    """So many bytes of a file, fewer at its end; an open file stays where it was."""
     if isinstance(source, (str, Path)):
         with Path(source).open("rb") as file:
-            return file.read(HEAD)
-    head = source.read(HEAD)
-    source.seek(0)
-    return head
+            file.seek(place)
+            return file.read(count)
+    before = source.tell()
+    source.seek(place)
+    found = source.read(count)
+    source.seek(before)
+    return found
 
 
 def _high_dynamic_range(name: str, kind: str) -> ReadError:

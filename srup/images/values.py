@@ -72,6 +72,16 @@ def _rounded_to_bytes(values: Pixels) -> Bytes:
     return ((values.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)
 
 
+@dataclass(frozen=True)
+class Compression:
+    """How a file was compressed, by its header. None is what the header does not say."""
+
+    format: str  # "jpeg", as in `FORMATS`, or Pillow's name in lower case
+    lossy: bool | None = None  # False: it holds exactly the pixels that it was made of
+    quality: int | None = None  # 1–100, as libjpeg counts for JPEG and libwebp for WebP
+    chroma: str | None = None  # samples of chroma: "4:4:4", "4:2:2", "4:2:0"
+
+
 @dataclass(frozen=True, eq=False)
 class Pages:
     """The pictures of a file: one, the pages of a document, or the frames of an animation.
@@ -82,6 +92,7 @@ class Pages:
     images: tuple[Image, ...]
     durations: tuple[float, ...] = ()  # milliseconds of each frame; () if `images` are pages
     plays: int = 0  # how many times an animation is shown, 0 for ever
+    compression: Compression | None = None  # of the file they were read from, if from one
 
     def __post_init__(self) -> None:
         assert self.images, "no pages"

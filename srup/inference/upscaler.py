@@ -126,7 +126,8 @@ class Upscaler:
         `round(width·scale)` × `round(height·scale)`. Raises ReadError, UnsoundResult, OutOfMemory.
         """
         if isinstance(image, Pages):
-            return replace(image, images=tuple(self._each(image.images, size, progress)))
+            images = tuple(self._each(image.images, size, progress))
+            return replace(image, images=images, compression=None)  # no file holds them yet
         if isinstance(image, Image):
             return self._enlarge(image, self._target(size), progress)
         if isinstance(image, np.ndarray):

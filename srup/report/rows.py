@@ -87,13 +87,16 @@ class Report:
 
     def numeric(self, column: str) -> bool:
         """Whether a column holds numbers, which are aligned to the right."""
-        return any(isinstance(row.values.get(column), int | float) for row in self.lines)
+        values = [row.values.get(column) for row in self.lines]
+        return any(isinstance(each, int | float) and not isinstance(each, bool) for each in values)
 
 
 def shown(value: Value, spec: str = "") -> str:
     """A value as text for people: "–" for None, a number by `spec` (a float by ".4g" if empty)."""
     if value is None:
         return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, str):
         return value
     if not spec:

@@ -32,6 +32,8 @@ def test_columns_come_in_the_order_of_rows_and_errors_last() -> None:
         (0.123456, "", "0.1235"),
         (math.inf, ".2f", "inf"),
         ("x", ".2f", "x"),
+        (True, "", "yes"),
+        (False, ".2f", "no"),
     ],
 )
 def test_values_as_they_are_shown(value: float | str | None, spec: str, expected: str) -> None:
