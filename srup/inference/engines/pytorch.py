@@ -58,6 +58,8 @@ def program_of(
     """
     where = pick_device(device)
     network = network.to(where).eval()
+    # or every convolution would bring its kernel into this order
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     chosen = pick_precision(network, where) if precision == "auto" else precision
     _warn_if_emulated(chosen, where)
 

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity, profile
 
 import srup
 from srup import processor
 from srup.errors import UnsoundResult, UsageError
 from srup.evaluation.benchmark import Evaluation
+from srup.images import Bytes, read_image
 from srup.inference.engines import BFLOAT16_BITS, Conversion
 from srup.inference.engines.pytorch import (
     bfloat16_bits,
@@ -25,11 +28,12 @@ from srup.inference.run_options import Precision, RunOptions
 from srup.inference.tiling import tiled
 from srup.models import registry
 from srup.models.registry import MODELS, Model
-from srup.networks.stages import Stage, pad_to_multiple, whole
+from srup.networks.stages import Array, Stage, pad_to_multiple, whole
 from tests.conftest import evaluated, model_id, models, random_network
 from tests.data.draw import draw
 
 COLOURS = np.asarray(draw(90, 70))
+EIGHT_BITS = Conversion(255, 255)
 Noise = Callable[[int, int], torch.Tensor]
 
 RELEASED = [row for row in MODELS if row.released and row.scale and row.parameters < 5e6]
@@ -172,3 +176,38 @@ def test_bfloat16_costs_at_most_a_hundredth_of_a_decibel(
     full, half = psnr("fp32"), psnr("bf16")
     print(f"{model_id(model)}: {half - full:+.4f} dB")
     assert full - half <= 0.01
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", sorted({row.name for row in MODELS if row.parameters < 1.3e6}))
+def test_pixels_of_a_file_are_convolved_as_those_of_an_array(
+    name: str, precision: Precision, tmp_path: Path
+) -> None:
+    """Arrays of files are read-only; convolutions must not copy their maps for it."""
+    draw(40, 40).save(tmp_path / "picture.png")
+    pixels = read_image(tmp_path / "picture.png").pixels
+    assert not pixels.flags.writeable
+    rows = registry.find(name)
+    network = registry.build(rows[max(rows)])
+    stages = program_of(network, device="cpu", precision=precision).stages(EIGHT_BITS, False)
+    copied = copied_maps(stages, pixels)
+    assert copied == copied_maps(stages, pixels.copy())
+    if name in ("lesrcnn", "lite") and precision == "bf16":  # others cut maps into parts
+        assert not copied
+
+
+def copied_maps(stages: list[Stage[Array]], pixels: Bytes) -> list[tuple[int, ...]]:
+    """The shapes of the maps that convolutions copy before they run."""
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
+        whole(stages, pixels[None].transpose(0, 3, 1, 2))
+    convolutions = [event for event in profiled.events() if event.name == "aten::_convolution"]
+    assert convolutions, "no convolution was seen"
+    shapes = [shape for event in convolutions for shape in _copied(event)]
+    return [shape for shape in shapes if shape[-1] > 5]  # kernels are no larger
+
+
+def _copied(event: FunctionEvent) -> Iterator[tuple[int, ...]]:
+    for child in event.cpu_children:
+        if child.name in ("aten::copy_", "aten::clone"):
+            yield tuple(child.input_shapes[0])
+        yield from _copied(child)
