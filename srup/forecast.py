@@ -80,7 +80,10 @@ def _predicted(read: Decoded, worker: Worker) -> Forecast:
     plan, upscalers = read.plan, worker.upscalers
     started = time.perf_counter()
     trained = upscalers.at_hand(plan.factor)
-    upscaler = upscalers(plan.factor) if trained else upscalers.untrained(plan.factor)
+    if trained:
+        upscaler = upscalers(plan.factor, pixels=plan.pixels)
+    else:
+        upscaler = upscalers.untrained(plan.factor)
     loading = time.perf_counter() - started
     found = forecast(plan, upscaler, trained=trained)
     return replace(found, seconds=found.seconds + read.result.seconds + loading)
@@ -309,10 +312,12 @@ def _page_bytes(plan: Plan, image: Image) -> int:
 
 
 def _encoder_bytes(plan: Plan) -> int:
-    """Bytes of the copy that Pillow makes of a page, four for a pixel in colour."""
+    """Bytes that encoding a page takes beside it: a copy by Pillow, four bytes for a colour."""
     pixels = max(math.prod(plan.recipe.target.enlarged(each.size)) for each in plan.pages.images)
     coloured = plan.pages.images[0].pixels.shape[2] == 3
-    copies = 2 if plan.recipe.target.crops else 1  # what is cut out is made contiguous first
+    copies = 1 if plan.recipe.target.crops else 0  # what is cut out is made contiguous first
+    if not plan.name.endswith(".png") or plan.pages.animated:
+        copies += 1
     return copies * pixels * (4 if coloured else 1)
 
 

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -184,6 +185,11 @@ class Plan:
         return sum(width * height for width, height in self.sizes) * 4
 
     @property
+    def pixels(self) -> int:
+        """Pixels of the input, of all pages."""
+        return sum(image.size[0] * image.size[1] for image in self.pages.images)
+
+    @property
     def networks(self) -> str:
         """What runs: "imdn ×4", or "imdn ×2 ×3, resized" where the networks enlarge more than was
         asked.
@@ -281,7 +287,8 @@ class Worker:
     is read while another is computed. Whatever is wrong with an image, and with no other, is in its
     Result; what concerns all of them is raised. `progress(stage, done, total)` hears of every stage
     of an image: reading, preparing the network, downloading, computing, writing. Once `stopped` is
-    set, no further image is begun and the current one is given up.
+    set, no further image is begun and the current one is given up. For `many` images an engine is
+    chosen that computes fast, for others one that starts fast.
     """
 
     def __init__(
@@ -290,8 +297,10 @@ class Worker:
         *,
         progress: StageProgress | None = None,
         stopped: threading.Event | None = None,
+        many: bool = False,
     ) -> None:
         self.recipe, self.progress, self.stopped = recipe, progress, stopped or threading.Event()
+        self.many = many
         # one image computes at a time: two would share the cores and take twice the memory
         self.device = threading.Lock()
         # results that wait to be written must not fill the memory that computing needs
@@ -380,7 +389,11 @@ class Worker:
     def _enlarge(self, read: Decoded) -> Enlarged:
         decided, started = read.plan, time.perf_counter()
         with self._shown(f"preparing {self.recipe.model}"):
-            upscaler = self.upscalers(decided.factor, progress=self._told("downloading weights"))
+            upscaler = self.upscalers(
+                decided.factor,
+                pixels=math.inf if self.many else decided.pixels,
+                progress=self._told("downloading weights"),
+            )
         if decided.job.tile:
             upscaler = replace(upscaler, tile=decided.job.tile)
         computing = self._told(f"enlarging {_shown_name(decided.job)}")
@@ -421,14 +434,17 @@ class Worker:
 
     def _write(self, enlarged: Enlarged) -> Result:
         decided, started = enlarged.plan, time.perf_counter()
-        with self._shown(f"writing {PurePosixPath(decided.place).name}"):
+        with (
+            self._shown(f"writing {PurePosixPath(decided.place).name}"),
+            ThreadPoolExecutor(1, "compare") as beside,
+        ):
+            kept = None
+            if not self.recipe.target.crops:  # what was cut off cannot be compared
+                name = decided.job.source.path
+                kept = beside.submit(consistency_of_pages, decided.pages, enlarged.pages, name=name)
             write(enlarged.pages, decided)
         done = replace(after(enlarged.result, started), status="done")
-        if self.recipe.target.crops:
-            return done
-        # the file is there by now, so a slow comparison delays nobody who waits for it
-        kept = consistency_of_pages(decided.pages, enlarged.pages, name=decided.job.source.path)
-        return replace(done, consistency=kept)
+        return replace(done, consistency=kept.result() if kept else None)
 
 
 def _shown_name(job: Job) -> str:

@@ -41,6 +41,15 @@ def instructions() -> str:
     return next((name for flag, name in INSTRUCTIONS.items() if flag in flags()), "")
 
 
+def level_2_cache() -> int | None:
+    """Bytes of the first core's cache of level 2; None if unknown."""
+    try:
+        text = Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip()
+        return int(text.removesuffix("K")) * 1024
+    except (OSError, ValueError):
+        return None
+
+
 def name() -> str:
     """The name of the processor's model, or of its architecture if that is all that is known."""
     return _fields().get("model name") or platform.processor() or platform.machine()

@@ -117,7 +117,7 @@ class _Batch:
         """Results as they come; what did not fit into memory is tried once more, alone, in small
         windows.
         """
-        worker = Worker(self.recipe, stopped=self.stopped)
+        worker = Worker(self.recipe, stopped=self.stopped, many=True)
         jobs = {job.name: job for job in todo}
         too_large = []
         for result in self.executor(self._until_stopped(todo), worker):

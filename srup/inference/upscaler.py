@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image as Pillow
 
-from srup import memory
+from srup import memory, processor
 from srup.errors import EngineUnavailable, UnsoundResult, UsageError
 from srup.images import Image, Pages, Pixels, fill_transparent, from_pillow, read_image, to_pillow
 from srup.inference import engines
@@ -42,8 +42,11 @@ log = logging.getLogger(__name__)
 
 Size = tuple[int, int] | Target
 
-# pixels a side of a window on a processor: speed is flat from 192 on, what is held back grows
-LARGEST = 384
+# Pixels a side of a window on a processor: beyond, less than 1 % is gained and what is held back
+# grows. With AMX convolutions are so fast that maps must come from the cache: then a window's
+# largest map takes at most so many times a core's cache of level 2.
+LARGEST = 512
+CACHES = 4
 WORKSPACE = 2 << 30  # bytes that a stage may take on a processor
 BLOCK = 64  # pixels a side
 BAND = 256  # rows or columns that are resized at a time
@@ -316,6 +319,7 @@ def load(
     tile: Tile = "auto",
     tiling: Tiling = "exact",
     self_ensemble: bool = False,
+    pixels: float = math.inf,
     progress: Progress | None = None,
 ) -> Upscaler:
     """An Upscaler for `scale`, its weights downloaded and verified if need be.
@@ -325,7 +329,8 @@ def load(
     that needs no chain. `tile` is "auto", "none" or a window's side in pixels. `precision` is
     "fp32", "bf16", "fp16", or "auto": the fastest that costs no more than 0.01 dB on Set14, and
     float32 for images of 16 bits. `self_ensemble` takes the mean over eight orientations: eight
-    times the work, about 0.1 dB. Raises UnknownModel, ScaleError, EngineUnavailable, WeightsError.
+    times the work, about 0.1 dB. For few input `pixels` in all, an engine that starts fast may be
+    chosen. Raises UnknownModel, ScaleError, EngineUnavailable, WeightsError.
     """
     if tiling not in TILINGS:
         raise UsageError(f"tiling {tiling!r} is neither of {' and '.join(TILINGS)}")
@@ -340,7 +345,9 @@ def load(
     programs = []
     for model in models:
         path = Path(weights) if weights else verified(model, progress=progress)
-        made = engines.program(model, path, engine=engine, device=device, precision=precision)
+        made = engines.program(
+            model, path, engine=engine, device=device, precision=precision, pixels=pixels
+        )
         programs.append(made)
     return Upscaler(models, tuple(programs), scale, tile, tiling, precision, self_ensemble)
 
@@ -365,7 +372,9 @@ class UpscalerCache:
         """Whether nothing needs to be downloaded."""
         return self.weights is not None or all(map(weights.at_hand, self.route(scale)))
 
-    def __call__(self, scale: float, *, progress: Progress | None = None) -> Upscaler:
+    def __call__(
+        self, scale: float, *, pixels: float = math.inf, progress: Progress | None = None
+    ) -> Upscaler:
         """The upscaler for a scale, loaded at its first use. Raises what `load` raises."""
         steps = " ".join(str(row.scale) for row in self.route(scale))
         # many scales share a route: 2.5 and 3 are the same network
@@ -374,6 +383,7 @@ class UpscalerCache:
                 self.name,
                 scale=scale,
                 weights=self.weights,
+                pixels=pixels,
                 progress=progress,
                 **asdict(self.run_options),
             )
@@ -417,8 +427,16 @@ def window_size(program: Program, tile: Tile) -> int | None:
     # multiples of 32 keep the number of window sizes small, which engines prepare for each
     side = math.isqrt(int(free / program.workers / per_pixel)) // 32 * 32
     if on_processor:
-        side = min(side, LARGEST)
+        side = min(side, _fastest(program))
     return max(SMALLEST, side)
+
+
+def _fastest(program: Program) -> int:
+    """The side in pixels of the windows that a processor computes fastest."""
+    cache = processor.level_2_cache()
+    if program.precision != "bf16" or processor.instructions() != "AMX" or cache is None:
+        return LARGEST
+    return min(LARGEST, math.isqrt(int(CACHES * cache / (program.largest * 2))) // 32 * 32)
 
 
 def _resized(

@@ -108,7 +108,7 @@ def _serve(recipe: Recipe, threads: int, cores: int, connection: Connection) -> 
     memory.keep_freed()
     processor.limit(cores)
     stopped, sending = threading.Event(), threading.Lock()
-    worker = Worker(recipe, stopped=stopped)
+    worker = Worker(recipe, stopped=stopped, many=True)
 
     def answer(future: Future[Result]) -> None:
         with sending:

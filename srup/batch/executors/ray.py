@@ -200,7 +200,7 @@ class ClusterWorker:
         if recipe.weights and checkpoint is not None:
             local = _local_file(checkpoint, Path(recipe.weights).suffix)
             recipe = replace(recipe, weights=str(local))
-        self.worker = Worker(recipe)
+        self.worker = Worker(recipe, many=True)
 
     def ready(self) -> bool:
         """Answers as soon as the actor runs."""

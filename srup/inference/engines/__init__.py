@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -149,11 +150,13 @@ def program(
     engine: EngineName = "auto",
     device: str = "auto",
     precision: Precision = "auto",
+    pixels: float = math.inf,
 ) -> Program:
     """A network of the registry with the weights of a checkpoint file, ready to run.
 
     The engine "auto" is the one that the environment variable SRUP_ENGINE names, or else the one
-    that `choice` picks for this machine. Raises UsageError, EngineUnavailable, WeightsMismatch.
+    that `choice` picks for this machine and for so many input `pixels` in all. Raises UsageError,
+    EngineUnavailable, WeightsMismatch.
     """
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
@@ -161,7 +164,7 @@ def program(
     if engine == "auto":
         name = os.environ.get("SRUP_ENGINE", "")
         if not name:
-            return _chosen(model, weights, device, precision)
+            return _chosen(model, weights, device, precision, pixels)
     return _made(name, model, weights, device, precision)
 
 
@@ -173,7 +176,9 @@ def _made(name: str, model: Model, weights: Path, device: str, precision: Precis
     return make(model, weights, device=device, precision=precision)
 
 
-def _chosen(model: Model, weights: Path, device: str, precision: Precision) -> Program:
+def _chosen(
+    model: Model, weights: Path, device: str, precision: Precision, pixels: float
+) -> Program:
     """A program of the engine that suits the network and the machine.
 
     A network that OpenVINO has not been prepared for runs through PyTorch once more, so that nobody
@@ -184,7 +189,7 @@ def _chosen(model: Model, weights: Path, device: str, precision: Precision) -> P
         return _made("pytorch", model, weights, device, precision)
     from srup.inference.engines.choice import choose
 
-    if choose(model, precision) == "pytorch":
+    if choose(model, precision, pixels) == "pytorch":
         return _made("pytorch", model, weights, device, precision)
     try:
         from srup.inference.engines import openvino

@@ -23,23 +23,23 @@ COUNTED_PIXELS = 1280 * 720  # of the output that the registry's multiply-adds a
 # takes. OpenVINO starts in a fifth of that time. It computes about as fast, but takes more memory,
 # and compiles every stage for every size of window.
 LIGHT = 0.5e6
+FEW = 2e6  # input pixels up to which its fast start outweighs that
 
 
-def choose(model: Model, precision: Precision) -> EngineName:
-    """The engine with which one waits less for a photograph, of those that are installed."""
+def choose(model: Model, precision: Precision, pixels: float) -> EngineName:
+    """The engine with which one waits less, of those that are installed.
+
+    `pixels` are those of all images that are to be enlarged.
+    """
     seconds = _read(_file()).get(_key(model, precision), {})
     measured: dict[EngineName, float] = {
         name: seconds[name] for name in libraries() if name in seconds
     }
     if measured:
         return min(measured, key=measured.__getitem__)
-    return "openvino" if "openvino" in libraries() and is_light(model) else "pytorch"
-
-
-def is_light(model: Model) -> bool:
-    """Whether starting takes longer than computing a photograph."""
     per_pixel = model.multi_adds * 1e9 * max(model.scale, 1) ** 2 / COUNTED_PIXELS
-    return per_pixel <= LIGHT
+    starts_fast = per_pixel <= LIGHT and pixels <= FEW
+    return "openvino" if starts_fast and "openvino" in libraries() else "pytorch"
 
 
 def save(model: Model, precision: Precision, seconds: Mapping[EngineName, float]) -> None:

@@ -27,8 +27,9 @@ def weights(tmp_path: Path) -> Callable[[Model], Path]:
 
 @needs_both
 def test_light_networks_go_to_the_engine_that_starts_fast() -> None:
-    assert choice.choose(RTC, "auto") == "openvino"
-    assert choice.choose(EDSR, "auto") == "pytorch"
+    assert choice.choose(RTC, "auto", 1e6) == "openvino"
+    assert choice.choose(EDSR, "auto", 1e6) == "pytorch"
+    assert choice.choose(RTC, "auto", 12e6) == "pytorch", "starting is a small part of it"
 
 
 @needs_both
@@ -37,9 +38,9 @@ def test_what_was_measured_comes_before_the_rule(cache: Path) -> None:
     (cache / "engines.json").write_text('{"half": ')  # a damaged file is replaced
     choice.save(RTC, "auto", {"pytorch": 1.0, "openvino": 2.0})
     choice.save(EDSR, "auto", {"pytorch": 2.0, "openvino": 1.0})
-    assert choice.choose(RTC, "auto") == "pytorch"
-    assert choice.choose(EDSR, "auto") == "openvino"
-    assert choice.choose(RTC, "fp32") == "openvino", "that was not measured"
+    assert choice.choose(RTC, "auto", 1e6) == "pytorch"
+    assert choice.choose(EDSR, "auto", 1e6) == "openvino"
+    assert choice.choose(RTC, "fp32", 1e6) == "openvino", "that was not measured"
     assert len(json.loads((cache / "engines.json").read_text())) == 2
 
 
@@ -49,13 +50,13 @@ def test_nobody_waits_for_an_engine_to_be_prepared(
 ) -> None:
     monkeypatch.delenv("SRUP_ENGINE", raising=False)
     path = weights(RTC)
-    first = program(RTC, path, device="cpu")
+    first = program(RTC, path, device="cpu", pixels=1e6)
     assert first.engine == "pytorch" and first.afterwards
     assert not list(cache.rglob("manifest.json")), "exported before anything was computed"
     first.afterwards()
-    second = program(RTC, path, device="cpu")
+    second = program(RTC, path, device="cpu", pixels=1e6)
     assert second.engine == "openvino" and second.afterwards is None
-    other = program(EDSR, weights(EDSR), device="cpu")
+    other = program(EDSR, weights(EDSR), device="cpu", pixels=1e6)
     assert other.engine == "pytorch" and other.afterwards is None
 
 
@@ -65,6 +66,6 @@ def test_a_cache_that_cannot_be_written_to_is_no_reason_to_fail(
 ) -> None:
     monkeypatch.delenv("SRUP_ENGINE", raising=False)
     cache.write_text("a file where the folder should be")
-    made = program(RTC, weights(RTC), device="cpu")
+    made = program(RTC, weights(RTC), device="cpu", pixels=1e6)
     assert made.engine == "pytorch" and made.afterwards
     made.afterwards()
