@@ -79,11 +79,11 @@ def forecast_of(job: Job, worker: Worker) -> tuple[Result, Forecast | None]:
 def _predicted(read: Decoded, worker: Worker) -> Forecast:
     plan, upscalers = read.plan, worker.upscalers
     started = time.perf_counter()
-    trained = upscalers.at_hand(plan.factor)
+    trained = upscalers.at_hand(plan.route)
     if trained:
-        upscaler = upscalers(plan.factor, pixels=plan.pixels)
+        upscaler = upscalers(plan.route, plan.factor, pixels=plan.pixels)
     else:
-        upscaler = upscalers.untrained(plan.factor)
+        upscaler = upscalers.untrained(plan.route, plan.factor)
     loading = time.perf_counter() - started
     found = forecast(plan, upscaler, trained=trained)
     return replace(found, seconds=found.seconds + read.result.seconds + loading)
@@ -178,7 +178,7 @@ class _Probe:
 
     def part(self) -> _Part:
         """What the network takes over its image."""
-        window = window_size(self.program, self.upscaler.tile)
+        window = self._window()
         stages = self.program.stages(self.conversion, self.full)
         outlines = outlined(stages, self._crop(FIRST, FIRST))
         # a window of a stage that works on a smaller map covers more of the image
@@ -203,9 +203,14 @@ class _Probe:
             seconds=rate * self.height * self.width * real.pixels,
         )
 
+    def _window(self) -> int | None:
+        """The side of the windows that the image will be computed in."""
+        stages = self.program.stages(self.conversion, self.full)
+        return window_size(self.program, stages, self.upscaler.tile, self.height, self.width)
+
     def _sides(self, side: int) -> tuple[int, int]:
         """The sides of a crop that has a window for each worker, as far as the image reaches."""
-        window = window_size(self.program, self.upscaler.tile)
+        window = self._window()
         workers = 1
         if window is not None and max(self.height, self.width) > window:
             workers = self.program.workers

@@ -10,6 +10,7 @@ several.
 from __future__ import annotations
 
 import io
+import logging
 import math
 import shutil
 import sys
@@ -42,8 +43,9 @@ from srup.images import (
 )
 from srup.inference.run_options import RunOptions
 from srup.inference.target import Target
-from srup.models import routing
-from srup.models.registry import DEFAULT, Model
+from srup.models import choosing, routing
+from srup.models.inspect import inspection_of
+from srup.models.registry import AUTO, Model
 from srup.progress import Progress, StageProgress
 from srup.storage import Entry
 
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from srup.inference.upscaler import UpscalerCache
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 Size = tuple[int, int]  # (width, height) in pixels
 Status = Literal[
@@ -92,16 +96,18 @@ class Recipe:
 
     `weights` is a checkpoint of one's own. `format` is that of the results, as "jpeg"; None leaves
     it to the name of the destination, or where that has none takes PNG (TIFF for documents of
-    several pages).
+    several pages). `strength`, 0 to 1, is how much of compression and noise is taken away; None
+    leaves it to the picture if `model` is "auto".
     """
 
     target: Target = field(default_factory=lambda: Target(scale=4.0))
-    model: str = DEFAULT
+    model: str = AUTO
     weights: str | None = None
     run_options: RunOptions = field(default_factory=RunOptions)
     read_options: ReadOptions = field(default_factory=ReadOptions)
     encoding: Encoding = field(default_factory=Encoding)
     format: str | None = None
+    strength: float | None = None
 
     def on(self, device: str) -> Recipe:
         """The same recipe, computed on another device."""
@@ -167,7 +173,7 @@ class Plan:
 
     `place` is the file, URL or "-" of the result and `name` a file name with its extension; `sizes`
     are those of the result's pages; `factor` is how many times the page that grows most is
-    enlarged, and `route` the networks that run for it.
+    enlarged, `route` the networks that run for it, and `why` why these, where the picture decided.
     """
 
     job: Job
@@ -178,6 +184,7 @@ class Plan:
     sizes: tuple[Size, ...]
     factor: float
     route: tuple[Model, ...]
+    why: str = ""
 
     @property
     def result_bytes(self) -> int:
@@ -197,18 +204,36 @@ class Plan:
         first, total = self.route[0], math.prod(row.scale for row in self.route)
         if not first.scale:
             return first.name
+        mixed = f", strength {first.strength:g}" if first.strength < 1 else ""
         steps = " ".join(f"×{row.scale}" for row in self.route)
         before = self.pages.images[0].size
         natural = (before[0] * total, before[1] * total)
         resized = self.recipe.target.enlarged(before) != natural
-        return f"{first.name} {steps}{', resized' if resized else ''}"
+        return f"{first.name} {steps}{mixed}{', resized' if resized else ''}"
+
+
+def check(recipe: Recipe) -> None:
+    """Checks what is the same for every image, before any work.
+
+    Raises UnknownModel, UsageError, ScaleError.
+    """
+    own_weights = recipe.weights is not None
+    choice = choosing.given(recipe.model, recipe.strength, own_weights=own_weights)
+    if choice is not None:
+        routing.route(
+            choice.model,
+            recipe.target.scale or 1,
+            own_weights=own_weights,
+            strength=choice.strength,
+        )
 
 
 def plan(recipe: Recipe, job: Job, pages: Pages) -> Plan:
-    """What enlarging `pages` by a recipe comes to: a decision, nothing is looked up or written.
+    """What enlarging `pages` by a recipe comes to: a decision, nothing is written.
 
-    Raises WriteError if the format cannot hold the result, UsageError if the destination's name and
-    the recipe's format contradict each other, ScaleError if no network enlarges so much.
+    With the model "auto" the first page is inspected. Raises WriteError if the format cannot hold
+    the result, UsageError if the destination's name and the recipe's format contradict each other,
+    ScaleError if no network enlarges so much.
     """
     target, destination = recipe.target, job.destination
     sizes = tuple(target.size(image.size) for image in pages.images)
@@ -225,8 +250,12 @@ def plan(recipe: Recipe, job: Job, pages: Pages) -> Plan:
         )
     check_holds(Path(shown), pages, sizes, recipe.encoding)
     # the page that grows most decides for all, so that one upscaler serves them
-    route = routing.route(recipe.model, factor, own_weights=recipe.weights is not None)
-    return Plan(job, recipe, pages, place, name, sizes, factor, route)
+    own_weights = recipe.weights is not None
+    choice = choosing.given(recipe.model, recipe.strength, own_weights=own_weights)
+    if choice is None:
+        choice = choosing.choose(inspection_of(pages))
+    route = routing.route(choice.model, factor, own_weights=own_weights, strength=choice.strength)
+    return Plan(job, recipe, pages, place, name, sizes, factor, route, choice.why)
 
 
 @dataclass(frozen=True)
@@ -234,7 +263,8 @@ class Result:
     """What became of a job. `before` and `after` are the sizes of its first page, `pages` their
     number where it is not one.
 
-    `bytes`, `stamp` and `sha256` are the input's. `consistency` is the PSNR in dB between the input
+    `networks` says what ran and `why` why it was chosen, if the picture decided. `bytes`, `stamp`
+    and `sha256` are the input's. `consistency` is the PSNR in dB between the input
     and the result shrunk again (inf if they are equal; None where the result was cropped).
     `seconds` counts reading, computing and writing.
     """
@@ -251,6 +281,7 @@ class Result:
     pages: int | None = None
     animated: bool = False
     networks: str = ""
+    why: str = ""
     bytes: int = 0
     stamp: str = ""
     sha256: str = ""
@@ -312,7 +343,7 @@ class Worker:
         """The networks, each loaded once."""
         from srup.inference.upscaler import UpscalerCache
 
-        return UpscalerCache(self.recipe.model, self.recipe.weights, self.recipe.run_options)
+        return UpscalerCache(self.recipe.weights, self.recipe.run_options)
 
     def process(self, job: Job) -> Result:
         """The result of a job, from file to file."""
@@ -360,9 +391,21 @@ class Worker:
             pages=len(pages) if len(pages) > 1 else None,
             animated=pages.animated,
             networks=decided.networks,
+            why=decided.why,
             sha256=sha256,
         )
+        self._say_why(decided)
         return Decoded(decided, after(known, started))
+
+    def _say_why(self, decided: Plan) -> None:
+        """Logs why a network was chosen, or that the one that was named is not for this picture."""
+        name = decided.job.source.path
+        if decided.why:
+            log.info("%s: %s, since %s", name, decided.networks, decided.why)
+        elif self.recipe.model != AUTO and not self.recipe.weights and not self.many:
+            advice = choosing.advice(self.recipe.model, inspection_of(decided.pages))
+            if advice:
+                log.warning("%s: %s", name, advice)
 
     def _check_place(self, decided: Plan) -> None:
         """Raises WriteError if the result could not be written: better known before the work than
@@ -388,8 +431,9 @@ class Worker:
 
     def _enlarge(self, read: Decoded) -> Enlarged:
         decided, started = read.plan, time.perf_counter()
-        with self._shown(f"preparing {self.recipe.model}"):
+        with self._shown(f"preparing {decided.route[0].name}"):
             upscaler = self.upscalers(
+                decided.route,
                 decided.factor,
                 pixels=math.inf if self.many else decided.pixels,
                 progress=self._told("downloading weights"),
@@ -429,7 +473,7 @@ class Worker:
         """
         for program in self.upscalers.programs():
             if program.afterwards and not self.stopped.is_set():
-                with self._shown(f"preparing {self.recipe.model} for faster starts, once"):
+                with self._shown(f"preparing {program.name} for faster starts, once"):
                     program.afterwards()
 
     def _write(self, enlarged: Enlarged) -> Result:

@@ -16,9 +16,9 @@ from tests.data.draw import draw
 
 def foreseen(recipe: Recipe, path: Path) -> Forecast:
     """What an untrained network would take: nothing is downloaded for it."""
-    cache = UpscalerCache(recipe.model, recipe.weights, recipe.run_options)
+    cache = UpscalerCache(recipe.weights, recipe.run_options)
     planned = plan(recipe, job(path, path.with_name("larger.png")), read_pages(path))
-    return forecast(planned, cache.untrained(planned.factor), trained=False)
+    return forecast(planned, cache.untrained(planned.route, planned.factor), trained=False)
 
 
 @pytest.mark.parametrize("name", ["lite", "imdn", "imdn-as", "imdn-rtc", "imdn-plus", "rfdn"])
@@ -41,7 +41,7 @@ def test_maps_beyond_the_memory_allowed_are_counted_as_disk(tmp_path: Path) -> N
     draw(200, 150).save(tmp_path / "photo.png")
     recipe = Recipe(Target(scale=2), "imdn", run_options=RunOptions(tile=64, device="cpu"))
     planned = plan(recipe, job("a.png", "b.png"), read_pages(tmp_path / "photo.png"))
-    upscaler = UpscalerCache("imdn", None, recipe.run_options).untrained(2)
+    upscaler = UpscalerCache(None, recipe.run_options).untrained(planned.route, 2)
     roomy = forecast(planned, upscaler, trained=False)
     tight = forecast(planned, replace(upscaler, memory_budget=0), trained=False)
     assert tight.disk > roomy.disk + 5e6

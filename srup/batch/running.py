@@ -23,7 +23,7 @@ from srup.batch.journal import Journal, Record
 from srup.errors import WriteError
 from srup.files import hashed
 from srup.images import EXTENSIONS, QUALITY
-from srup.models import registry
+from srup.models import choosing, registry
 from srup.pipeline import Job, Recipe, Result, Worker
 from srup.progress import Progress, ignore
 
@@ -218,6 +218,8 @@ def record(result: Result, recipe: Recipe) -> Record:
         "seconds": round(result.seconds, 3),
         "before": result.before,
         "after": result.after,
+        "networks": result.networks,
+        "why": result.why,
         "bytes": result.bytes,
         "stamp": result.stamp,
         "sha256": result.sha256,
@@ -248,6 +250,8 @@ def decisive(recipe: Recipe) -> dict[str, object]:
     }
     optional: dict[str, object] = {"lossless": encoding.lossless, "palette": encoding.palette}
     optional |= {"strip": read.strip, "dpi": read.dpi}
+    if recipe.strength is not None:
+        settings["strength"] = recipe.strength
     settings |= {name: value for name, value in optional.items() if value}
     settings |= {name: value for name, value in asdict(recipe.target).items() if value is not None}
     if recipe.target.scale:
@@ -259,7 +263,8 @@ def decisive(recipe: Recipe) -> dict[str, object]:
 def _digests(recipe: Recipe) -> list[str]:
     if recipe.weights:
         return [f"sha256:{hashed(Path(recipe.weights))}"]
-    return [row.digest for row in registry.find(recipe.model).values()]
+    names = choosing.networks_of(recipe.model)
+    return list(dict.fromkeys(row.digest for name in names for row in registry.find(name).values()))
 
 
 def settings_key(recipe: Recipe) -> str:

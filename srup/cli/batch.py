@@ -26,8 +26,8 @@ from srup.batch.planning import OnCollision, size_of
 from srup.batch.running import Executor, record, remove_partial_files
 from srup.cli import console, options
 from srup.errors import ReadError, UsageError
-from srup.models import routing
-from srup.pipeline import Job, Recipe, Result, Worker
+from srup.models import choosing, routing
+from srup.pipeline import Job, Recipe, Result, Worker, check
 
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}  # signal → exit code
 
@@ -231,7 +231,7 @@ def command(
     find . -name '*.jpg' | srup batch --from - larger/
     """
     console.start_logging(output.verbose)
-    routing.route(recipe.model, recipe.target.scale or 1)  # an unknown name is met at once
+    check(recipe)  # an unknown name is met at once
     if workers.cluster is not None:
         inputs = inputs.absolute()
     jobs = inputs.jobs(recipe)
@@ -384,8 +384,11 @@ def _forecast_like(job: Job, recipe: Recipe, times: float) -> None:
 
     device = recipe.run_options.device.split(",")[0]
     worker = Worker(recipe.on("auto" if device == "all" else device))
-    if not worker.upscalers.at_hand(recipe.target.factor(size_of(job) or (1, 1))):
-        return
+    factor = recipe.target.factor(size_of(job) or (1, 1))
+    for name in choosing.networks_of(recipe.model):
+        route = routing.route(name, factor, own_weights=recipe.weights is not None)
+        if not worker.upscalers.at_hand(route):
+            return
     result, forecast = forecast_of(job, worker)
     if forecast is None:
         if result.error:

@@ -26,7 +26,7 @@ from srup.files import writing
 from srup.images.degrade import CLEAN, KINDS, known
 from srup.inference.run_options import RunOptions
 from srup.isolate import run_isolated
-from srup.models import registry, routing, weights
+from srup.models import choosing, registry, routing, weights
 from srup.report import Report, Row, Value
 from srup.report.lines import line_plot
 from srup.report.plot import Point, bubbles
@@ -249,9 +249,10 @@ def _fetch(evaluation: Evaluation) -> None:
     """Downloads the weights first, where a progress bar can be shown."""
     if evaluation.model == BICUBIC or evaluation.weights:
         return
-    for row in routing.route(evaluation.model, evaluation.scale):
-        with console.download(row.file) as progress:
-            weights.verified(row, progress=progress)
+    for name in choosing.networks_of(evaluation.model):
+        for row in routing.route(name, evaluation.scale):
+            with console.download(row.file) as progress:
+                weights.verified(row, progress=progress)
 
 
 def _mean_row(result: ModelResult) -> Row:
@@ -295,10 +296,10 @@ def _megabytes(peak: int | None) -> float | None:
 def _parameters(evaluation: Evaluation) -> int:
     if evaluation.model == BICUBIC:
         return 0
-    # the last of a chain is the largest
     own = evaluation.weights is not None
-    rows = routing.route(evaluation.model, evaluation.scale, own_weights=own)
-    return rows[-1].parameters
+    name = choosing.networks_of(evaluation.model)[-1]
+    # the last of a chain is the largest
+    return routing.route(name, evaluation.scale, own_weights=own)[-1].parameters
 
 
 def _image_rows(result: ModelResult, *, per_image: bool) -> Iterator[Row]:

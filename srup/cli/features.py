@@ -13,6 +13,7 @@ from srup.files import check_free
 from srup.images import Image, Pixels, format_of, read_image, write_image
 from srup.inference.target import Target
 from srup.models import routing
+from srup.models.registry import DEFAULT
 from srup.resize import imresize
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def _channels(_: click.Context, __: click.Parameter, value: str) -> int | None:
 
 @click.command("features")
 @click.argument("image", type=click.Path(path_type=Path))
-@options.model
+@options.model(DEFAULT, "Network (srup models lists them).")
 @options.weights
 @click.option(
     "-s",

@@ -19,7 +19,7 @@ from srup.images import FORMATS, MAX_PIXELS, QUALITY, Encoding
 from srup.inference.engines import ENGINES
 from srup.inference.run_options import PRECISIONS, RunOptions
 from srup.inference.target import Target, target
-from srup.models.registry import DEFAULT
+from srup.models.registry import AUTO
 from srup.pipeline import ReadOptions, Recipe
 
 Command = Callable[..., Any]
@@ -82,13 +82,22 @@ wanted = gathered(
     ),
 )
 
-model = click.option(
-    "-m",
-    "--model",
-    default=DEFAULT,
-    show_default=True,
-    metavar="NAME",
-    help="Network (srup models lists them).",
+
+def model(default: str, help_: str) -> Option:
+    """The network of a command that runs one."""
+    return click.option(
+        "-m", "--model", default=default, show_default=True, metavar="NAME", help=help_
+    )
+
+
+_model = model(
+    AUTO,
+    "Network (srup models lists them); auto: lite, for compressed or noisy pictures lite-photo.",
+)
+_strength = click.option(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    help="How much of compression and noise to take away, 0 to 1.  [default: by the picture]",
 )
 weights = click.option(
     "--weights", type=click.Path(), metavar="FILE", help="A checkpoint of your own for the network."
@@ -216,16 +225,17 @@ def _recipe(
     read_options: ReadOptions,
     encoding: Encoding,
     format_: str | None,
+    strength: float | None,
 ) -> Recipe:
-    return Recipe(wanted, model, weights, run_options, read_options, encoding, format_)
+    return Recipe(wanted, model, weights, run_options, read_options, encoding, format_, strength)
 
 
 def recipe(device: Option = device) -> Option:
     """Every option of how images are enlarged, read and written, as `recipe`: `upscale` and `batch`
     have the same.
     """
-    parts = (wanted, model, weights, run_options(device=device), read_options, format_, encoding)
-    return gathered("recipe", _recipe, parts)
+    how = (run_options(device=device), read_options, format_, encoding)
+    return gathered("recipe", _recipe, (wanted, _model, _strength, weights, *how))
 
 
 overwrite = click.option("-y", "--overwrite", is_flag=True, help="Replace what exists.")

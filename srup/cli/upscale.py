@@ -16,8 +16,7 @@ from srup.batch.executors.threads import in_order
 from srup.cli import console, options
 from srup.errors import UsageError
 from srup.files import writing
-from srup.models import routing
-from srup.pipeline import STANDARD, Destination, Job, Recipe, Result, Worker
+from srup.pipeline import STANDARD, Destination, Job, Recipe, Result, Worker, check
 from srup.report import plain
 from srup.storage import Entry
 
@@ -57,7 +56,7 @@ def command(
     cat photo.jpg | srup upscale - -s 2 -o - -f jpeg > large.jpg
     """
     console.start_logging(verbose)
-    routing.route(recipe.model, recipe.target.scale or 1)  # an unknown name ends it before any work
+    check(recipe)  # an unknown name ends it before any work
     _check(inputs, output)
     # a picture on standard output leaves no room there for words
     piped = output == STANDARD or (output is None and STANDARD in inputs)
@@ -171,6 +170,7 @@ def _facts(result: Result, forecast: Forecast | None) -> dict[str, object]:
         "pages": result.pages,
         "animated": result.animated if result.pages else None,
         "networks": result.networks or None,
+        "why": result.why or None,
     }
     if result.status == "done":
         facts |= {"seconds": result.seconds, "consistency": plain(result.consistency)}

@@ -31,11 +31,12 @@ from srup.evaluation.protocols import (
     score,
     scoring_note,
 )
-from srup.images import Image, write_image
+from srup.images import Image, Pages, write_image
 from srup.images.degrade import CLEAN, degraded_by, parsed
 from srup.inference.run_options import RunOptions
-from srup.models import registry, routing
-from srup.models.registry import SETS
+from srup.models import choosing, registry, routing
+from srup.models.inspect import inspection_of
+from srup.models.registry import AUTO, SETS
 from srup.resize import Edges, cropped_to_multiple, imresize, lr_of
 
 if TYPE_CHECKING:
@@ -181,6 +182,10 @@ def check(evaluation: Evaluation, *, given_lr: bool) -> None:
         raise UsageError("the protocol y-only shrinks Y itself, unrounded", "leave out {lr}")
     if model == BICUBIC:
         return
+    if model == AUTO:
+        if protocol == TRUNCATED:
+            raise UsageError("the protocol truncated is for one network", "name it with {model}")
+        return
     # a chain or a resize would come between the network and what was truncated
     (row, *more) = routing.route(model, scale, own_weights=evaluation.weights is not None)
     if protocol == TRUNCATED and (more or row.scale != scale):
@@ -195,7 +200,7 @@ def published(model: str, data_set: str | None, scale: int) -> Published | None:
     figures: Mapping[str, Published] = {}
     if model == BICUBIC:
         figures = registry.BICUBIC.get(scale, {})
-    elif row := registry.find(model).get(scale):
+    elif model != AUTO and (row := registry.find(model).get(scale)):
         figures = row.published
     return figures.get(data_set or "")
 
@@ -351,6 +356,8 @@ class _Enlarger:
 def _enlarger(evaluation: Evaluation) -> _Enlarger:
     if evaluation.model == BICUBIC:
         return _Enlarger(lambda lr: imresize(lr, scale=evaluation.scale, edges=evaluation.edges))
+    if evaluation.model == AUTO:
+        return _Enlarger(_choosing(evaluation))
     from srup.inference.upscaler import load
 
     options, truncated = evaluation.run_options, evaluation.protocol == TRUNCATED
@@ -365,6 +372,21 @@ def _enlarger(evaluation: Evaluation) -> _Enlarger:
         peak_of(program.device),
         program.computed_by,
     )
+
+
+def _choosing(evaluation: Evaluation) -> Enlarge:
+    """The network that suits each image by its pixels: LR has no file whose header could tell."""
+    from srup.inference.upscaler import UpscalerCache
+
+    cache = UpscalerCache(run_options=evaluation.run_options)
+
+    def enlarge(lr: Values) -> Values:
+        choice = choosing.choose(inspection_of(Pages((Image(lr),))))
+        route = routing.route(choice.model, evaluation.scale, strength=choice.strength)
+        enlarged: Values = cache(route, evaluation.scale)(lr)
+        return enlarged
+
+    return enlarge
 
 
 def _truncating(upscaler: Upscaler) -> Enlarge:

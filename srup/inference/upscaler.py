@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, overload
@@ -34,7 +34,7 @@ from srup.inference.tiling import MEMORY, SMALLEST, cropped, tiled, windows
 from srup.models import registry, routing, weights
 from srup.models.registry import Model
 from srup.models.weights import verified
-from srup.networks.stages import pad_to_multiple, whole
+from srup.networks.stages import Array, Stage, pad_to_multiple, whole
 from srup.progress import Progress, share
 from srup.resize import imresize
 
@@ -47,6 +47,7 @@ Size = tuple[int, int] | Target
 # largest map takes at most so many times a core's cache of level 2.
 LARGEST = 512
 CACHES = 4
+LEAST_SHARED = 128  # pixels a side of windows that are made smaller so that no core is idle
 WORKSPACE = 2 << 30  # bytes that a stage may take on a processor
 BLOCK = 64  # pixels a side
 BAND = 256  # rows or columns that are resized at a time
@@ -277,7 +278,8 @@ class Upscaler:
         progress: Progress | None,
     ) -> NDArray[Any]:
         """One network over an image N×C×H×W, in this upscaler's windows."""
-        stages, size = program.stages(conversion, full), window_size(program, self.tile)
+        stages = program.stages(conversion, full)
+        size = window_size(program, stages, self.tile, image.shape[2], image.shape[3])
         cut = f"windows of {size} px" if size else "one window"
         computed_by = (replace(program, precision="fp32") if full else program).computed_by
         log.info("%s: %s tiling, %s; %s", program.name, self.tiling, cut, computed_by)
@@ -319,7 +321,7 @@ def load(
     tile: Tile = "auto",
     tiling: Tiling = "exact",
     self_ensemble: bool = False,
-    pixels: float = math.inf,
+    strength: float = 1.0,
     progress: Progress | None = None,
 ) -> Upscaler:
     """An Upscaler for `scale`, its weights downloaded and verified if need be.
@@ -329,91 +331,122 @@ def load(
     that needs no chain. `tile` is "auto", "none" or a window's side in pixels. `precision` is
     "fp32", "bf16", "fp16", or "auto": the fastest that costs no more than 0.01 dB on Set14, and
     float32 for images of 16 bits. `self_ensemble` takes the mean over eight orientations: eight
-    times the work, about 0.1 dB. For few input `pixels` in all, an engine that starts fast may be
-    chosen. Raises UnknownModel, ScaleError, EngineUnavailable, WeightsError.
+    times the work, about 0.1 dB. `strength`, 0 to 1, is how much of compression and noise
+    "lite-photo" takes away. Raises UnknownModel, ScaleError, EngineUnavailable, WeightsError.
     """
+    route = routing.route(name, scale, own_weights=weights is not None, strength=strength)
+    run_options = RunOptions(tile, tiling, self_ensemble, device, engine, precision)
+    return _loaded(route, scale, weights, run_options, progress=progress)
+
+
+def _loaded(
+    route: Sequence[Model],
+    scale: float,
+    weights: str | Path | None,
+    run_options: RunOptions,
+    *,
+    pixels: float = math.inf,
+    progress: Progress | None = None,
+) -> Upscaler:
+    """An Upscaler of the networks of a route; `pixels` as in `engines.program`."""
+    tile, tiling = run_options.tile, run_options.tiling
     if tiling not in TILINGS:
         raise UsageError(f"tiling {tiling!r} is neither of {' and '.join(TILINGS)}")
     if not (tile in ("auto", "none") or (isinstance(tile, int) and tile >= 1)):
         raise UsageError(f"tile {tile!r} is neither auto, none nor a number of pixels")
-    models = routing.route(name, scale, own_weights=weights is not None)
-    if weights is not None and len(models) > 1:
+    if weights is not None and len(route) > 1:
+        name = route[0].name
         raise UsageError(
-            f"a file of weights holds one network, and ×{scale:g} takes {len(models)} with {name}",
+            f"a file of weights holds one network, and ×{scale:g} takes {len(route)} with {name}",
             "ask for a smaller {scale}",
         )
     programs = []
-    for model in models:
-        path = Path(weights) if weights else verified(model, progress=progress)
+    for model in route:
         made = engines.program(
-            model, path, engine=engine, device=device, precision=precision, pixels=pixels
+            model,
+            Path(weights) if weights else verified(model, progress=progress),
+            engine=run_options.engine,
+            device=run_options.device,
+            precision=run_options.precision,
+            pixels=pixels,
         )
         programs.append(made)
-    return Upscaler(models, tuple(programs), scale, tile, tiling, precision, self_ensemble)
+    return _upscaler(route, programs, scale, run_options)
+
+
+def _upscaler(
+    route: Sequence[Model], programs: Sequence[Program], scale: float, run_options: RunOptions
+) -> Upscaler:
+    return Upscaler(
+        tuple(route),
+        tuple(programs),
+        scale,
+        run_options.tile,
+        run_options.tiling,
+        run_options.precision,
+        run_options.self_ensemble,
+    )
 
 
 class UpscalerCache:
-    """Upscalers of one network, each loaded once.
+    """Upscalers, each loaded once.
 
-    Images of different sizes may need different scales of it.
+    Images of different sizes may need different scales of a network, and different kinds of images
+    different networks.
     """
 
     def __init__(
-        self, name: str, weights: str | Path | None = None, run_options: RunOptions | None = None
+        self, weights: str | Path | None = None, run_options: RunOptions | None = None
     ) -> None:
-        self.name, self.weights, self.run_options = name, weights, run_options or RunOptions()
-        self.ready: dict[str, Upscaler] = {}
+        self.weights, self.run_options = weights, run_options or RunOptions()
+        self.ready: dict[tuple[tuple[str, int, float], ...], Upscaler] = {}
 
-    def route(self, scale: float) -> tuple[Model, ...]:
-        """The rows of the registry that run for a scale. Raises UnknownModel, ScaleError."""
-        return routing.route(self.name, scale, own_weights=self.weights is not None)
-
-    def at_hand(self, scale: float) -> bool:
+    def at_hand(self, route: Sequence[Model]) -> bool:
         """Whether nothing needs to be downloaded."""
-        return self.weights is not None or all(map(weights.at_hand, self.route(scale)))
+        return self.weights is not None or all(map(weights.at_hand, route))
 
     def __call__(
-        self, scale: float, *, pixels: float = math.inf, progress: Progress | None = None
+        self,
+        route: Sequence[Model],
+        scale: float,
+        *,
+        pixels: float = math.inf,
+        progress: Progress | None = None,
     ) -> Upscaler:
-        """The upscaler for a scale, loaded at its first use. Raises what `load` raises."""
-        steps = " ".join(str(row.scale) for row in self.route(scale))
+        """The upscaler of a route, loaded at its first use. Raises what `load` raises."""
         # many scales share a route: 2.5 and 3 are the same network
-        if steps not in self.ready:
-            self.ready[steps] = load(
-                self.name,
-                scale=scale,
-                weights=self.weights,
-                pixels=pixels,
-                progress=progress,
-                **asdict(self.run_options),
+        key = tuple((row.name, row.scale, row.strength) for row in route)
+        if key not in self.ready:
+            self.ready[key] = _loaded(
+                route, scale, self.weights, self.run_options, pixels=pixels, progress=progress
             )
-        return replace(self.ready[steps], scale=scale)
+        return replace(self.ready[key], scale=scale)
 
     def programs(self) -> list[Program]:
         """The programs of all upscalers that were loaded so far."""
         return [program for upscaler in self.ready.values() for program in upscaler.programs]
 
-    def untrained(self, scale: float) -> Upscaler:
+    def untrained(self, route: Sequence[Model], scale: float) -> Upscaler:
         """An upscaler without weights, for forecasts: it takes what a loaded one takes."""
         from srup.inference.engines.pytorch import program_of
 
-        own, route = self.run_options, self.route(scale)
-        programs = []
+        own, programs = self.run_options, []
         for row in route:
             network = registry.build(row)
             made = program_of(
                 network, device=own.device, precision=own.precision, largest=row.largest
             )
             programs.append(made)
-        return Upscaler(
-            route, tuple(programs), scale, own.tile, own.tiling, own.precision, own.self_ensemble
-        )
+        return _upscaler(route, programs, scale, own)
 
 
-def window_size(program: Program, tile: Tile) -> int | None:
-    """The side of a window in pixels; None for one window.
+def window_size(
+    program: Program, stages: Sequence[Stage[Array]], tile: Tile, height: int, width: int
+) -> int | None:
+    """The side of the windows that an image is computed in, in pixels; None for one window.
 
-    It is what was asked for, or with "auto" the largest that a share of the free memory allows.
+    It is what was asked for. With "auto" it is the fastest for this image, of those that a share of
+    the free memory allows.
     """
     if tile == "none":
         return None
@@ -425,10 +458,22 @@ def window_size(program: Program, tile: Tile) -> int | None:
         free = min(program.free() // 8, WORKSPACE)
     per_pixel = program.largest * 4 * MAPS  # bytes
     # multiples of 32 keep the number of window sizes small, which engines prepare for each
-    side = math.isqrt(int(free / program.workers / per_pixel)) // 32 * 32
-    if on_processor:
-        side = min(side, _fastest(program))
-    return max(SMALLEST, side)
+    side = max(SMALLEST, math.isqrt(int(free / program.workers / per_pixel)) // 32 * 32)
+    if not on_processor:
+        return side
+    side = min(side, _fastest(program))
+    margin = max(stage.margin for stage in stages)
+    sides = range(side, min(side, LEAST_SHARED) - 1, -32)
+    return min(sides, key=lambda each: _work(height, width, each, margin, program.workers))
+
+
+def _work(height: int, width: int, size: int, margin: int, workers: int) -> float:
+    """The pixels that the busiest of `workers` computes, margins included, in windows of a size."""
+    largest = windows(height, width, size)[0]
+    count = math.ceil(height / size) * math.ceil(width / size)
+    if count == 1:  # operators share the cores then, about as well
+        return height * width / workers
+    return math.ceil(count / workers) * (largest.height + margin) * (largest.width + margin)
 
 
 def _fastest(program: Program) -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # importing torch takes seconds: only building a network wait
     from srup.networks.base import Network
 
 DEFAULT = "lite"
+AUTO = "auto"  # instead of a name: the network that suits the picture, see `models.choosing`
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Model:
     are what `costs.cost` counts, `largest` what `costs.largest_map` counts: stored here, and
     compared in tests, so that listing networks does not import torch. Rows that were never
     `released` need the user's own checkpoint. `published` maps a benchmark set to PSNR and SSIM as
-    printed in `paper`.
+    printed in `paper`. Weights that were trained on from those of another network of the same
+    shape, `origin`, may be mixed with them: `strength` is their own share, 0 to 1.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Model:
     published: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
     note: str = ""
     released: bool = True
+    origin: str = ""
+    strength: float = 1.0
 
 
 def _github(repository: str, commit: str, path: str) -> tuple[str, ...]:
@@ -117,6 +121,7 @@ def _psnr(*figures: float) -> dict[str, tuple[float, float | None]]:
 UNKNOWN = "none stated"
 NEVER = "its weights were never released"
 LITE_DIGEST = "sha256:27a53da24e0f16e6947b9884b95f4a7ec041e391bfb150cbe040148e342043ce"
+PHOTO_DIGEST = "sha256:f23bc3b659cdd1b6ca55b19dc921edcf2116b2e2f0201c55f6083346318ffeb7"
 FULL = {"channels": 256, "blocks": 32, "factor": 0.1}  # EDSR; without them, EDSR-baseline
 
 # fmt: off
@@ -127,6 +132,10 @@ MODELS = (
           options={"scale": 3}),
     Model("lite", 4, "lite:Lite", "lite.pt", LITE_DIGEST, 291_111, 15.6, 48, "MIT", LITE,
           options={"scale": 4}),
+    *(Model("lite-photo", scale, "lite:Lite", "lite-photo.pt", PHOTO_DIGEST, 291_111, multi_adds,
+            48, "MIT", LITE, options={"scale": scale}, note="for compressed and noisy photographs",
+            origin="lite")
+      for scale, multi_adds in ((2, 58.8), (3, 26.8), (4, 15.6))),
     Model("imdn", 2, "imdn:IMDN", "imdn_x2.pth",
           "sha256:740b39653592bd3f49955a21cd9e16f2d37f2c413368cc09327601b8fbe42ce1",
           694_404, 159.6, 64, UNKNOWN, IMDN,

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from srup.errors import ScaleError
-from srup.models.registry import Model, find
+from srup.errors import ScaleError, UsageError
+from srup.models.registry import MODELS, Model, find
 
 SMALLEST_SCALE, LARGEST_SCALE = 1, 32
 MOST_STEPS = 5  # enough to reach the largest scale with steps of ×2
 
 
-def route(name: str, scale: float, *, own_weights: bool = False) -> tuple[Model, ...]:
+def route(
+    name: str, scale: float, *, own_weights: bool = False, strength: float = 1.0
+) -> tuple[Model, ...]:
     """The rows of a network whose scales multiply to at least `scale`, in the order to run them.
 
     Of all chains it is the one with the smallest product, and of those the shortest. A network for
     any scale takes a single row. Rows without released weights are left out, unless the network
-    has no others or the user brings `own_weights`. Raises UnknownModel, and ScaleError if `scale`
-    is not between SMALLEST_SCALE and LARGEST_SCALE.
+    has no others or the user brings `own_weights`. A `strength` below 1 mixes in the weights of the
+    network's origin. Raises UnknownModel, UsageError for a network without one, and ScaleError if
+    `scale` is not between SMALLEST_SCALE and LARGEST_SCALE.
     """
     rows = find(name)
+    if strength < 1:
+        rows = _mixed(rows, strength, own_weights)
     if not SMALLEST_SCALE <= scale <= LARGEST_SCALE:  # not a number is out of range, too
         raise ScaleError(
             f"scale {scale:g} is out of range: "
@@ -32,6 +38,14 @@ def route(name: str, scale: float, *, own_weights: bool = False) -> tuple[Model,
     released = [row.scale for row in rows.values() if row.released]
     chain = _least_chain(rows if own_weights or not released else released, scale)
     return tuple(rows[step] for step in chain)
+
+
+def _mixed(rows: Mapping[int, Model], strength: float, own_weights: bool) -> dict[int, Model]:
+    """The rows with a share of their origin's weights."""
+    if own_weights or not all(row.origin for row in rows.values()):
+        with_origin = dict.fromkeys(row.name for row in MODELS if row.origin)
+        raise UsageError(f"only {', '.join(with_origin)} has a strength", "leave out {strength}")
+    return {scale: replace(row, strength=strength) for scale, row in rows.items()}
 
 
 def _least_chain(steps: Iterable[int], scale: float) -> tuple[int, ...]:

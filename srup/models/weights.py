@@ -14,14 +14,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from filelock import FileLock
 
 from srup.errors import DigestMismatch, DownloadError, Offline, SrupError, WeightsError
 from srup.files import cache, hashed
+from srup.models import checkpoints, registry
 from srup.models.registry import Model
 from srup.progress import Progress, ignore
+
+if TYPE_CHECKING:  # importing torch takes seconds
+    from srup.networks.base import Network
 
 log = logging.getLogger(__name__)
 
@@ -257,3 +262,17 @@ def verified(model: Model, *, progress: Progress | None = None) -> Path:
     if packaged(model):
         return Path(str(resources.files("srup.networks") / model.file))
     return fetch(model.file, urls=model.urls, digest=model.digest, progress=progress)
+
+
+def loaded(model: Model, path: Path) -> Network:
+    """The network of a row with the weights of a checkpoint file, in evaluation mode.
+
+    With a strength below 1 they are mixed with those of the row's origin. Raises WeightsError.
+    """
+    network = checkpoints.load_weights(registry.build(model), path)
+    if model.strength < 1:
+        origin = registry.find(model.origin)[model.scale]
+        other = loaded(origin, verified(origin)).state_dict()
+        own = network.state_dict()
+        network.load_state_dict({name: other[name].lerp(own[name], model.strength) for name in own})
+    return network

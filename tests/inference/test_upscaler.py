@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from PIL import Image as Pillow
 import srup
 from srup.errors import EngineUnavailable, ScaleError, UnsoundResult, UsageError, WeightsMismatch
 from srup.images import Image, Pages
+from srup.inference.engines import Conversion
 from srup.inference.engines.pytorch import tensor_of
+from srup.inference.tiling import windows
+from srup.inference.upscaler import window_size
 from srup.models import registry
 from srup.resize import imresize
 from tests.conftest import random_network, to_bytes
@@ -229,3 +233,20 @@ def test_what_cannot_be_loaded(random_weights: Path) -> None:
         srup.load("lite", tile="some")
     with pytest.raises(UsageError, match="tiling"):
         srup.load("lite", tiling="bathroom")
+
+
+@pytest.mark.parametrize("sides", [(512, 768), (667, 1000), (500, 1100), (3000, 4000)])
+def test_windows_leave_no_core_idle(sides: tuple[int, int]) -> None:
+    """With 16 cores there are windows for most; with one core they are as large as can be."""
+    lite = srup.load("lite", scale=2, engine="pytorch", device="cpu")
+    program = replace(lite.programs[0], free=lambda: 64 << 30)
+    stages = program.stages(Conversion(255, 255), False)
+
+    def count(workers: int) -> int:
+        size = window_size(replace(program, workers=workers), stages, "auto", *sides)
+        return len(windows(*sides, size))
+
+    assert count(1) == min(count(workers) for workers in (1, 2, 4, 8, 16))
+    assert count(2) % 2 == 0
+    rounds = math.ceil(count(16) / 16)
+    assert count(16) > 0.7 * 16 * rounds

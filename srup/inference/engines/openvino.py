@@ -31,9 +31,9 @@ from srup.errors import EngineUnavailable, OutOfMemory
 from srup.files import hashed
 from srup.inference.engines import BFLOAT16_BITS, Conversion, Program
 from srup.inference.run_options import Precision
-from srup.models import checkpoints, registry
+from srup.models import registry
 from srup.models.registry import Model
-from srup.models.weights import locked_in_cache
+from srup.models.weights import loaded, locked_in_cache
 from srup.networks.stages import Array, Stage
 
 # Without this package OpenVINO cannot report every import and conversion to its makers, and is
@@ -149,7 +149,7 @@ def _key(model: Model, weights: Path) -> str:
     for file in sorted(resources.files("srup.networks").iterdir(), key=lambda file: file.name):
         if file.name.endswith(".py"):
             code.update(file.read_bytes())
-    parts = (
+    parts: tuple[object, ...] = (
         FORMAT,
         version("srup"),
         ov.__version__,
@@ -158,6 +158,8 @@ def _key(model: Model, weights: Path) -> str:
         sorted(model.options.items()),
         own,
     )
+    if model.strength < 1:
+        parts += (registry.find(model.origin)[model.scale].digest, model.strength)
     return sha256(repr(parts).encode()).hexdigest()[:16]
 
 
@@ -181,7 +183,7 @@ def _export(model: Model, weights: Path, folder: Path) -> None:
     from srup.inference.engines.openvino_export import export
 
     log.info("exporting %s ×%d for OpenVINO to %s", model.name, model.scale, folder)
-    network = checkpoints.load_weights(registry.build(model), weights)
+    network = loaded(model, weights)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         made = Path(temporary) / "made"
         made.mkdir()

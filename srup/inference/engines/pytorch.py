@@ -20,8 +20,9 @@ from srup import memory
 from srup.errors import EngineUnavailable, OutOfMemory
 from srup.inference.engines import BFLOAT16_BITS, Conversion, Program, not_finite
 from srup.inference.run_options import Precision
-from srup.models import checkpoints, costs, registry
+from srup.models import costs
 from srup.models.registry import Model
+from srup.models.weights import loaded
 from srup.networks.base import Network
 from srup.networks.stages import Array, Stage
 from srup.processor import has_bfloat16
@@ -41,7 +42,7 @@ def program(
 
     Raises EngineUnavailable, WeightsMismatch.
     """
-    network = checkpoints.load_weights(registry.build(model), weights)
+    network = loaded(model, weights)
     return program_of(network, device=device, precision=precision, largest=model.largest)
 
 
