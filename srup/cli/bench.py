@@ -17,6 +17,7 @@ from srup.cli.failures import failures_as_rows
 from srup.errors import OutOfMemory, UsageError
 from srup.evaluation import speed
 from srup.evaluation.speed import Speed, SpeedTest
+from srup.images import read_image
 from srup.inference.engines import ENGINES, choice, libraries
 from srup.inference.run_options import PRECISIONS, EngineName, Precision, RunOptions
 from srup.isolate import run_isolated
@@ -61,7 +62,7 @@ PRESSURE_NOTE = (
 @click.option(
     "--file",
     "picture",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False),
     help="Picture to enlarge instead of noise; --side is not used then.",
 )
 @click.option(
@@ -130,6 +131,8 @@ def command(
             "leave out {engine}",
             "leave out {pressure}",
         )
+    if picture:
+        read_image(picture)  # what cannot be read is met before the work
     measure = _under_pressure if pressure else _measured
     chosen = [_row(name, scale) for name in models or _light(scale)]
     if save and precision == "all":
