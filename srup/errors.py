@@ -13,6 +13,7 @@ SrupError
 ├── ImageError            this image failed, the next may not             exit 1
 │   ├── ReadError         not an image, or a damaged one
 │   ├── WriteError        the result could not be put where it should go
+│   │   └── AlreadyExists a file is there that may not be replaced
 │   └── UnsoundResult     what was computed is no picture
 ├── OutOfMemory           too little memory or disk for this image        exit 1
 └── TrainingError         training cannot begin or go on                  exit 1
@@ -116,6 +117,10 @@ class ReadError(ImageError):
 
 
 class WriteError(ImageError):
+    pass
+
+
+class AlreadyExists(WriteError):
     pass
 
 

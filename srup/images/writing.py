@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from PIL import PngImagePlugin
 
 from srup.errors import EngineUnavailable, WriteError
-from srup.files import replacing
+from srup.files import placing
 from srup.images import colours, metadata, png, tiff
 from srup.images.formats import FORMATS, Format, format_of, plug_in
 from srup.images.pictures import pillow_info, pixels_to_pillow
@@ -90,27 +90,36 @@ def _refusal(row: Format, pages: Pages, longest: int, encoding: Encoding) -> tup
     return None
 
 
-def write_image(image: Image, path: str | Path, *, quality: int | None = None) -> None:
+def write_image(
+    image: Image, path: str | Path, *, quality: int | None = None, overwrite: bool = True
+) -> None:
     """Writes one image in the format of the path's extension; `quality` is 1 to 100.
 
-    The file appears whole or not at all. Raises WriteError.
+    The file appears whole or not at all. Raises WriteError, and AlreadyExists as `write_pages`.
     """
     encoding = Encoding() if quality is None else Encoding(quality)
-    write_pages(Pages((image,)), path, encoding=encoding)
+    write_pages(Pages((image,)), path, encoding=encoding, overwrite=overwrite)
 
 
-def write_pages(pages: Pages, path: str | Path, *, encoding: Encoding | None = None) -> None:
+def write_pages(
+    pages: Pages,
+    path: str | Path,
+    *,
+    encoding: Encoding | None = None,
+    overwrite: bool = True,
+) -> None:
     """Writes all pages or frames in the format of the path's extension.
 
     Colour profile, metadata and density come along as far as the format stores them; a warning
-    names what it does not. The file appears whole or not at all. Raises WriteError.
+    names what it does not. The file appears whole or not at all. Raises WriteError, and
+    AlreadyExists if there is a file that may not be replaced.
     """
     path = Path(path)
     encoding = encoding or Encoding()
     check_holds(path, pages, [image.size for image in pages.images], encoding)
     row = FORMATS[format_of(path)]
     pages = pages.map(lambda image: _storable(image, row))
-    with replacing(path) as temporary:
+    with placing(path, overwrite=overwrite) as temporary:
         if row.name == "tiff":
             tiff.write(pages, temporary)
         elif row.name == "png" and not pages.animated:
