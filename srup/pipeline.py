@@ -32,6 +32,7 @@ from srup.errors import (
     ScaleError,
     SrupError,
     UsageError,
+    internal,
 )
 from srup.evaluation.consistency import consistency_of_pages
 from srup.files import REPLACE, check_folder, writing
@@ -462,21 +463,33 @@ def attempted(begun: Result, step: Callable[..., T], *args: object) -> T | Resul
     """What a step returns; or, where it fails for a reason that is this image's alone, `begun` as a
     failure.
 
-    The one place where an error becomes a Result.
+    The one place where an error becomes a Result. What nobody expected is this image's failure too:
+    the others are made.
     """
     try:
         return step(*args)
     except Stopped:
         return replace(begun, status="stopped")
+    except Exception as error:
+        return replace(begun, status="failed", error=failure_of(error, begun.source))
+
+
+def failure_of(error: Exception, source: str) -> SrupError:
+    """What an error says of the image `source` alone; raises it again if it concerns all images."""
+    if isinstance(error, (ImageError, ScaleError)):
+        return error
+    if isinstance(error, OutOfMemory):
+        named = source in error.message
+        return error if named else OutOfMemory(f"{source}: {error.message}", *error.hints)
     # Python and NumPy say it so, where an engine did not translate it
-    except MemoryError:
-        full = OutOfMemory(f"{begun.source}: the memory is full", "take a smaller {scale}")
-        return replace(begun, status="failed", error=full)
-    except OutOfMemory as error:
-        about = OutOfMemory(f"{begun.source}: {error.message}", *error.hints)
-        return replace(begun, status="failed", error=about)
-    except (ImageError, ScaleError) as error:
-        return replace(begun, status="failed", error=error)
+    if isinstance(error, MemoryError):
+        return OutOfMemory(f"{source}: the memory is full", "take a smaller {scale}")
+    # a broken pipe: whoever reads what is written has gone
+    if isinstance(error, (SrupError, BrokenPipeError)):
+        raise error
+    if isinstance(error, OSError):
+        return ImageError(f"{source}: {error}")
+    return internal(error, source)
 
 
 def after(result: Result, started: float) -> Result:

@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 
 from srup.errors import ReadError, SrupError, UsageError
 from srup.images import EXTENSIONS, looks_like_image, named_like_image
+from srup.images.codec_errors import codec_errors
 from srup.pipeline import Destination, Job, Recipe
 from srup.storage import Entry, entry, is_url, join, listing
 
@@ -123,14 +124,13 @@ def size_of(job: Job) -> tuple[int, int] | None:
     """(width, height) of a job's image, upright, by the head of its file; None if it is damaged or
     not at hand.
     """
+    unreadable = codec_errors(ReadError, job.source.path)
     try:
-        with warnings.catch_warnings(), Pillow.open(job.source.path) as opened:
+        with warnings.catch_warnings(), unreadable, Pillow.open(job.source.path) as opened:
             warnings.simplefilter("ignore")
             turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
             return opened.size[::-1] if turned else opened.size
-    except (
-        Exception
-    ):  # Pillow's decoders raise what they like; making the image will say what is wrong
+    except (SrupError, OSError):  # making the image will say what is wrong
         return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,6 +73,8 @@ class _Lines(logging.Handler):
             warning(record.getMessage())
         else:
             err.print(f"[dim]{_plain(record.getMessage())}[/]")
+        if record.exc_info and record.exc_info[1]:
+            err.print("".join(traceback.format_exception(record.exc_info[1])), markup=False)
 
 
 def start_logging(verbose: bool) -> None:

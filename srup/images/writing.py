@@ -16,6 +16,7 @@ from PIL import PngImagePlugin
 from srup.errors import EngineUnavailable, WriteError
 from srup.files import placing
 from srup.images import colours, metadata, png, tiff
+from srup.images.codec_errors import codec_errors
 from srup.images.formats import FORMATS, Format, format_of, plug_in
 from srup.images.pictures import pillow_info, pixels_to_pillow
 from srup.images.values import Image, Pages
@@ -23,6 +24,7 @@ from srup.images.values import Image, Pages
 log = logging.getLogger(__name__)
 
 QUALITY = 95
+PNG_INSTEAD = "use {format=png}"
 PNG_LEVEL = 3  # of Pillow, which writes animations
 # A JPEG segment has 65,533 bytes after its length; the name of what it holds takes some of them.
 EXIF_OR_XMP_SEGMENT = 65_502  # bytes
@@ -72,7 +74,7 @@ def _refusal(row: Format, pages: Pages, longest: int, encoding: Encoding) -> tup
     """Why a format cannot hold `pages` with sides up to `longest`, and a hint; None if it can."""
     count = len(pages)
     if row.longest and longest > row.longest:
-        return f"holds at most {row.longest} pixels a side, not {longest}", "use {format=png}"
+        return f"holds at most {row.longest} pixels a side, not {longest}", PNG_INSTEAD
     if not row.alpha and any(image.alpha is not None for image in pages.images):
         reason = "has no transparency and this image does"
         return reason, "use {format=png} or {format=webp}"
@@ -119,7 +121,8 @@ def write_pages(
     check_holds(path, pages, [image.size for image in pages.images], encoding)
     row = FORMATS[format_of(path)]
     pages = pages.map(lambda image: _storable(image, row))
-    with placing(path, overwrite=overwrite) as temporary:
+    failed = codec_errors(WriteError, f"cannot write {path}: the encoder failed", PNG_INSTEAD)
+    with placing(path, overwrite=overwrite) as temporary, failed:
         if row.name == "tiff":
             tiff.write(pages, temporary)
         elif row.name == "png" and not pages.animated:
