@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import logging
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +18,15 @@ from typing import Any, BinaryIO
 from PIL import Image as Pillow
 from PIL import TiffImagePlugin, TiffTags
 
+from srup.errors import ImageError, WriteError
 from srup.files import scratch
 from srup.images import sixteen_bit
+from srup.images.codec_errors import codec_errors
 from srup.images.metadata import HEADER
 from srup.images.pictures import pixels_to_pillow
 from srup.images.values import Image, Pages
+
+log = logging.getLogger(__name__)
 
 BIG = 4_000_000_000  # bytes of pixels; above it offsets take 64 bits (BigTIFF)
 STRIP = 1 << 20  # bytes
@@ -227,9 +232,7 @@ def _tags(image: Image) -> tuple[dict[int, Any], dict[int, dict[int, Any]]]:
     own: dict[int, Any] = {}
     subs: dict[int, dict[int, Any]] = {}
     if image.exif:
-        exif = Pillow.Exif()
-        exif.load(HEADER + image.exif.removeprefix(HEADER))
-        own, subs = _carried(exif, exif)
+        own, subs = _tags_of(image.exif)
     for tag, value in ((ICC, image.icc), (XMP, image.xmp), (IPTC, image.iptc)):
         if value:
             own[tag] = value
@@ -238,10 +241,40 @@ def _tags(image: Image) -> tuple[dict[int, Any], dict[int, dict[int, Any]]]:
     return own, subs
 
 
+def _tags_of(block: bytes) -> tuple[dict[int, Any], dict[int, dict[int, Any]]]:
+    """What is carried of an EXIF block; nothing, with a warning, if it is damaged."""
+    exif = Pillow.Exif()
+    try:
+        with codec_errors(WriteError, "EXIF"):
+            exif.load(HEADER + block.removeprefix(HEADER))
+            return _carried(exif, exif)
+    except (ImageError, OSError):
+        log.warning("the EXIF data is damaged: left out")
+        return {}, {}
+
+
 def _carried(
     tags: Mapping[int, Any], exif: Pillow.Exif
 ) -> tuple[dict[int, Any], dict[int, dict[int, Any]]]:
     """Those of `tags` that may be in any file, and the directories of EXIF and GPS."""
-    own = {tag: value for tag, value in tags.items() if tag in CARRIED}
-    subs = {tag: dict(exif.get_ifd(tag)) for tag in (EXIF, GPS) if tag in exif}
+    own = _storable({tag: value for tag, value in tags.items() if tag in CARRIED}, {})
+    subs = {}
+    for tag in (EXIF, GPS):
+        if tag in exif:
+            values = dict(exif.get_ifd(tag))
+            subs[tag] = _storable(values, _types(tag, values))
     return own, subs
+
+
+def _storable(values: Mapping[int, Any], types: Mapping[int, int]) -> dict[int, Any]:
+    """The values that can be written as TIFF tags. Others are damaged, and left out."""
+    kept = {}
+    for tag, value in values.items():
+        try:
+            with codec_errors(WriteError, f"tag {tag}"):
+                _directory({tag: value}, types, False).tobytes(0)
+        except (ImageError, OSError) as error:
+            log.warning("the EXIF data is damaged: left out what cannot be stored: %s", error)
+        else:
+            kept[tag] = value
+    return kept

@@ -9,6 +9,7 @@ import io
 import logging
 import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -435,6 +436,22 @@ def test_no_tag_of_the_structure_of_a_file_gets_into_another(value: int, tmp_pat
     assert structure < tags <= structure | tiff.CARRIED
     again = read_image(written(FORMATS["tiff"], tmp_path, found))
     assert again.exif == found.exif
+
+
+def test_what_tiff_cannot_store_of_exif_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A date that is a number with a fraction, beside a rating; and a header of no TIFF."""
+    date, rating = ExifTags.Base.DateTime, 18246
+    number = exif_of_tags(date, rating).replace(
+        struct.pack("<HH", date, 3), struct.pack("<HH", date, 11)
+    )
+    for block, kept in ((number, [rating]), (exif_of_tags(rating).replace(b"\x2a", b"\0"), [])):
+        path = written(FORMATS["tiff"], tmp_path, Image(COLOURS, exif=block))
+        tags = opened(path).tag_v2  # type: ignore[attr-defined]
+        assert [tag for tag in tags if tag in tiff.CARRIED] == kept
+        assert "damaged: left out" in caplog.text
+        caplog.clear()
 
 
 @pytest.mark.parametrize("name", ["ex_sampleformat", "ex_fillorder", "ex_tile"])
