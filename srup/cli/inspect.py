@@ -8,8 +8,7 @@ import click
 
 from srup.batch.planning import find
 from srup.cli import console, options
-from srup.cli.failures import failures_as_rows
-from srup.errors import ImageError
+from srup.cli.failures import OF_ONE_IMAGE, failures_as_rows
 from srup.images import Compression, Pages, read_pages
 from srup.models.inspect import Inspection, inspection_of
 from srup.pipeline import STANDARD, fetched
@@ -50,7 +49,7 @@ def command(
     sources = _found(inputs, recursive, rows)
     with console.progress("inspecting") as progress:
         for done, source in enumerate(sources, 1):
-            with failures_as_rows(rows, source.path, caught=ImageError):
+            with failures_as_rows(rows, source.path, caught=OF_ONE_IMAGE):
                 pages = _read(source, max_pixels)
                 found = inspection_of(pages)
                 rows.append(Row(source.path, _values(found)))
@@ -80,7 +79,7 @@ def _found(inputs: Sequence[str], recursive: bool, rows: list[Row]) -> list[Entr
         if place == STANDARD:
             found[place] = Entry(place, place)
             continue
-        with failures_as_rows(rows, place, caught=ImageError):
+        with failures_as_rows(rows, place, caught=OF_ONE_IMAGE):
             found |= {each.path: each for each in find([place], recursive=recursive)}
     return list(found.values())
 

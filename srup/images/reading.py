@@ -19,6 +19,7 @@ from PIL import Image as Pillow
 
 from srup.errors import EngineUnavailable, ReadError
 from srup.images import colours, metadata, sixteen_bit, tiff
+from srup.images.codec_errors import codec_errors
 from srup.images.compression import compression_of
 from srup.images.formats import plug_in
 from srup.images.values import Image, Pages, Pixels
@@ -79,9 +80,26 @@ def _too_large(name: str, limit: int) -> ReadError:
 
 @contextmanager
 def _reading(name: str, max_pixels: int) -> Iterator[None]:
-    """Turns whatever Pillow and libvips raise into a ReadError that says what to do."""
+    """Turns whatever decoders raise into a ReadError that says what to do.
+
+    Raises OutOfMemory and InternalError as `codec_errors` does.
+    """
+    damaged, advice = f"cannot read {name}: damaged or cut short", "get a whole copy of it"
     try:
-        with warnings.catch_warnings(), _bomb_limit.at(max_pixels):
+        with codec_errors(ReadError, damaged, advice), _known_errors(name, max_pixels):
+            yield
+    except OSError as error:
+        if error.errno is not None:
+            about = f"cannot read {name}: {error.strerror}; check the name and the disk"
+            raise ReadError(about) from error
+        raise ReadError(f"{damaged} ({error})", advice) from error
+
+
+@contextmanager
+def _known_errors(name: str, max_pixels: int) -> Iterator[None]:
+    """Turns the errors that say what is wrong into a ReadError."""
+    try:
+        with warnings.catch_warnings(), bomb_limit.at(max_pixels):
             warnings.simplefilter("ignore")
             yield
     except FileNotFoundError as error:
@@ -98,17 +116,8 @@ def _reading(name: str, max_pixels: int) -> Iterator[None]:
         raise _too_large(name, max_pixels) from error
     except EngineUnavailable as error:
         raise ReadError(f"cannot read {name}: {error.message}", *error.hints) from error
-    # What Pillow's decoders and plugins raise when a file is damaged.
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        IndexError,
-        struct.error,
-        RuntimeError,
-        TypeError,
-    ) as error:
+    # What decoders raise when a file is damaged, srup's own too.
+    except (SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
         raise ReadError(
             f"cannot read {name}: damaged or cut short ({error}); get a whole copy of it"
         ) from error
@@ -143,12 +152,12 @@ class _BombLimit:
     def _set(self) -> None:
         if self.active:
             # Pillow warns above this number and refuses at twice as many pixels.
-            Pillow.MAX_IMAGE_PIXELS = max(self.active) // 2
+            Pillow.MAX_IMAGE_PIXELS = (max(self.active) + 1) // 2
         else:
             Pillow.MAX_IMAGE_PIXELS = self.before
 
 
-_bomb_limit = _BombLimit()
+bomb_limit = _BombLimit()
 
 
 def _opened(source: ImageFile, name: str) -> Pillow.Image:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -73,13 +74,29 @@ def read(source: str | Path | BinaryIO, page: int, name: str) -> Planes | None:
     return np.ascontiguousarray(values[:, :, :colours]), alpha
 
 
-def _open(vips: ModuleType, source: str | Path | BinaryIO, page: int) -> Any:
+def begun(path: Path, page: int, rows: int) -> tuple[int, int]:
+    """The size of a page of a TIFF file, whose first rows are decoded. Raises OSError."""
+    vips = available()
+    assert vips is not None, "an image was written that could not have been"
+    try:
+        image = _open(vips, path, page, access="sequential")
+        image.crop(0, 0, image.width, min(rows, image.height)).copy_memory()
+    except vips.Error as error:
+        raise OSError(" ".join(str(error).split())) from error
+    return image.width, image.height
+
+
+def _open(
+    vips: ModuleType, source: str | Path | BinaryIO, page: int, access: str = "random"
+) -> Any:
     """The vips image of a page; an error, not grey pixels, where the file is cut short."""
     options: dict[str, Any] = {"page": page} if page else {}
+    options["access"] = access
     if isinstance(source, (str, Path)):
         # libvips remembers files by their names: this makes it look at the file again
         options |= {"fail_on": "truncated", "revalidate": True}
-        return vips.Image.new_from_file(str(source), **options)
+        # a name that is not UTF-8 has no other form than its bytes
+        return vips.Image.new_from_file(os.fsencode(source), **options)
     source.seek(0)
     return vips.Image.new_from_buffer(source.read(), "", fail_on="truncated", **options)
 
@@ -117,6 +134,6 @@ def write(image: Image, path: Path, **options: Any) -> None:
     interpretation = "rgb16" if bands > 2 else "grey16"
     try:
         converted = converted.copy(interpretation=interpretation)
-        converted.write_to_file(str(path), keep="none", **options)
+        converted.write_to_file(os.fsencode(path), keep="none", **options)
     except vips.Error as error:
         raise OSError(" ".join(str(error).split())) from error
