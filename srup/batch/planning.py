@@ -12,10 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from PIL import ExifTags
-from PIL import Image as Pillow
 
 from srup.errors import ReadError, UsageError
-from srup.images import EXTENSIONS, looks_like_image, named_like_image
+from srup.images import EXTENSIONS, looks_like_image, named_like_image, open_image
 from srup.pipeline import Destination, Job, Recipe
 from srup.storage import Entry, entry, is_url, join, listing
 
@@ -103,7 +102,7 @@ def size_of(job: Job) -> tuple[int, int] | None:
     not at hand.
     """
     try:
-        with warnings.catch_warnings(), Pillow.open(job.source.path) as opened:
+        with warnings.catch_warnings(), open_image(job.source.path) as opened:
             warnings.simplefilter("ignore")
             turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
             return opened.size[::-1] if turned else opened.size

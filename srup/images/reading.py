@@ -10,20 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, ImageOps, ImageSequence, TiffImagePlugin, UnidentifiedImageError
 from PIL import Image as Pillow
 
 from srup.errors import EngineUnavailable, ReadError
+from srup.files import NotRegular, check_regular
 from srup.images import colours, metadata, sixteen_bit, tiff
 from srup.images.formats import plug_in
+from srup.images.opening import ImageFile, open_image
 from srup.images.values import Image, Pages, Pixels
 
 log = logging.getLogger(__name__)
-
-ImageFile = str | Path | BinaryIO  # an open file has to be seekable
 
 MAX_PIXELS = 500_000_000  # of all pages together
 HEAD = 4096  # bytes at the beginning of a file that tell what it is
@@ -86,6 +86,8 @@ def _reading(name: str, max_pixels: int) -> Iterator[None]:
         raise ReadError(f"cannot read {name}: it is a folder; name the files in it") from error
     except PermissionError as error:
         raise ReadError(f"cannot read {name}: no permission; check its owner and mode") from error
+    except NotRegular as error:
+        raise ReadError(f"cannot read {name}: {error.strerror}; save it as a file") from error
     except UnidentifiedImageError as error:
         raise ReadError(
             f"cannot read {name}: not an image in a format srup knows; convert it to PNG or JPEG"
@@ -153,7 +155,7 @@ def _opened(source: ImageFile, name: str) -> Pillow.Image:
     primaries, transfer = _colour_codes(head)
     if transfer in HDR_TRANSFERS:
         raise _high_dynamic_range(name, HDR_TRANSFERS[transfer])
-    opened = Pillow.open(source)
+    opened = open_image(source)
     if not opened.info.get("icc_profile") and opened.mode in ("RGB", "RGBA"):
         opened.info["icc_profile"] = colours.profile_of(primaries)
     return opened
@@ -161,6 +163,7 @@ def _opened(source: ImageFile, name: str) -> Pillow.Image:
 
 def _head(source: ImageFile) -> bytes:
     if isinstance(source, (str, Path)):
+        check_regular(Path(source))
         with Path(source).open("rb") as file:
             return file.read(HEAD)
     head = source.read(HEAD)
@@ -289,7 +292,10 @@ def _is_upright(opened: Pillow.Image) -> bool:
 
 def _image(opened: Pillow.Image, source: ImageFile, name: str, page: int) -> Image:
     """One page, with 16 bits per channel if it has them; read by libvips if Pillow would drop 8."""
-    planes = sixteen_bit.read(source, page, name) if _loses_bits(opened) else None
+    planes = None
+    if _loses_bits(opened):
+        pixels = opened.width * opened.height
+        planes = sixteen_bit.read(source, str(opened.format), page, pixels, name)
     if planes is None:
         opened.load()
         return from_pillow(opened, name=name)

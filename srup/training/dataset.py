@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srup.errors import ReadError, TrainingError
-from srup.files import replacing
+from srup.files import check_regular, replacing
 from srup.images import named_like_image, read_image
 from srup.progress import Progress, ignore
 from srup.resize import cropped_to_multiple, lr_of
@@ -164,6 +164,10 @@ def _hdf5(path: Path, scales: Sequence[int]) -> Iterator[dict[int, Bytes]]:
         raise TrainingError(
             f"cannot read {path}: HDF5 needs an extra; pip install 'srup[hdf5]'"
         ) from error
+    try:
+        check_regular(path)
+    except OSError as error:
+        raise TrainingError(f"cannot read {path}: {error.strerror}") from error
     with h5py.File(path) as file:
         if "lr" not in file or "hr" not in file:
             raise TrainingError(
