@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +20,7 @@ from PIL import (
 from PIL import Image as Pillow
 
 from srup.files import check_regular
+from srup.images import chunks
 
 ImageFile = str | Path | BinaryIO  # an open file has to be seekable
 
@@ -37,12 +40,29 @@ DECODERS = (
 )
 
 
-def open_image(source: ImageFile) -> Pillow.Image:
-    """The image file opened, not yet decoded.
+@contextmanager
+def open_image(source: ImageFile) -> Iterator[Pillow.Image]:
+    """Opens an image file, without decoding it.
 
     Raises NotRegular for a pipe, socket or device, other OSErrors for what cannot be opened, and
     PIL.UnidentifiedImageError for a file of another format.
     """
-    if isinstance(source, (str, Path)):
-        check_regular(Path(source))
-    return Pillow.open(source, formats=[name for name in DECODERS if name in Pillow.OPEN])
+    formats = [name for name in DECODERS if name in Pillow.OPEN]
+    with sound(source) as file, Pillow.open(file, formats=formats) as opened:
+        yield opened
+
+
+@contextmanager
+def sound(source: ImageFile) -> Iterator[ImageFile]:
+    """The file without damaged metadata that a decoder would refuse a good picture for.
+
+    Raises NotRegular, and other OSErrors.
+    """
+    if not isinstance(source, (str, Path)):
+        yield chunks.sound(source, "standard input")
+        return
+    check_regular(Path(source))
+    with Path(source).open("rb") as file:
+        kept = chunks.sound(file, str(source))
+        # what is whole is opened by its name: Pillow maps some formats into memory
+        yield source if kept is file else kept

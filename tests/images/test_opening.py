@@ -1,4 +1,4 @@
-"""What is opened at all: regular files, in the formats that srup reads, whatever they are called."""
+"""What is opened at all: regular files of the formats that srup reads, whatever their names."""
 
 from __future__ import annotations
 
