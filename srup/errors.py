@@ -13,7 +13,9 @@ SrupError
 ├── ImageError            this image failed, the next may not             exit 1
 │   ├── ReadError         not an image, or a damaged one
 │   ├── WriteError        the result could not be put where it should go
-│   └── UnsoundResult     what was computed is no picture
+│   │   └── AlreadyExists a file is there that may not be replaced
+│   ├── UnsoundResult     what was computed is no picture
+│   └── InternalError     a mistake of srup's own, met at this image
 ├── OutOfMemory           too little memory or disk for this image        exit 1
 └── TrainingError         training cannot begin or go on                  exit 1
 
@@ -27,9 +29,14 @@ has. So a hint names the option in braces, and whoever shows the error says how 
 
 from __future__ import annotations
 
+import logging
 import re
+import traceback
 from collections.abc import Callable
 
+log = logging.getLogger(__name__)
+
+REASON = 160  # characters of another library's message that are worth repeating
 OPTION = re.compile(r"\{(\w+)(?:=([^{}]*))?\}")  # {name} or {name=value} in a hint
 
 Spelling = Callable[
@@ -119,7 +126,15 @@ class WriteError(ImageError):
     pass
 
 
+class AlreadyExists(WriteError):
+    pass
+
+
 class UnsoundResult(ImageError):
+    pass
+
+
+class InternalError(ImageError):
     pass
 
 
@@ -129,3 +144,29 @@ class OutOfMemory(SrupError):
 
 class TrainingError(SrupError):
     pass
+
+
+def internal(error: BaseException, about: str) -> InternalError:
+    """The error for what should not have happened, whose traceback is logged.
+
+    `about` says what was being done, as "cannot read a.png".
+    """
+    log.info("an unexpected error in srup", exc_info=error)
+    return InternalError(
+        f"{about}: an unexpected error in srup ({type(error).__name__}: {reason_of(error)}); "
+        "please report it",
+        "{verbose} shows where it was raised",
+    )
+
+
+def is_internal(error: BaseException) -> bool:
+    """Whether the line that raised an error is one of srup, and not of a library that it calls."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    module: str = frames[-1][0].f_globals.get("__name__", "")
+    return module.partition(".")[0] == "srup"
+
+
+def reason_of(error: BaseException) -> str:
+    """What another library says went wrong, in one short line."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:REASON] if lines else type(error).__name__

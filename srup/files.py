@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
+import itertools
 import os
+import re
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
 
-from srup.errors import WriteError
+from srup.errors import AlreadyExists, WriteError
 
 CHUNK = 1 << 20  # bytes
 ELSEWHERE = "{output} names another place"
+REPLACE = ("{overwrite} replaces it", ELSEWHERE, "{suffix} another name")  # a file that exists
+KEPT = 180  # bytes of a long name in a temporary name; file systems allow about 255
+SCRATCH = ".pixels.tif"  # ends the name of what is written on the way to a temporary file
+HEX = "[0-9a-f]" * 8
+# the group is the shortened name of the file that it becomes
+TEMPORARY = re.compile(rf"\.(.+)\.{HEX}\.part(?:{re.escape(SCRATCH)})?", re.DOTALL)
+AT_FDCWD, RENAME_NOREPLACE = -100, 1  # of Linux's renameat2
+# what calls fail with that a system or file system does not have
+NOT_SUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+_unfinished: set[Path] = set()  # the temporary files that this process is writing
 
 
 def cache() -> Path:
@@ -28,22 +43,135 @@ def cache() -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path in the folder of `path`; replaces `path` with it at the end.
 
-    If the block raises, the temporary file is removed and `path` stays as it was. Raises WriteError
-    with the name of `path` for what the file system refuses.
+    A file that is replaced hands on its permissions, and its owner where that is allowed. If the
+    block raises, the temporary file is removed and `path` stays as it was. Raises WriteError with
+    the name of `path` for what the file system refuses.
     """
+    with _temporary_beside(path) as temporary:
+        before = _status(path)
+        if before:
+            # never open to more readers than the file that it replaces
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        yield temporary
+        if before:
+            _hand_on(before, temporary)
+        temporary.replace(path)
+
+
+@contextmanager
+def creating(path: Path) -> Iterator[Path]:
+    """The same for a file that is new: `path` is never replaced, also if it appears meanwhile.
+
+    Raises AlreadyExists then.
+    """
+    with _temporary_beside(path) as temporary:
+        yield temporary
+        try:
+            _move_to_free(temporary, path)
+        except FileExistsError as error:
+            about = f"{path} exists: it appeared while srup was at work"
+            raise AlreadyExists(about, *REPLACE) from error
+
+
+def placing(path: Path, *, overwrite: bool) -> AbstractContextManager[Path]:
+    """`replacing` where a file may be replaced, or else `creating`."""
+    return replacing(path) if overwrite else creating(path)
+
+
+@contextmanager
+def _temporary_beside(path: Path) -> Iterator[Path]:
+    """Yields a temporary path in the folder of `path`; nothing is left there afterwards."""
     temporary = _temporary(path)
+    _unfinished.add(temporary)
     try:
         with writing(path):
             yield temporary
-            temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
+        _unfinished.discard(temporary)
 
 
 def _temporary(path: Path) -> Path:
     # A rename is atomic only within a file system, so the file lies in the same folder. The random
     # part keeps two processes that write the same path from sharing it.
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    return path.with_name(f".{shortened(path.name)}.{secrets.token_hex(4)}.part")
+
+
+def shortened(name: str) -> str:
+    """The beginning of a file name that leaves room for what makes it a temporary name."""
+    while len(os.fsencode(name)) > KEPT:
+        name = name[:-1]
+    return name
+
+
+def scratch(temporary: Path) -> Path:
+    """A second temporary path, for what is written on the way to a temporary file."""
+    return temporary.with_name(f"{temporary.name}{SCRATCH}")
+
+
+def remove_unfinished() -> None:
+    """Removes the temporary files that this process is writing, before it ends at once."""
+    for temporary in list(_unfinished):
+        _remove(temporary)
+
+
+def _remove(temporary: Path) -> None:
+    for path in (temporary, scratch(temporary)):
+        # what cannot be removed must not hide why the file could not be written
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """The status of a regular file; None where there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _hand_on(before: os.stat_result, path: Path) -> None:
+    """Gives a file the permissions of another, and its owner and group where that is allowed."""
+    for user, group in ((before.st_uid, -1), (-1, before.st_gid)):
+        with suppress(OSError, AttributeError):  # AttributeError: Windows
+            os.chown(path, user, group)
+    with suppress(OSError):
+        path.chmod(stat.S_IMODE(before.st_mode))
+
+
+def _move_to_free(source: Path, target: Path) -> None:
+    """Moves a file to a path where there is none. Raises FileExistsError."""
+    for move in (_rename_to_free, _link_to_free):
+        try:
+            return move(source, target)
+        except OSError as error:
+            if error.errno not in NOT_SUPPORTED:
+                raise
+    return _claim_and_replace(source, target)
+
+
+def _rename_to_free(source: Path, target: Path) -> None:
+    if not sys.platform.startswith("linux"):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    names = (AT_FDCWD, os.fsencode(source), AT_FDCWD, os.fsencode(target))
+    if libc.renameat2(*names, RENAME_NOREPLACE):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(target))
+
+
+def _link_to_free(source: Path, target: Path) -> None:
+    os.link(source, target)
+    source.unlink()
+
+
+def _claim_and_replace(source: Path, target: Path) -> None:
+    # two steps: a process that is killed in between leaves an empty file
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    source.replace(target)
 
 
 @contextmanager
@@ -64,6 +192,8 @@ def _explained(error: OSError, folder: Path) -> tuple[str, ...]:
         return f"{folder} is a file, not a folder", ELSEWHERE
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return f"the folder {folder} may not be written to", ELSEWHERE
+    if error.errno == errno.ENAMETOOLONG:
+        return "the name is too long for this file system", ELSEWHERE, "{suffix} another name"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full; free some space", ELSEWHERE
     return (error.strerror or str(error),)
@@ -99,6 +229,14 @@ def hashed(path: Path, state: hashlib._Hash | None = None) -> str:
     return state.hexdigest()
 
 
+def make_folders(folder: Path) -> None:
+    """Makes a folder, with those above it that are missing. Raises OSError."""
+    # Path.mkdir calls itself for each of them, and trees may be deeper than Python can call
+    missing = itertools.takewhile(lambda each: not each.exists(), (folder, *folder.parents))
+    for each in (*reversed(list(missing)), folder):
+        each.mkdir(exist_ok=True)
+
+
 def check_folder(path: Path) -> None:
     """Raises WriteError if no file could be created at `path`; call it before long work."""
     with writing(path):
@@ -109,9 +247,11 @@ def check_folder(path: Path) -> None:
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
-    """Raises WriteError if a file exists at `path` and `overwrite` is false, or none can be
-    created there.
+    """Raises AlreadyExists if there is a file at `path` and `overwrite` is false, WriteError if
+    none can be created there.
     """
-    if path.exists() and not overwrite:
-        raise WriteError(f"{path} exists", "{overwrite} replaces it", "{output} names another")
+    with writing(path):
+        exists = path.exists()
+    if exists and not overwrite:
+        raise AlreadyExists(f"{path} exists", "{overwrite} replaces it", "{output} names another")
     check_folder(path)

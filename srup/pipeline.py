@@ -24,9 +24,18 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
 
 from srup import memory, storage
-from srup.errors import ImageError, OutOfMemory, ScaleError, SrupError, UsageError, WriteError
+from srup.errors import (
+    AlreadyExists,
+    ImageError,
+    OutOfMemory,
+    ReadError,
+    ScaleError,
+    SrupError,
+    UsageError,
+    internal,
+)
 from srup.evaluation.consistency import consistency_of_pages
-from srup.files import check_folder, hashed
+from srup.files import REPLACE, check_folder, writing
 from srup.images import (
     EXTENSIONS,
     MAX_PIXELS,
@@ -338,9 +347,11 @@ class Worker:
 
     def _read(self, job: Job, begun: Result) -> Decoded:
         started = time.perf_counter()
+        if job.source.error:
+            raise ReadError(job.source.error)
         with self._shown(f"reading {_shown_name(job)}"), fetched(job.source) as source:
             pages = self.recipe.read_options.read(source)
-            sha256 = hashed(source) if isinstance(source, Path) else ""
+            sha256 = storage.digest(source) if isinstance(source, Path) else ""
         decided = plan(self.recipe, job, pages)
         self._check_place(decided)
         known = replace(
@@ -364,15 +375,12 @@ class Worker:
         if place == STANDARD or storage.is_url(place):
             return
         path = Path(place)
-        if destination.make_folders and not path.parent.exists():
+        with writing(path):
+            folder_exists, exists = path.parent.exists(), path.exists()
+        if destination.make_folders and not folder_exists:
             return
-        if not destination.overwrite and (path.exists() or place in self.taken):
-            raise WriteError(
-                f"{place} exists",
-                "{overwrite} replaces it",
-                "{output} names another place",
-                "{suffix} another name",
-            )
+        if not destination.overwrite and (exists or place in self.taken):
+            raise AlreadyExists(f"{place} exists", *REPLACE)
         # a read-only folder is met now rather than after minutes of computing
         check_folder(path)
         self.taken.add(place)
@@ -455,21 +463,33 @@ def attempted(begun: Result, step: Callable[..., T], *args: object) -> T | Resul
     """What a step returns; or, where it fails for a reason that is this image's alone, `begun` as a
     failure.
 
-    The one place where an error becomes a Result.
+    The one place where an error becomes a Result. What nobody expected is this image's failure too:
+    the others are made.
     """
     try:
         return step(*args)
     except Stopped:
         return replace(begun, status="stopped")
+    except Exception as error:
+        return replace(begun, status="failed", error=failure_of(error, begun.source))
+
+
+def failure_of(error: Exception, source: str) -> SrupError:
+    """What an error says of the image `source` alone; raises it again if it concerns all images."""
+    if isinstance(error, (ImageError, ScaleError)):
+        return error
+    if isinstance(error, OutOfMemory):
+        named = source in error.message
+        return error if named else OutOfMemory(f"{source}: {error.message}", *error.hints)
     # Python and NumPy say it so, where an engine did not translate it
-    except MemoryError:
-        full = OutOfMemory(f"{begun.source}: the memory is full", "take a smaller {scale}")
-        return replace(begun, status="failed", error=full)
-    except OutOfMemory as error:
-        about = OutOfMemory(f"{begun.source}: {error.message}", *error.hints)
-        return replace(begun, status="failed", error=about)
-    except (ImageError, ScaleError) as error:
-        return replace(begun, status="failed", error=error)
+    if isinstance(error, MemoryError):
+        return OutOfMemory(f"{source}: the memory is full", "take a smaller {scale}")
+    # a broken pipe: whoever reads what is written has gone
+    if isinstance(error, (SrupError, BrokenPipeError)):
+        raise error
+    if isinstance(error, OSError):
+        return ImageError(f"{source}: {error}")
+    return internal(error, source)
 
 
 def after(result: Result, started: float) -> Result:
@@ -481,18 +501,30 @@ def after(result: Result, started: float) -> Result:
 def fetched(source: Entry) -> Iterator[Path | BinaryIO]:
     """What a source holds: a local file, or a stream of standard input. Raises ReadError."""
     if source.path == STANDARD:
-        yield io.BytesIO(sys.stdin.buffer.read())
+        yield io.BytesIO(standard_input())
         return
     with storage.fetched(source.path) as local:
         yield local
 
 
+def standard_input() -> bytes:
+    """All of standard input. Raises ReadError if it is closed or cannot be read."""
+    if sys.stdin is None:  # closed by whoever started us
+        raise ReadError("cannot read standard input: it is closed; send a file into it with <")
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise ReadError(
+            f"cannot read standard input: {error.strerror or error}; send a file into it with <"
+        ) from error
+
+
 def write(pages: Pages, decided: Plan) -> None:
     """Writes the enlarged pages where the plan says, whole or not at all. Raises WriteError."""
-    encoding = decided.recipe.encoding
+    encoding, overwrite = decided.recipe.encoding, decided.job.destination.overwrite
     if decided.place != STANDARD:
-        with storage.stored(decided.place) as path:
-            write_pages(pages, path, encoding=encoding)
+        with storage.stored(decided.place, overwrite=overwrite) as path:
+            write_pages(pages, path, encoding=encoding, overwrite=overwrite)
         return
     with tempfile.TemporaryDirectory(
         prefix="srup-"

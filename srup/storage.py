@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from srup.errors import EngineUnavailable, ReadError, WriteError
-from srup.files import writing
+from srup.errors import AlreadyExists, EngineUnavailable, ReadError, SrupError, WriteError
+from srup.files import REPLACE, hashed, make_folders, writing
 
 # File systems name what changes with a file differently. The most reliable come first: an ETag
 # follows the content, a time has the resolution of a clock.
@@ -28,6 +28,7 @@ class Entry:
     size: int = 0  # bytes
     stamp: str = ""  # changes whenever the file does; "" if unknown
     folder: bool = False
+    error: str = ""  # why it cannot be read, where that is known already
 
 
 def is_url(place: str) -> bool:
@@ -60,54 +61,71 @@ def entry(place: str) -> Entry | None:
             return _remote(system.info(path), place, Path(path).name)
     try:
         return _local(Path(place), Path(place).name)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError as error:
-        raise ReadError(
-            f"cannot read {place}: {error.strerror}; check its name and permissions"
-        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ReadError(f"cannot read {place}: {reason}; check its name and permissions") from error
 
 
 def listing(folder: str, *, recursive: bool = False) -> Iterator[Entry]:
     """The files and folders in a folder, sorted by name; hidden ones are left out.
 
-    With `recursive`, all files below it instead, each folder once although links are followed.
-    Raises ReadError.
+    With `recursive`, all files below it instead, each folder once although links are followed, and
+    folders that cannot be read. What the file system refuses is an entry with an `error`. Raises
+    ReadError for URLs.
     """
+    return _listed(folder, recursive=recursive, hidden=False)
+
+
+def _listed(folder: str, *, recursive: bool, hidden: bool) -> Iterator[Entry]:
     if is_url(folder):
-        return _listing_remote(folder, recursive)
-    return _listing_local(folder, recursive)
+        return _listing_remote(folder, recursive, hidden)
+    return _listing_local(folder, recursive, hidden)
 
 
-def _listing_local(folder: str, recursive: bool) -> Iterator[Entry]:
+def _listing_local(folder: str, recursive: bool, hidden: bool) -> Iterator[Entry]:
     seen: set[tuple[int, int]] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=_unreadable):
-        here = Path(parent).stat()
+    waiting = [folder]  # and no recursion: folders may lie deeper than Python can call
+    while waiting:
+        parent = waiting.pop()
+        try:
+            here, found = Path(parent).stat(), _sorted(parent)
+        except OSError as error:
+            yield _unreadable(parent, os.path.relpath(parent, folder), error, folder=True)
+            continue
         if (here.st_dev, here.st_ino) in seen:  # a link to a folder above would never end
-            folders.clear()
             continue
         seen.add((here.st_dev, here.st_ino))
-        # os.walk goes into what this list holds, in its order.
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        names = files if recursive else [*files, *folders]
-        for name in sorted(names):
-            if name.startswith("."):
-                continue
-            path = Path(parent, name)
-            below = os.path.relpath(path, folder)
-            if path.exists():
-                yield _local(path, below)
-            else:  # a broken link: reading it will say so
-                yield Entry(str(path), below)
+        entries = []
+        for each in found:
+            if hidden or not each.name.startswith("."):
+                entries.append(_local_or_error(each, os.path.relpath(each.path, folder)))
         if not recursive:
+            yield from entries
             return
+        yield from (each for each in entries if not each.folder or each.error)
+        waiting += [each.path for each in reversed(entries) if each.folder and not each.error]
 
 
-def _unreadable(error: OSError) -> None:
-    """Raises ReadError; os.walk would skip the folder without a word."""
-    raise ReadError(
-        f"cannot read {error.filename}: {error.strerror}; check its owner and mode"
-    ) from error
+def _sorted(folder: str) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as found:
+        return sorted(found, key=lambda each: each.name)
+
+
+def _local_or_error(found: os.DirEntry[str], name: str) -> Entry:
+    try:
+        return _local(Path(found.path), name)
+    except FileNotFoundError:  # a broken link: reading it will say so
+        return Entry(found.path, name)
+    except OSError as error:
+        # the folder says what it is, also where it cannot be reached
+        return _unreadable(found.path, name, error, folder=found.is_dir(follow_symlinks=False))
+
+
+def _unreadable(path: str, name: str, error: OSError, *, folder: bool) -> Entry:
+    about = f"cannot read {path}: {error.strerror}; check its owner and mode"
+    return Entry(path, name, folder=folder, error=about)
 
 
 def _local(path: Path, name: str) -> Entry:
@@ -116,7 +134,7 @@ def _local(path: Path, name: str) -> Entry:
     return Entry(str(path), name, status.st_size, str(status.st_mtime_ns), folder)
 
 
-def _listing_remote(folder: str, recursive: bool) -> Iterator[Entry]:
+def _listing_remote(folder: str, recursive: bool, hidden: bool) -> Iterator[Entry]:
     system, root = _system(folder)
     with _read_errors(folder):
         if recursive:
@@ -125,7 +143,7 @@ def _listing_remote(folder: str, recursive: bool) -> Iterator[Entry]:
             found = {info["name"]: info for info in system.ls(root, detail=True)}
     for path, info in sorted(found.items()):
         name = os.path.relpath(path, root)
-        if not any(part.startswith(".") for part in Path(name).parts):
+        if hidden or not any(part.startswith(".") for part in Path(name).parts):
             yield _remote(info, join(folder, name), name)
 
 
@@ -140,12 +158,25 @@ def _remote(info: dict[str, Any], place: str, name: str) -> Entry:
     return Entry(place, name, size, stamp, info.get("type") == "directory")
 
 
+def digest(file: Path) -> str:
+    """The SHA-256 of a local file in hexadecimal. Raises ReadError."""
+    # what was read a moment ago may be gone
+    try:
+        return hashed(file)
+    except OSError as error:
+        raise ReadError(
+            f"cannot read {file}: {error.strerror or error}; check its name and permissions"
+        ) from error
+
+
 def sizes(folder: str) -> dict[str, int]:
-    """Relative path, with slashes, → bytes of all files below a folder; {} if it does not exist."""
+    """Relative path, with slashes, → bytes of all files below a folder, hidden ones too; {} if it
+    does not exist. Folders that cannot be read count as empty.
+    """
     if entry(folder) is None:
         return {}
-    found = listing(folder, recursive=True)
-    return {each.name.replace(os.sep, "/"): each.size for each in found}
+    found = _listed(folder, recursive=True, hidden=True)
+    return {each.name.replace(os.sep, "/"): each.size for each in found if not each.folder}
 
 
 @contextmanager
@@ -166,27 +197,39 @@ def fetched(place: str) -> Iterator[Path]:
 
 
 @contextmanager
-def stored(place: str) -> Iterator[Path]:
+def stored(place: str, *, overwrite: bool = True) -> Iterator[Path]:
     """Yields a local path to write to; at the end its file is at the path or URL `place`.
 
-    The folder is made. Raises WriteError.
+    The folder is made. Raises WriteError, and AlreadyExists for a URL where there is a file that
+    may not be replaced; what a local path has, whoever writes there finds.
     """
     if not is_url(place):
         with writing(Path(place)):
-            Path(place).parent.mkdir(parents=True, exist_ok=True)
+            make_folders(Path(place).parent)
         yield Path(place)
         return
     system, path = _system(place)
     with tempfile.TemporaryDirectory(prefix="srup-") as folder:
         local = Path(folder) / Path(path).name
         yield local
-        try:
+        with _write_errors(place):
+            if not overwrite and system.exists(path):
+                raise AlreadyExists(f"{place} exists", *REPLACE)
             system.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
             system.put_file(str(local), path)
-        except Exception as error:  # each file system has errors of its own
-            raise WriteError(
-                f"cannot write {place}: {_one_line(error)}; check the address and the credentials"
-            ) from error
+
+
+@contextmanager
+def _write_errors(place: str) -> Iterator[None]:
+    """Turns whatever a file system raises into a WriteError."""
+    try:
+        yield
+    except SrupError:
+        raise
+    except Exception as error:  # each file system has errors of its own
+        raise WriteError(
+            f"cannot write {place}: {_one_line(error)}; check the address and the credentials"
+        ) from error
 
 
 @contextmanager

@@ -6,12 +6,16 @@ Tests that need the published checkpoints or the benchmark images are skipped wi
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import signal
 import socket
+import sys
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +37,7 @@ from tests.data.draw import draw
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 MEAN_SHIFTS = ("sub_mean", "add_mean")  # parts of networks that are constants, not weights
+NOBODY = 65534  # the user without rights
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # pytest -n auto runs a process for each core
@@ -105,6 +110,25 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder for everybody, in a process that may not read everything: root becomes "nobody"."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("this system has no permissions as POSIX knows them")
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        if root:
+            os.seteuid(NOBODY)
+        try:
+            yield Path(folder)
+        finally:
+            for path in Path(folder).iterdir():
+                path.chmod(0o700)
+            if root:
+                os.seteuid(0)
+
+
 @pytest.fixture(scope="session")
 def noise() -> Callable[..., torch.Tensor]:
     """Makes noise 1×3×H×W in [0, 1], the same each time, channels last as srup's own images."""
@@ -122,6 +146,17 @@ def seeded() -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         yield
+
+
+@contextmanager
+def few_calls(count: int = 80) -> Iterator[None]:
+    """Lets functions call each other only so many deep, so that a test needs no deep data."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + count)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def known_weights(shapes: dict[str, list[int]]) -> dict[str, torch.Tensor]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 import srup
-from srup.errors import ScaleError, UsageError, WriteError
+from srup.errors import ImageError, InternalError, ScaleError, UsageError, WriteError
 from srup.images import Encoding, Image, Pages, read_image, read_pages
 from srup.inference.run_options import RunOptions
 from srup.inference.target import Target
@@ -75,6 +76,27 @@ def test_what_is_wrong_with_an_image_is_in_its_result(photo: Path, tmp_path: Pat
     assert "overwrite replaces it" in str(existing.error)
     too_large = process(Recipe(read_options=ReadOptions(max_pixels=10)), job(photo, "-"))
     assert "max_pixels raises this limit" in str(too_large.error)
+
+
+def test_what_nobody_expected_is_the_failure_of_an_image(
+    photo: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And called srup's own mistake, with the traceback where one asks for it."""
+    mistakes = (TypeError("no such thing"), PermissionError(13, "Permission denied", "/tmp"))
+    found = []
+    for mistake in mistakes:
+
+        def progress(*_: object, raised: Exception = mistake) -> None:
+            raise raised
+
+        with caplog.at_level(logging.INFO, "srup"):
+            found.append(process(TWICE, job(photo, tmp_path / "x.png"), progress=progress))
+    internal, refused = found
+    assert (internal.status, type(internal.error)) == ("failed", InternalError)
+    assert "an unexpected error in srup (TypeError: no such thing)" in str(internal.error)
+    assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [mistakes[0]]
+    assert (refused.status, type(refused.error)) == ("failed", ImageError)
+    assert "Permission denied: '/tmp'" in str(refused.error)
 
 
 def test_an_image_whose_size_asks_too_much_fails_alone(photo: Path, tmp_path: Path) -> None:

@@ -5,14 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from srup import storage
+from srup import report, storage
 from srup.batch.journal import Journal, Record
 from srup.batch.running import decisive
+from srup.errors import AlreadyExists
 from srup.pipeline import Job, Recipe
 from srup.report import Picture, Report, Row
 
 BATCH_COLUMNS = {"seconds": ".2f", "consistency": ".1f"}
 TOLD = ("model", "scale", "width", "height")  # of the settings
+
+
+def check_report(path: Path, journal: Journal, *, overwrite: bool) -> None:
+    """Checks that a report of a batch can be written to `path`.
+
+    Raises AlreadyExists if a file is there that no batch of this journal wrote, unless it may be
+    overwritten; so is the folder of a page's pictures.
+    """
+    for place in report.places(path):
+        if place.exists() and not overwrite and not journal.wrote(place):
+            about = f"{place} exists, and was not written by this batch"
+            raise AlreadyExists(about, "{overwrite} replaces it", "{report_file} names another")
+
+
+def write_report(
+    path: Path, jobs: Sequence[Job], journal: Journal, recipe: Recipe, *, overwrite: bool
+) -> None:
+    """Writes what became of each job, and into the journal that it was written.
+
+    Raises WriteError, and AlreadyExists as `check_report` does.
+    """
+    check_report(path, journal, overwrite=overwrite)
+    ours = any(place.exists() for place in report.places(path))
+    found = overview(jobs, journal, recipe)
+    journal.add_reports(report.write(found, path, overwrite=overwrite or ours))
 
 
 def overview(jobs: Sequence[Job], journal: Journal, recipe: Recipe) -> Report:

@@ -13,8 +13,9 @@ from typing import Literal
 
 from PIL import ExifTags
 
-from srup.errors import ReadError, UsageError
+from srup.errors import ReadError, SrupError, UsageError
 from srup.images import EXTENSIONS, looks_like_image, named_like_image, open_image
+from srup.images.codec_errors import codec_errors
 from srup.pipeline import Destination, Job, Recipe
 from srup.storage import Entry, entry, is_url, join, listing
 
@@ -27,7 +28,8 @@ def find(inputs: Sequence[str], *, recursive: bool = False) -> list[Entry]:
 
     An entry's `name` is its path below the folder it was found in, or that of its file alone. In
     folders a file is an image if its name or its first bytes say so; what was named itself is taken
-    at its word. Raises ReadError for what does not exist.
+    at its word. What cannot be read on this machine, folders too, has an `error`. Raises ReadError
+    for what does not exist.
     """
     found = {}
     for place in inputs:
@@ -37,7 +39,7 @@ def find(inputs: Sequence[str], *, recursive: bool = False) -> list[Entry]:
 
 
 def _below(place: str, recursive: bool) -> Iterator[Entry]:
-    here = entry(place)
+    here = entry(place) if is_url(place) else _entry_or_error(place)
     if here is not None and not here.folder:
         yield here
     elif here is not None:
@@ -51,9 +53,14 @@ def _below(place: str, recursive: bool) -> Iterator[Entry]:
 def _matching(pattern: str) -> Iterator[Entry]:
     """The files that a glob matches, named by their path below its fixed part."""
     root = _fixed_part(pattern)
-    # pathlib's glob takes no absolute patterns
-    for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207
-        each = entry(path)
+    try:
+        # pathlib's glob takes no absolute patterns
+        paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
+    except RecursionError as error:
+        about = f"cannot read {pattern}: folders lie too deep for a pattern; name a folder"
+        raise ReadError(about, "take {recursive}") from error
+    for path in paths:
+        each = _entry_or_error(path)
         if each and not each.folder:
             yield replace(each, name=os.path.relpath(path, root))
 
@@ -69,7 +76,12 @@ def _fixed_part(pattern: str) -> Path:
 
 
 def _is_image(found: Entry) -> bool:
-    """Whether a file's name or first bytes say image; of a folder or a URL its name alone."""
+    """Whether a file's name or first bytes say image; of a folder or a URL its name alone.
+
+    A folder that cannot be read may hold images.
+    """
+    if found.error:
+        return found.folder or named_like_image(found.path)
     if found.folder or is_url(found.path):
         return named_like_image(found.path)
     return looks_like_image(found.path)
@@ -78,19 +90,29 @@ def _is_image(found: Entry) -> bool:
 def read_list(lines: Iterable[str], *, recursive: bool = False) -> list[Entry]:
     """The images of a list, one a line; empty lines and those that begin with # do not count.
 
-    With `recursive` a relative path keeps its folders in the output. A missing file stays in the
-    list, and fails when its turn comes.
+    With `recursive` a relative path keeps its folders in the output. What is missing or cannot be
+    read stays in the list, and fails when its turn comes.
     """
     found = {}
     for line in lines:
         place = line.strip()
         if not place or place.startswith("#"):
             continue
-        each = entry(place) or Entry(place, PurePosixPath(place).name)
+        each = _entry_or_error(place) or Entry(place, PurePosixPath(place).name)
         if recursive and _keeps_folders(place):
             each = replace(each, name=os.path.normpath(place))
         found[each.path] = each
     return list(found.values())
+
+
+def _entry_or_error(place: str) -> Entry | None:
+    """The file or folder at a place, with an `error` where it cannot be read; None if there is
+    none.
+    """
+    try:
+        return entry(place)
+    except SrupError as error:
+        return Entry(place, PurePosixPath(place).name, error=str(error))
 
 
 def _keeps_folders(place: str) -> bool:
@@ -101,14 +123,13 @@ def size_of(job: Job) -> tuple[int, int] | None:
     """(width, height) of a job's image, upright, by the head of its file; None if it is damaged or
     not at hand.
     """
+    unreadable = codec_errors(ReadError, job.source.path)
     try:
-        with warnings.catch_warnings(), open_image(job.source.path) as opened:
+        with warnings.catch_warnings(), unreadable, open_image(job.source.path) as opened:
             warnings.simplefilter("ignore")
             turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
             return opened.size[::-1] if turned else opened.size
-    except (
-        Exception
-    ):  # Pillow's decoders raise what they like; making the image will say what is wrong
+    except (SrupError, OSError):  # making the image will say what is wrong
         return None
 
 
@@ -126,17 +147,37 @@ def planned(
     same run becomes it. Two sources of one result are refused, or told apart as a_jpg.png and
     a_png.png with `on_collision` "suffix". Raises UsageError.
     """
-    jobs = [_job(source, out, _result_name(source.name, suffix, recipe)) for source in sources]
+    jobs = proposed(sources, out, recipe, suffix=suffix, on_collision=on_collision)
+    for _, error in conflicts(jobs):
+        raise error
+    return jobs
+
+
+def proposed(
+    sources: Sequence[Entry],
+    out: str,
+    recipe: Recipe,
+    *,
+    suffix: str = "",
+    on_collision: OnCollision = "refuse",
+) -> list[Job]:
+    """The same jobs, those included that are in conflict with others. Raises UsageError."""
+    readable = [source for source in sources if not source.error]
+    jobs = [_job(source, out, _result_name(source.name, suffix, recipe)) for source in readable]
     jobs = _without_results(jobs, out)
     if on_collision == "suffix":
         jobs = _told_apart(jobs, out)
-    _check(jobs)
-    return jobs
+    return [*jobs, *(_failing_job(source, out) for source in sources if source.error)]
 
 
 def _job(source: Entry, out: str, name: str) -> Job:
     destination = Destination(join(out, name), overwrite=True, make_folders=True)
     return Job(name, source, destination)
+
+
+def _failing_job(source: Entry, out: str) -> Job:
+    """The job of what cannot be read; its name ends as that of no result does."""
+    return Job(f"{source.path}/", source, Destination(out))
 
 
 def _result_name(name: str, suffix: str, recipe: Recipe) -> str:
@@ -187,21 +228,20 @@ def _told_apart(jobs: Sequence[Job], out: str) -> list[Job]:
     return apart
 
 
-def _check(jobs: Sequence[Job]) -> None:
-    """Raises UsageError if a result would replace an input, or two become one file."""
+def conflicts(jobs: Sequence[Job]) -> Iterator[tuple[Job, UsageError]]:
+    """The jobs whose result would replace an input, or is that of a job before them; and why."""
+    readable = [job for job in jobs if not job.source.error]
     # links and relative paths may name one file in several ways
-    sources = {_identity(job.source.path) for job in jobs}
+    sources = {_identity(job.source.path) for job in readable}
     taken: dict[str, Job] = {}
-    for job in jobs:
+    for job in readable:
         place = job.destination.place
         if _identity(place) in sources:
-            raise UsageError(
-                f"{place} is itself an input; name another folder", "or a {suffix=_x4}"
-            )
-        if job.name in taken:
+            about = f"{place} is itself an input; name another folder"
+            yield job, UsageError(about, "or a {suffix=_x4}")
+        elif job.name in taken:
             both = f"{taken[job.name].source.path} and {job.source.path}"
-            raise UsageError(
-                f"{both} would both become {job.name}; rename one",
-                "or tell them apart with {on_collision=suffix}",
-            )
-        taken[job.name] = job
+            about = f"{both} would both become {job.name}; rename one"
+            yield job, UsageError(about, "or tell them apart with {on_collision=suffix}")
+        else:
+            taken[job.name] = job

@@ -10,18 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from srup import storage
 from srup.batch.executors.threads import in_threads
 from srup.batch.journal import Journal, Record
-from srup.errors import WriteError
-from srup.files import hashed
+from srup.batch.planning import conflicts
+from srup.errors import AlreadyExists, ReadError, SrupError
+from srup.files import TEMPORARY, hashed, shortened
 from srup.images import EXTENSIONS, QUALITY
 from srup.models import registry
 from srup.pipeline import Job, Recipe, Result, Worker
@@ -63,25 +66,26 @@ def run(
 ) -> Iterator[Result]:
     """Makes what is missing, failed or changed of `jobs`; yields what becomes of each, as they end.
 
-    What exists and is not in the journal is refused, as a failure. With `look`, which finds the
-    jobs there are now, it stays and makes what arrives, until `stopped` is set; what is being made
-    then is finished. `announce(jobs, done before)` is told what is about to be made,
-    `progress(done, total)` counts it. Raises what concerns every image: WeightsError,
+    What exists and is not in the journal is refused, as a failure; so is what appears meanwhile.
+    With `look`, which finds the jobs there are now (`planning.proposed`), it stays and makes what
+    arrives, until `stopped` is set; what is being made then is finished. `announce(jobs, before)`
+    is told what is about to be made and how many were done before, `progress(done, total)` counts
+    it. Raises what concerns every image: WeightsError,
     EngineUnavailable, UsageError; and WriteError if the journal cannot be written.
     """
     policy, stopped = policy or Policy(), stopped or threading.Event()
     batch = _Batch(recipe, journal, executor, policy, stopped, progress)
     # asked once: looking at a large output folder takes long
-    todo, refused = pending(jobs, journal, recipe, policy)
+    todo, refused = pending(jobs, journal, recipe, policy, anew=policy.overwrite)
     if announce:
         announce([*todo], len(jobs) - len(todo) - len(refused))
     yield from batch.made(todo, refused)
     if look is None:
         return
-    for arrived in _arrivals(look, journal, recipe, policy, stopped):
+    for arrived, conflicting in batch.arrivals(look):
         if announce:
             announce(arrived, 0)
-        yield from batch.made(arrived, [])
+        yield from batch.made(arrived, conflicting)
 
 
 @dataclass(frozen=True)
@@ -102,11 +106,9 @@ class _Batch:
         if todo:
             record_intent(todo, self.journal, self.recipe)
         done, total = 0, len(todo) + len(refused)
-        for result in chain(refused, self._run(todo)):
+        for result in chain(map(self._refuse, refused), self._run(todo)):
             if result.status == "stopped":
                 continue
-            # written down before it is told, so that whoever hears of it can rely on it
-            self.journal.append([record(result, self.recipe)])
             done += 1
             self.progress(done, total)
             if result.status == "failed" and self.policy.fail_fast:
@@ -124,10 +126,56 @@ class _Batch:
             if result.no_memory:
                 too_large.append(replace(jobs[result.name], tile=SMALL_WINDOWS))
             else:
-                yield result
+                yield self._write_down(result)
+        worker.taken.clear()  # by those that are tried again
         # alone: nothing else computes any more when the executor has ended
         for job in too_large:
-            yield from self.executor([job], worker)
+            yield from map(self._write_down, self.executor([job], worker))
+
+    def _write_down(self, result: Result) -> Result:
+        """Adds a result to the journal before it is told, so that whoever hears of it can rely on
+        it.
+        """
+        if result.status != "stopped":
+            self.journal.append([line_of(result, self.recipe)])
+        return result
+
+    def _refuse(self, result: Result) -> Result:
+        """Adds a refusal to the journal, where nothing is known of a result of that name."""
+        if self.journal.last.get(result.name, {}).get("status") in (None, "refused"):
+            self.journal.append([{**line_of(result, self.recipe), "status": "refused"}])
+        return result
+
+    def arrivals(
+        self, look: Callable[[], Sequence[Job]]
+    ) -> Iterator[tuple[list[Job], list[Result]]]:
+        """New and changed images once they are complete: two looks in a row find them the same.
+
+        Beside them what is refused of them.
+        """
+        before: set[tuple[str, str]] = set()
+        told: set[tuple[str, str]] = set()
+        while not self.stopped.wait(LOOK):
+            looked = look()
+            jobs, conflicting = _without_conflicts(looked, self.journal)
+            # to make all anew is for the beginning, not for every look
+            todo, refused = pending(jobs, self.journal, self.recipe, self.policy)
+            complete = before - told
+            arrived = [job for job in todo if _input_of(job) in complete]
+            arrived = [job for job in arrived if not self._told(job.name, job.source.stamp)]
+            refused = [each for each in refused if not self._told(each.name, each.stamp)]
+            refused = [
+                each for each in (*conflicting, *refused) if (each.source, each.stamp) in complete
+            ]
+            told |= {(each.source, each.stamp) for each in refused}
+            before = set(map(_input_of, looked))
+            if arrived or refused:
+                yield arrived, refused
+
+    def _told(self, name: str, stamp: str) -> bool:
+        """Whether the journal says that an input as it is was refused or failed."""
+        line = self.journal.last.get(name, {})
+        return line.get("status") in ("failed", "refused") and line.get("stamp") == stamp
 
     def _until_stopped(self, jobs: Sequence[Job]) -> Iterator[Job]:
         for job in jobs:
@@ -136,57 +184,56 @@ class _Batch:
             yield job
 
 
-def _arrivals(
-    look: Callable[[], Sequence[Job]],
-    journal: Journal,
-    recipe: Recipe,
-    policy: Policy,
-    stopped: threading.Event,
-) -> Iterator[list[Job]]:
-    """New and changed images once they are complete: two looks in a row find them the same."""
-    before: set[tuple[str, str]] = set()
-    policy = replace(policy, overwrite=False)  # or everything would be new at every look
-    while not stopped.wait(LOOK):
-        todo, _ = pending(look(), journal, recipe, policy)
-        arrived = []
-        for job in todo:
-            seen_before = (job.name, job.source.stamp) in before
-            if seen_before and not _failed_before(job, journal):
-                arrived.append(job)
-        before = {(job.name, job.source.stamp) for job in todo}
-        if arrived:
-            yield arrived
+def _input_of(job: Job) -> tuple[str, str]:
+    return job.source.path, job.source.stamp
 
 
-def _failed_before(job: Job, journal: Journal) -> bool:
-    line = journal.last.get(job.name, {})
-    return line.get("status") == "failed" and line.get("stamp") == job.source.stamp
+def _without_conflicts(jobs: Iterable[Job], journal: Journal) -> tuple[list[Job], list[Result]]:
+    """The jobs without those that stand in the way of another, and these as Results.
+
+    Of two inputs that would become one file, the one stays that became it before.
+    """
+
+    def made_of_another(job: Job) -> bool:
+        return journal.last.get(job.name, {}).get("source") != job.source.path
+
+    by_right = sorted(jobs, key=made_of_another)
+    refused = [_refused(job, error) for job, error in conflicts(by_right)]
+    sources = {result.source for result in refused}
+    return [job for job in by_right if job.source.path not in sources], refused
 
 
 def pending(
-    jobs: Sequence[Job], journal: Journal, recipe: Recipe, policy: Policy
+    jobs: Sequence[Job], journal: Journal, recipe: Recipe, policy: Policy, *, anew: bool = False
 ) -> tuple[list[Job], list[Result]]:
-    """The jobs whose result is missing, failed, or was made otherwise or of another input; and
-    those refused, as Results.
+    """The jobs whose result is missing, failed, or was made otherwise or of another input, or all
+    with `anew`; and those refused, as Results.
 
     A file that stands where a result goes and is not in the journal was not made by a batch: its
-    job is refused, unless the policy is to overwrite.
+    job is refused, unless the policy is to overwrite. Where there is none, the job may not replace
+    one either.
     """
     # one listing instead of a look at each of many thousand files
     there, key = storage.sizes(journal.out), settings_key(recipe)
     todo: list[Job] = []
     refused: list[Result] = []
     for job in jobs:
-        line = journal.last.get(job.name)
-        if policy.overwrite or job.name not in there:
-            todo.append(job)
-        elif line is None:
+        line = journal.last.get(job.name, {})
+        ours = line.get("status") not in (None, "refused")
+        if job.name not in there:
+            destination = replace(job.destination, overwrite=policy.overwrite)
+            todo.append(replace(job, destination=destination))
+        elif not (ours or policy.overwrite):
             about = f"{job.destination.place} exists, and was not made by a batch"
-            error = WriteError(about, "{overwrite} replaces it")
-            refused.append(Result(job.name, job.source.path, "failed", error))
-        elif not _unchanged(job, line, key, policy.rehash):
+            refused.append(_refused(job, AlreadyExists(about, "{overwrite} replaces it")))
+        elif anew or not ours or not _unchanged(job, line, key, policy.rehash):
             todo.append(job)
     return todo, refused
+
+
+def _refused(job: Job, error: SrupError) -> Result:
+    source = job.source
+    return Result(job.name, source.path, "failed", error, bytes=source.size, stamp=source.stamp)
 
 
 def _unchanged(job: Job, line: Record, key: str, rehash: bool) -> bool:
@@ -194,9 +241,17 @@ def _unchanged(job: Job, line: Record, key: str, rehash: bool) -> bool:
         return False
     # times change when files are copied; contents do not
     if rehash:
-        with storage.fetched(job.source.path) as local:
-            return line.get("sha256") == hashed(local)
+        return line.get("sha256") == _digest(job.source.path)
     return (line.get("bytes"), line.get("stamp")) == (job.source.size, job.source.stamp)
+
+
+def _digest(place: str) -> str | None:
+    """The digest of an input; None if it cannot be read, which making it will tell."""
+    try:
+        with storage.fetched(place) as local:
+            return storage.digest(local)
+    except ReadError:
+        return None
 
 
 def record_intent(jobs: Iterable[Job], journal: Journal, recipe: Recipe) -> None:
@@ -207,6 +262,16 @@ def record_intent(jobs: Iterable[Job], journal: Journal, recipe: Recipe) -> None
     for job in jobs:
         records.append({"name": job.name, "status": "claimed"})
     journal.append(records)
+
+
+def line_of(result: Result, recipe: Recipe) -> Record:
+    """The line of a result in the journal.
+
+    What was refused because a file is there is not called failed: that would say that the file is
+    a batch's, and may be replaced.
+    """
+    refused = isinstance(result.error, AlreadyExists)
+    return {**record(result, recipe), **({"status": "refused"} if refused else {})}
 
 
 def record(result: Result, recipe: Recipe) -> Record:
@@ -285,8 +350,44 @@ def settings_difference(jobs: Iterable[Job], journal: Journal, recipe: Recipe) -
     return f"{count} images, {', '.join(changes) or 'with earlier settings'}"
 
 
-def remove_partial_files(out: str) -> None:
-    """Removes what a killed run or worker left half-written; only for who holds the journal."""
-    if not storage.is_url(out) and Path(out).is_dir():
-        for path in Path(out).rglob(".*.part"):
-            path.unlink(missing_ok=True)
+def remove_partial_files(journal: Journal, before: float) -> None:
+    """Removes what a killed run or worker left half-written of the results in its journal.
+
+    Only for who holds the journal. Left are folders, what srup does not call so, and what is not
+    older than `before`, in seconds since the epoch: somebody may be writing it.
+    """
+    if storage.is_url(journal.out):
+        return
+    for folder, names in _names_by_folder(journal).items():
+        for path in _files_in(folder):
+            temporary = TEMPORARY.fullmatch(path.name)
+            if temporary and temporary[1] in names and _is_left_over(path, before):
+                with suppress(OSError):  # it stays then, as it does where it is not looked for
+                    path.unlink()
+
+
+def _names_by_folder(journal: Journal) -> dict[Path, set[str]]:
+    """Folders below the output folder → the results in them, as temporary files are called."""
+    found: dict[Path, set[str]] = {}
+    for name in journal.last:
+        path = PurePosixPath(name)
+        # a journal may be damaged: nothing outside of its folder is looked at
+        if path.name and not path.is_absolute() and ".." not in path.parts:
+            folder = Path(journal.out) / path.parent
+            found.setdefault(folder, set()).add(shortened(path.name))
+    return found
+
+
+def _files_in(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except (OSError, ValueError):  # it is gone; a name in a damaged journal may hold a NUL
+        return []
+
+
+def _is_left_over(path: Path, before: float) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_mtime < before

@@ -21,13 +21,14 @@ import click
 from srup import batch, report, storage
 from srup.batch.executors.processes import in_processes
 from srup.batch.executors.threads import in_threads
-from srup.batch.overview import overview
-from srup.batch.planning import OnCollision, size_of
+from srup.batch.overview import check_report, write_report
+from srup.batch.planning import OnCollision, proposed, size_of
 from srup.batch.running import Executor, record, remove_partial_files
 from srup.cli import console, options
 from srup.errors import ReadError, UsageError
+from srup.files import remove_unfinished
 from srup.models import routing
-from srup.pipeline import Job, Recipe, Result, Worker
+from srup.pipeline import Job, Recipe, Result, Worker, standard_input
 
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}  # signal → exit code
 
@@ -61,24 +62,34 @@ class Inputs:
 
         Raises ReadError, UsageError.
         """
+        return self._planned(batch.planned, recipe)
+
+    def proposed(self, recipe: Recipe) -> list[Job]:
+        """The same, those included that are in conflict with others. Raises ReadError."""
+        return self._planned(proposed, recipe)
+
+    def _planned(self, plan: Callable[..., list[Job]], recipe: Recipe) -> list[Job]:
         found = batch.find(self.places[:-1], recursive=self.recursive)
         found += batch.read_list(self.lines, recursive=self.recursive)
-        return batch.planned(
-            found, self.out, recipe, suffix=self.suffix, on_collision=self.on_collision
-        )
+        return plan(found, self.out, recipe, suffix=self.suffix, on_collision=self.on_collision)
 
     @cached_property
     def lines(self) -> list[str]:
         """The lines of the list, if there is one, read once. Raises ReadError."""
         if self.list_file is None:
             return []
+        if self.list_file == "-":
+            return _names(standard_input())
         try:
-            if self.list_file == "-":
-                return list(sys.stdin)
-            return Path(self.list_file).read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            return _names(Path(self.list_file).read_bytes())
+        except OSError as error:
             advice = "give a text file with one image a line"
             raise ReadError(f"cannot read {self.list_file}: {error}; {advice}") from error
+
+
+def _names(lines: bytes) -> list[str]:
+    # names of files need not be UTF-8, and may hold anything but a line feed
+    return os.fsdecode(lines).split("\n")
 
 
 @dataclass(frozen=True)
@@ -128,11 +139,6 @@ class Output:
     def __post_init__(self) -> None:
         if self.report_file:
             report.check(self.report_file)
-
-    def write_report(self, jobs: Sequence[Job], journal: batch.Journal, recipe: Recipe) -> None:
-        """Writes what became of each job, if a report was asked for."""
-        if self.report_file:
-            report.write(overview(jobs, journal, recipe), self.report_file)
 
 
 _places = click.argument("places", nargs=-1, required=True, metavar="[IN...] OUT")
@@ -230,6 +236,7 @@ def command(
     srup batch -r photos/ larger/ -s 2 -m imdn -f jpeg
     find . -name '*.jpg' | srup batch --from - larger/
     """
+    started = time.time()
     console.start_logging(output.verbose)
     routing.route(recipe.model, recipe.target.scale or 1)  # an unknown name is met at once
     if workers.cluster is not None:
@@ -238,17 +245,20 @@ def command(
     if dry_run:
         return _forecast(jobs, recipe, inputs.out)
     executor, recipe = workers.executor(recipe)
-    look = partial(inputs.jobs, recipe) if watch else None
+    look = partial(inputs.proposed, recipe) if watch else None
     stopped, tally = threading.Event(), Tally()
-    with batch.journal(inputs.out) as journal, _signals(stopped, inputs.out) as received:
-        remove_partial_files(inputs.out)  # of a run that was killed
+    with batch.journal(inputs.out) as journal, _signals(stopped) as received:
+        if output.report_file:
+            check_report(output.report_file, journal, overwrite=policy.overwrite)
+        remove_partial_files(journal, started)  # of a run that was killed
         _warn_of_changes(jobs, journal, recipe)
         run = partial(
             batch.run, jobs, recipe, journal, executor, policy=policy, look=look, stopped=stopped
         )
         _follow(run, recipe, tally, output)
-        remove_partial_files(inputs.out)  # of workers that died
-        output.write_report(jobs, journal, recipe)
+        if output.report_file:
+            overwrite = policy.overwrite
+            write_report(output.report_file, jobs, journal, recipe, overwrite=overwrite)
     tally.tell(interrupted=bool(received))
     return STOPPED[received[0]] if received else int(bool(tally.failed))
 
@@ -286,14 +296,14 @@ class Tally:
 
     done: int = 0
     before: int = 0
-    left: int = 0
+    left: set[str] = field(default_factory=set)
     pixels: int = 0
     failed: list[Result] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
     def take(self, result: Result) -> None:
         """Counts a result."""
-        self.left -= 1
+        self.left.discard(result.name)
         if result.status == "failed":
             self.failed.append(result)
             return
@@ -309,7 +319,7 @@ class Tally:
             counts.append(f"{self.before} were done before")
         counts.append(f"{len(self.failed)} failed")
         if self.left:
-            counts.append(f"{self.left} left")
+            counts.append(f"{len(self.left)} left")
         images, megapixels = self.done / seconds, self.pixels / 1e6 / seconds
         rate = f"{images:.2f} images/s, {megapixels:.2f} megapixels/s"
         console.line(f"{', '.join(counts)}: {console.duration(seconds)}, {rate}")
@@ -323,7 +333,7 @@ class Tally:
 def _announce(
     tally: Tally, progress: console.Overall, jobs: Sequence[Job], done_before: int
 ) -> None:
-    tally.left += len(jobs)
+    tally.left |= {job.name for job in jobs}
     tally.before += done_before
     progress.expect(len(jobs), sum(map(_megapixels, jobs)))
 
@@ -336,14 +346,14 @@ def _megapixels(job: Job) -> float:
 
 
 @contextlib.contextmanager
-def _signals(stopped: threading.Event, out: str) -> Iterator[list[signal.Signals]]:
+def _signals(stopped: threading.Event) -> Iterator[list[signal.Signals]]:
     """Lets the first signal finish what is being written; a second one ends the process at once."""
     received: list[signal.Signals] = []
 
     def stop(number: int, _: object) -> None:
         # a process that ends at once leaves what its threads were writing
         if received:
-            remove_partial_files(out)
+            remove_unfinished()
             os._exit(STOPPED[received[0]])
         received.append(signal.Signals(number))
         stopped.set()

@@ -13,8 +13,8 @@ import click
 
 from srup import report
 from srup.cli import console, options
-from srup.cli.failures import failures_as_rows
-from srup.errors import ImageError, UsageError
+from srup.cli.failures import OF_ONE_IMAGE, failures_as_rows
+from srup.errors import UsageError
 from srup.evaluation import compare
 from srup.evaluation.protocols import PROTOCOLS, scoring_note
 from srup.files import check_free
@@ -91,7 +91,7 @@ def command(
         else:
             rows = [compare.given(images, reference)]
         made = _report(rows, scale if models else None, scored=reference is not None)
-        report.write(made, output, limit=sys.maxsize)
+        report.write(made, output, limit=sys.maxsize, overwrite=overwrite)
         console.show(made, as_json=as_json)
     console.err.print(f"[dim]open {output} in a browser[/]")
     return 1 if any(row.error for row in rows) else 0
@@ -149,7 +149,7 @@ def _enlarged(
     for number, path in enumerate(images):
         own = folder / str(number)  # images of one name must not overwrite each other's results
         own.mkdir()
-        with failures_as_rows(rows, path.name, caught=ImageError):
+        with failures_as_rows(rows, path.name, caught=OF_ONE_IMAGE):
             rows.append(compare.enlarged(path, networks, scale, own, reference))
     return rows
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,6 +73,8 @@ class _Lines(logging.Handler):
             warning(record.getMessage())
         else:
             err.print(f"[dim]{_plain(record.getMessage())}[/]")
+        if record.exc_info and record.exc_info[1]:
+            err.print("".join(traceback.format_exception(record.exc_info[1])), markup=False)
 
 
 def start_logging(verbose: bool) -> None:
@@ -235,18 +238,14 @@ class ReportOutput:
             check_free(self.output, overwrite=self.overwrite)
 
     def show(self, report: Report) -> None:
-        show(report, output=self.output, format_=self.format_, as_json=self.as_json)
+        if self.output:
+            reports.write(report, self.output, overwrite=self.overwrite)
+            err.print(f"[dim]written to {_plain(str(self.output))}[/]")
+        show(report, format_=self.format_, as_json=self.as_json)
 
 
-def show(
-    report: Report, *, output: Path | None = None, format_: str | None = None, as_json: bool = False
-) -> None:
-    """Prints a report as a table, in a format, or as one line of JSON for each row; and writes it
-    to a file if one is given.
-    """
-    if output:
-        reports.write(report, output)
-        err.print(f"[dim]written to {_plain(str(output))}[/]")
+def show(report: Report, *, format_: str | None = None, as_json: bool = False) -> None:
+    """Prints a report as a table, in a format, or as one line of JSON for each row."""
     for row in report.rows:
         if row.error:
             error(row.error)

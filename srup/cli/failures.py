@@ -6,15 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from srup.cli import console
-from srup.errors import SrupError
+from srup.errors import ImageError, OutOfMemory, SrupError
 from srup.report import Row
+
+OF_ONE_IMAGE = (ImageError, OutOfMemory)  # the next image may do
 
 
 @contextmanager
 def failures_as_rows(
-    rows: list[Row], name: str, *, caught: type[SrupError] = SrupError, label: str = ""
+    rows: list[Row],
+    name: str,
+    *,
+    caught: tuple[type[SrupError], ...] = (SrupError,),
+    label: str = "",
 ) -> Iterator[None]:
-    """Appends a row `name` with the error where the block raises one of the kind `caught`.
+    """Appends a row `name` with the error where the block raises one of the kinds `caught`.
 
     The error is told after `label`, if there is one.
     """

@@ -93,7 +93,7 @@ def command(
     if pixels.shape != source.pixels.shape:
         title += f" shrunk to {_size(pixels)}"
     upscaler = _loaded(model, scale, weights, device)
-    _draw(_maps(upscaler, pixels, scale), title, channels, target)
+    write_image(_grid(_maps(upscaler, pixels, scale), title, channels), target, overwrite=overwrite)
     click.echo(target)
 
 
@@ -145,10 +145,9 @@ def _maps(upscaler: Upscaler, pixels: Pixels, scale: float) -> list[FeatureMap]:
     return found
 
 
-def _draw(found: list[FeatureMap], title: str, channels: int | None, target: Path) -> None:
+def _grid(found: list[FeatureMap], title: str, channels: int | None) -> Image:
     import numpy as np
 
     from srup.evaluation import features
 
-    drawn = features.grid(found, title, channels)
-    write_image(Image(np.asarray(drawn)), target)
+    return Image(np.asarray(features.grid(found, title, channels)))

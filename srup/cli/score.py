@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from srup.cli import console, options
-from srup.cli.failures import failures_as_rows
-from srup.errors import ImageError, UsageError
+from srup.cli.failures import OF_ONE_IMAGE, failures_as_rows
+from srup.errors import UsageError
 from srup.evaluation.consistency import consistency
 from srup.evaluation.pairing import Pairing, pair, scale_in
 from srup.evaluation.protocols import (
@@ -108,7 +109,8 @@ def _scale(paired: Pairing, lr_by_hr: Mapping[Path, Path]) -> int:
     """
     scales: set[int] = set()
     for hr, lr in lr_by_hr.items():
-        scales.add(round(colours(hr).shape[1] / colours(lr).shape[1]))
+        with suppress(*OF_ONE_IMAGE):  # its row will say why
+            scales.add(round(colours(hr).shape[1] / colours(lr).shape[1]))
     if not lr_by_hr:
         scales = {scale for sr, _ in paired.pairs if (scale := scale_in(sr))}
     if len(scales) > 1:
@@ -128,7 +130,7 @@ def _rows(paired: Pairing, comparison: _Comparison) -> list[Row]:
     rows: list[Row] = []
     with console.progress("scoring") as progress:
         for done, (sr, hr) in enumerate(paired.pairs, 1):
-            with failures_as_rows(rows, sr.name, caught=ImageError):
+            with failures_as_rows(rows, sr.name, caught=OF_ONE_IMAGE):
                 rows.append(Row(sr.name, _values(sr, hr, comparison)))
             progress(done, len(paired.pairs))
     return rows

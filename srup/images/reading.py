@@ -19,6 +19,7 @@ from srup.errors import EngineUnavailable, ReadError
 from srup.files import NotRegular, check_regular
 from srup.images import colours, sixteen_bit, tiff
 from srup.images.carried import Carried, orientation_of
+from srup.images.codec_errors import codec_errors
 from srup.images.formats import plug_in
 from srup.images.opening import ImageFile, open_image, sound
 from srup.images.values import Image, Pages, Pixels
@@ -80,7 +81,24 @@ def _too_large(name: str, limit: int) -> ReadError:
 
 @contextmanager
 def _reading(name: str, max_pixels: int) -> Iterator[None]:
-    """Turns whatever Pillow and libvips raise into a ReadError that says what to do."""
+    """Turns whatever decoders raise into a ReadError that says what to do.
+
+    Raises OutOfMemory and InternalError as `codec_errors` does.
+    """
+    damaged, advice = f"cannot read {name}: damaged or cut short", "get a whole copy of it"
+    try:
+        with codec_errors(ReadError, damaged, advice), _known_errors(name, max_pixels):
+            yield
+    except OSError as error:
+        if error.errno is not None:
+            about = f"cannot read {name}: {error.strerror}; check the name and the disk"
+            raise ReadError(about) from error
+        raise ReadError(f"{damaged} ({error})", advice) from error
+
+
+@contextmanager
+def _known_errors(name: str, max_pixels: int) -> Iterator[None]:
+    """Turns the errors that say what is wrong into a ReadError."""
     try:
         with warnings.catch_warnings(), _bomb_limit.at(max_pixels):
             warnings.simplefilter("ignore")
@@ -101,8 +119,8 @@ def _reading(name: str, max_pixels: int) -> Iterator[None]:
         raise _too_large(name, max_pixels) from error
     except EngineUnavailable as error:
         raise ReadError(f"cannot read {name}: {error.message}", *error.hints) from error
-    # What Pillow's decoders raise when a file is damaged.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
+    # What decoders raise when a file is damaged, srup's own too.
+    except (SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
         raise ReadError(
             f"cannot read {name}: damaged or cut short ({error}); get a whole copy of it"
         ) from error

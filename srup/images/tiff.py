@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from PIL import Image as Pillow
 from PIL import TiffImagePlugin, TiffTags
 
+from srup.files import scratch
 from srup.images import sixteen_bit
 from srup.images.metadata import HEADER
 from srup.images.pictures import pixels_to_pillow
@@ -67,7 +68,7 @@ Directory = TiffImagePlugin.ImageFileDirectory_v2
 def write(pages: Pages, path: Path) -> None:
     """Writes all pages to `path`, compressed without loss (deflate). Raises OSError."""
     big = sum(image.nbytes for image in pages.images) > BIG
-    pixels = path.with_name(f"{path.name}.pixels.tif")
+    pixels = scratch(path)
     try:
         with path.open("w+b") as target:
             target.write(_header(big))

@@ -14,8 +14,9 @@ from PIL import Image as Pillow
 from PIL import PngImagePlugin
 
 from srup.errors import EngineUnavailable, WriteError
-from srup.files import replacing
+from srup.files import placing
 from srup.images import colours, metadata, png, tiff
+from srup.images.codec_errors import codec_errors
 from srup.images.formats import FORMATS, Format, format_of, plug_in
 from srup.images.pictures import pillow_info, pixels_to_pillow
 from srup.images.values import Image, Pages
@@ -23,6 +24,7 @@ from srup.images.values import Image, Pages
 log = logging.getLogger(__name__)
 
 QUALITY = 95
+PNG_INSTEAD = "use {format=png}"
 PNG_LEVEL = 3  # of Pillow, which writes animations
 # A JPEG segment has 65,533 bytes after its length; the name of what it holds takes some of them.
 EXIF_OR_XMP_SEGMENT = 65_502  # bytes
@@ -72,7 +74,7 @@ def _refusal(row: Format, pages: Pages, longest: int, encoding: Encoding) -> tup
     """Why a format cannot hold `pages` with sides up to `longest`, and a hint; None if it can."""
     count = len(pages)
     if row.longest and longest > row.longest:
-        return f"holds at most {row.longest} pixels a side, not {longest}", "use {format=png}"
+        return f"holds at most {row.longest} pixels a side, not {longest}", PNG_INSTEAD
     if not row.alpha and any(image.alpha is not None for image in pages.images):
         reason = "has no transparency and this image does"
         return reason, "use {format=png} or {format=webp}"
@@ -90,27 +92,37 @@ def _refusal(row: Format, pages: Pages, longest: int, encoding: Encoding) -> tup
     return None
 
 
-def write_image(image: Image, path: str | Path, *, quality: int | None = None) -> None:
+def write_image(
+    image: Image, path: str | Path, *, quality: int | None = None, overwrite: bool = True
+) -> None:
     """Writes one image in the format of the path's extension; `quality` is 1 to 100.
 
-    The file appears whole or not at all. Raises WriteError.
+    The file appears whole or not at all. Raises WriteError, and AlreadyExists as `write_pages`.
     """
     encoding = Encoding() if quality is None else Encoding(quality)
-    write_pages(Pages((image,)), path, encoding=encoding)
+    write_pages(Pages((image,)), path, encoding=encoding, overwrite=overwrite)
 
 
-def write_pages(pages: Pages, path: str | Path, *, encoding: Encoding | None = None) -> None:
+def write_pages(
+    pages: Pages,
+    path: str | Path,
+    *,
+    encoding: Encoding | None = None,
+    overwrite: bool = True,
+) -> None:
     """Writes all pages or frames in the format of the path's extension.
 
     Colour profile, metadata and density come along as far as the format stores them; a warning
-    names what it does not. The file appears whole or not at all. Raises WriteError.
+    names what it does not. The file appears whole or not at all. Raises WriteError, and
+    AlreadyExists if there is a file that may not be replaced.
     """
     path = Path(path)
     encoding = encoding or Encoding()
     check_holds(path, pages, [image.size for image in pages.images], encoding)
     row = FORMATS[format_of(path)]
     pages = pages.map(lambda image: _storable(image, row))
-    with replacing(path) as temporary:
+    failed = codec_errors(WriteError, f"cannot write {path}: the encoder failed", PNG_INSTEAD)
+    with placing(path, overwrite=overwrite) as temporary, failed:
         if row.name == "tiff":
             tiff.write(pages, temporary)
         elif row.name == "png" and not pages.animated:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from srup.errors import UsageError
-from srup.files import check_folder, replacing
+from srup.files import check_folder, placing
 from srup.report import page
 from srup.report.rows import (
     Picture,
@@ -34,6 +34,7 @@ __all__ = [
     "Value",
     "check",
     "facts",
+    "places",
     "plain",
     "shown",
     "text",
@@ -74,17 +75,37 @@ def text(report: Report, name: str) -> str:
     return REPORT_FORMATS[name](report)
 
 
-def write(report: Report, path: Path, *, limit: int = EMBEDDED) -> None:
+def places(path: Path) -> tuple[Path, ...]:
+    """What a report may consist of: its file, and for a page the folder NAME_files beside it.
+
+    Raises UsageError if the extension is that of no report.
+    """
+    return (path, _files_folder(path)) if _format(path) == "html" else (path,)
+
+
+def _files_folder(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_files")
+
+
+def write(
+    report: Report, path: Path, *, limit: int = EMBEDDED, overwrite: bool = True
+) -> tuple[Path, ...]:
     """Writes the report in the format that its extension names; the file appears whole or not.
 
     A page holds its pictures if they come to no more than `limit` bytes. Beyond that it shows
     thumbnails from a folder NAME_files beside it, and links to the pictures where they are.
-    Raises UsageError, WriteError.
+    Returns what was written: the file, and that folder. Raises UsageError, WriteError, and
+    AlreadyExists if one of them is there and may not be replaced.
     """
-    name = _format(path)
-    with replacing(path) as temporary:
-        if name == "html" and page.weight(report) > limit:
-            written = page.beside(report, path.with_name(f"{path.stem}_files"))
-        else:
-            written = text(report, name)
+    name, folder = _format(path), _files_folder(path)
+    if name == "html" and page.weight(report) > limit:
+        with page.pictures(folder, overwrite=overwrite) as put:
+            _write_text(page.beside(report, folder, put), path, overwrite=overwrite)
+        return path, folder
+    _write_text(text(report, name), path, overwrite=overwrite)
+    return (path,)
+
+
+def _write_text(written: str, path: Path, *, overwrite: bool) -> None:
+    with placing(path, overwrite=overwrite) as temporary:
         temporary.write_text(written, encoding="utf-8")

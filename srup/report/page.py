@@ -12,7 +12,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from html import escape
 from importlib import resources
@@ -22,7 +22,8 @@ from urllib.parse import quote
 from PIL import ExifTags, ImageOps
 from PIL import Image as Pillow
 
-from srup.files import writing
+from srup.errors import AlreadyExists
+from srup.files import placing, writing
 from srup.images import open_image, read_image, to_pillow
 from srup.report.rows import Picture, Report, Row, Value, shown
 
@@ -37,6 +38,7 @@ MEDIA_TYPES = {  # of images that browsers show: extension → media type
 # Modes that Pillow itself turns into colours; others, such as 16 bits, go through srup's reader.
 EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 THUMBNAIL = 320  # pixels a side at most
+ELSEWHERE = ("{output} names another page", "{report_file} names another page")
 
 Put = Callable[[bytes, str], str]  # (bytes of an image, extension) → a URL
 Link = Callable[[Path], str]  # an image file that browsers show → a URL
@@ -80,22 +82,48 @@ def embedded(report: Report) -> str:
     return _page(report, _data_url, link)
 
 
-def beside(report: Report, folder: Path) -> str:
-    """The page with links to the pictures where they are.
+@contextmanager
+def pictures(folder: Path, *, overwrite: bool) -> Iterator[Put]:
+    """Makes the folder for the pictures of a page, and yields what puts them there.
 
-    Thumbnails, and copies of pictures that browsers do not show, are written to `folder`.
+    If the block raises, what was new is removed again. Raises WriteError, and AlreadyExists if
+    there is such a folder and it may not be used.
     """
+    exists = folder.exists()
+    if exists and not overwrite:
+        about = f"{folder} exists, where the pictures of the page would go"
+        raise AlreadyExists(about, "{overwrite} replaces it", *ELSEWHERE)
     with writing(folder):
-        folder.mkdir(exist_ok=True)
-    count = 0
+        folder.mkdir(exist_ok=exists)
+    made: list[Path] = []
 
     def put(data: bytes, extension: str) -> str:
-        nonlocal count
-        count += 1
-        path = folder / f"{count:05}.{extension}"
-        with writing(path):
-            path.write_bytes(data)
+        path = folder / f"{len(made) + 1:05}.{extension}"
+        with placing(path, overwrite=overwrite) as temporary:
+            temporary.write_bytes(data)
+        made.append(path)
         return quote(f"{folder.name}/{path.name}")
+
+    try:
+        yield put
+    except BaseException:
+        if not exists:
+            _remove_pictures(folder, made)
+        raise
+
+
+def _remove_pictures(folder: Path, made: Sequence[Path]) -> None:
+    with suppress(OSError):  # others may have put files there too
+        for path in made:
+            path.unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def beside(report: Report, folder: Path, put: Put) -> str:
+    """The page with links to the pictures where they are.
+
+    Thumbnails, and copies of pictures that browsers do not show, are `put` into `folder`.
+    """
 
     def link(path: Path) -> str:
         try:

@@ -12,15 +12,18 @@ import json
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srup.errors import ReadError, TrainingError
+from srup.errors import ImageError, OutOfMemory, ReadError, TrainingError, reason_of
 from srup.files import check_regular, replacing
 from srup.images import named_like_image, read_image
+from srup.images.codec_errors import codec_errors
 from srup.progress import Progress, ignore
 from srup.resize import cropped_to_multiple, lr_of
 
@@ -64,7 +67,7 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
     for source in sources:
         if not source.exists():
             raise TrainingError(f"cannot read {source}: no such file or folder; check the name")
-        inside = sorted(source.rglob("*")) if source.is_dir() else [source]
+        inside = _below(source) if source.is_dir() else [source]
         found += [path for path in inside if named_like_image(path) or path.suffix.lower() in HDF5]
     if not found:
         raise TrainingError(
@@ -72,6 +75,13 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
             "give folders of PNG, JPEG, WebP, TIFF or HDF5 files"
         )
     return found
+
+
+def _below(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.rglob("*"))
+    except RecursionError as error:
+        raise TrainingError(f"cannot read {folder}: folders lie too deep in each other") from error
 
 
 def prepare(
@@ -132,23 +142,29 @@ def _build(paths: Sequence[Path], scales: Sequence[int], folder: Path, progress:
 
 
 def _versions(path: Path, scales: Sequence[int]) -> Iterator[dict[int, Bytes]]:
-    """For each image in a file its HR version (scale 1) and its LR versions."""
-    if path.suffix.lower() in HDF5:
-        yield from _hdf5(path, scales)
-        return
+    """For each image in a file its HR version (scale 1) and its LR versions.
+
+    A file that cannot be read is left out, with a warning; of a damaged HDF5 file what follows.
+    """
+    read = _hdf5 if path.suffix.lower() in HDF5 else _picture
     try:
-        pixels = read_bytes(path)
-    except ReadError as error:
+        yield from read(path, scales)
+    except (ImageError, OutOfMemory) as error:
         log.warning("left out: %s", error)
-        return
+
+
+def _picture(path: Path, scales: Sequence[int]) -> Iterator[dict[int, Bytes]]:
     # one HR image serves all scales, so its sides must suit each of them
-    hr = np.ascontiguousarray(cropped_to_multiple(pixels, math.lcm(*scales)))
+    hr = np.ascontiguousarray(cropped_to_multiple(read_bytes(path), math.lcm(*scales)))
     if hr.size:
         yield {1: hr, **{scale: lr_of(hr, scale) for scale in scales}}
 
 
 def read_bytes(path: Path) -> Bytes:
-    """The pixels of an image file as bytes H×W×3, transparency left out. Raises ReadError."""
+    """The pixels of an image file as bytes H×W×3, transparency left out.
+
+    Raises ReadError, OutOfMemory.
+    """
     pixels = read_image(path).eight().pixels
     return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.uint8)
 
@@ -164,19 +180,14 @@ def _hdf5(path: Path, scales: Sequence[int]) -> Iterator[dict[int, Bytes]]:
         raise TrainingError(
             f"cannot read {path}: HDF5 needs an extra; pip install 'srup[hdf5]'"
         ) from error
-    try:
-        check_regular(path)
-    except OSError as error:
-        raise TrainingError(f"cannot read {path}: {error.strerror}") from error
-    with h5py.File(path) as file:
-        if "lr" not in file or "hr" not in file:
+    with _hdf5_errors(path), h5py.File(path) as file:
+        if not all(isinstance(file.get(group), h5py.Group) for group in ("lr", "hr")):
             raise TrainingError(
                 f"{path} has no groups 'lr' and 'hr'; srup reads the layout of RDN-pytorch"
             )
         scale = scales[0]
         for key in file["hr"]:
-            hr = np.asarray(file["hr"][key], np.uint8)
-            lr = np.asarray(file["lr"][key], np.uint8)
+            hr, lr = (_hdf5_image(path, file[group], key) for group in ("hr", "lr"))
             # made for another scale, LR and HR patches would not show the same
             fitting = hr.shape[:2] == (lr.shape[0] * scale, lr.shape[1] * scale)
             if not fitting or len(scales) > 1:
@@ -185,6 +196,26 @@ def _hdf5(path: Path, scales: Sequence[int]) -> Iterator[dict[int, Bytes]]:
                     "give the one scale that it was made for as {scales}",
                 )
             yield {1: hr, scale: lr}
+
+
+def _hdf5_image(path: Path, group: Any, key: str) -> Bytes:
+    stored = group[key]
+    shape: tuple[int, ...] = getattr(stored, "shape", None) or (0,)
+    if len(shape) != 3 or shape[2] != 3:
+        raise TrainingError(f"{path}: {group.name}/{key} is no image of 3 colours (H×W×3)")
+    return np.asarray(stored, np.uint8)
+
+
+@contextmanager
+def _hdf5_errors(path: Path) -> Iterator[None]:
+    """Turns what the HDF5 library raises into a ReadError."""
+    about = f"cannot read {path}: damaged or cut short"
+    try:
+        check_regular(path)
+        with codec_errors(ReadError, about):
+            yield
+    except OSError as error:
+        raise ReadError(f"{about} ({reason_of(error)})") from error
 
 
 def batch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,11 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from srup.errors import ImageError, OutOfMemory, TrainingError
 from srup.evaluation.metrics import luma, psnr
 from srup.images.degrade import CLEAN, degraded_by
 from srup.networks.base import Network
 from srup.resize import cropped_to_multiple, imresize, lr_of
 from srup.training.dataset import Bytes, read_bytes
+
+log = logging.getLogger(__name__)
 
 Enlarge = Callable[[Bytes], Bytes]
 
@@ -26,7 +30,8 @@ def tensor_of(pixels: Bytes, device: str) -> Tensor:
 class Validation:
     """HR images, shrunk once for each scale, and degraded by each of the specs besides "clean".
 
-    Y-PSNR is the mean over them, with the scale as border and results rounded to bytes.
+    Y-PSNR is the mean over them, with the scale as border and results rounded to bytes. Files that
+    cannot be read are left out, with a warning. Raises TrainingError if none is left.
     """
 
     def __init__(
@@ -35,13 +40,19 @@ class Validation:
         self.specs = (CLEAN, *specs)
         self.pairs: dict[tuple[str, int], list[tuple[Bytes, Bytes]]] = {}
         for path in paths:
-            pixels = read_bytes(path)
+            try:
+                pixels = read_bytes(path)
+            except (ImageError, OutOfMemory) as error:
+                log.warning("left out of validation: %s", error)
+                continue
             for scale in scales:
                 hr = np.ascontiguousarray(cropped_to_multiple(pixels, scale))
                 lr = lr_of(hr, scale)
                 for spec in self.specs:
                     pair = degraded_by(spec, lr), hr
                     self.pairs.setdefault((spec, scale), []).append(pair)
+        if not self.pairs:
+            raise TrainingError(f"none of the {len(paths)} images to validate on could be read")
 
     def bicubic(self, scale: int, spec: str = CLEAN) -> float:
         """The Y-PSNR of bicubic in dB."""

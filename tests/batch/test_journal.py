@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,66 @@ def test_a_line_cut_off_by_a_crash_is_passed_over(tmp_path: Path) -> None:
         assert list(lines.last) == ["a.png"]
         lines.append([{"name": "c.png", "status": "done"}])
     assert json.loads((tmp_path / NAME).read_text().splitlines()[-1])["name"] == "c.png"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"5",
+        b"null",
+        b'"name"',
+        b"[]",
+        b'{"name": [1]}',
+        b'{"name": "a.png"}',
+        b'{"name": "a.png", "status": "archived"}',
+        b'{"name": "a.png", "status": "done", "before": 5}',
+        b'{"name": "a.png", "status": "done", "after": [[9], 9]}',
+        b'{"name": "a.png", "status": "done", "bytes": "12"}',
+        b'{"name": "a.png", "status": "done", "seconds": [1]',
+        b'{"settings": 5}',
+        b'{"settings": {"scale": {"more": 4}}}',
+        b'{"report": 5}',
+        b'{"report": "a.html"}',
+        b"[" * 100_000,
+        b'{"name": "a.png", "x": ' + b"[" * 100_000,
+        b'{"name": "\\ud8", "status": "done"}',
+        b"9" * 10_000,
+        b"\x00\xff\xfe\x89PNG",
+    ],
+    ids=lambda damage: repr(damage[:40]),
+)
+def test_damage_is_passed_over_and_nothing_counts_as_done_by_it(
+    damage: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = [
+        b'{"settings": {"scale": 4}, "key": "0"}',
+        b'{"name": "a.png", "status": "done", "before": [4, 3], "bytes": 12}',
+        b'{"name": "b.png", "status": "failed", "error": "damaged"}',
+    ]
+    (tmp_path / NAME).write_bytes(b"\n".join([*whole, damage, damage, b""]))
+    with journal(str(tmp_path)) as lines:
+        assert lines.settings == {"scale": 4}
+        assert lines.last["b.png"]["error"] == "damaged"
+        spoken_of = b'"a.png"' in damage
+        assert lines.last["a.png"]["status"] == ("claimed" if spoken_of else "done")
+        assert lines.last.keys() == {"a.png", "b.png"}
+    assert [record.getMessage()[-14:] for record in caplog.records] == ["2, passed over"]
+
+
+def test_of_a_result_that_was_refused_damage_makes_none_that_is_ours(tmp_path: Path) -> None:
+    lines = b'{"name": "a.png", "status": "refused"}\n{"name": "a.png", "stat\n'
+    (tmp_path / NAME).write_bytes(lines)
+    with journal(str(tmp_path)) as read:
+        assert read.last["a.png"]["status"] == "refused"
+
+
+def test_names_that_are_not_utf8_come_back(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff\xfe \xc3\xa9.png")
+    with journal(str(tmp_path)) as lines:
+        lines.append([{"name": name, "status": "done"}])
+    (tmp_path / NAME).read_text(encoding="utf-8")
+    with journal(str(tmp_path)) as lines:
+        assert lines.last.keys() == {name}
 
 
 def test_one_batch_at_a_time(tmp_path: Path) -> None:

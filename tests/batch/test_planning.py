@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from srup.batch import planning
 from srup.errors import ReadError, UsageError
-from srup.pipeline import Destination, Job, Recipe, job
+from srup.pipeline import Destination, Job, Recipe, job, process
 from srup.storage import Entry
+from tests.conftest import few_calls
 from tests.data.draw import draw
 
 
@@ -66,6 +68,54 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         planning.find([str(tmp_path / "gone")])
 
 
+def test_folders_that_cannot_be_read_fail_alone(unprivileged: Path) -> None:
+    """One without "r" cannot be listed, one without "x" has names that cannot be reached."""
+    for name in ("a", "listed", "reached", "z"):
+        (unprivileged / name).mkdir()
+        draw(8, 6).save(unprivileged / name / "1.png")
+        (unprivileged / name / "notes.txt").write_text("no image")
+    (unprivileged / "listed").chmod(0o300)
+    (unprivileged / "reached" / "sub").mkdir()
+    (unprivileged / "reached").chmod(0o600)
+    jobs = planning.planned(
+        planning.find([str(unprivileged)], recursive=True), "out", Recipe(), on_collision="refuse"
+    )
+    assert [job.name for job in jobs if not job.source.error] == ["a/1.png", "z/1.png"]
+    failed = {job.source.name: job.source.error for job in jobs if job.source.error}
+    assert failed.keys() == {"listed", "reached/1.png", "reached/sub"}
+    assert all("Permission denied; check its owner" in error for error in failed.values())
+    one, other = planning.find([str(unprivileged / "reached" / "1.png"), str(unprivileged / "a")])
+    assert ("Permission denied" in one.error, other.error) == (True, "")
+
+
+@pytest.fixture
+def tower(tmp_path: Path) -> Path:
+    """A folder with 120 folders in one another, and below them so long names that the path of the
+    last one is too long.
+    """
+    here = os.open(tmp_path, os.O_RDONLY)
+    for name in (*["d"] * 120, *["x" * 250] * 17):
+        os.mkdir(name, dir_fd=here)
+        below = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    return tmp_path
+
+
+def test_a_tree_may_be_deeper_than_python_can_call(tower: Path) -> None:
+    """And deeper than paths can be long, which is an error of that folder alone."""
+    deep = Path(*["d"] * 120, "deep.png")
+    draw(8, 6).save(tower / "top.png")
+    draw(8, 6).save(tower / deep)
+    with few_calls():
+        top, below, last = planning.find([str(tower)], recursive=True)
+        with pytest.raises(ReadError, match="too deep for a pattern; name a folder"):
+            planning.find([str(tower / "**" / "*.png")])
+    assert names([top, below]) == ["top.png", str(deep)]
+    assert last.folder and "too long" in last.error
+
+
 def test_a_loop_of_links_ends(folder: Path) -> None:
     (folder / "sub" / "up").symlink_to(folder)
     assert "sub/c.png" in names(planning.find([str(folder)], recursive=True))
@@ -78,6 +128,22 @@ def test_a_list_keeps_folders_only_when_recursive(
     lines = ["sub/c.png\n", "\n", "# a remark\n", "gone.png\n", str(folder / "a.png")]
     assert names(planning.read_list(lines)) == ["c.png", "gone.png", "a.png"]
     assert names(planning.read_list(lines, recursive=True)) == ["sub/c.png", "gone.png", "a.png"]
+
+
+def test_what_cannot_be_looked_up_in_a_list_fails_alone(folder: Path) -> None:
+    pytest.importorskip("fsspec", reason="needs the extra srup[remote]")
+    lines = ["a\0b.png", "nosuch://host/a.png", str(folder / "a.png"), "x" * 300]
+    jobs = planning.planned(planning.read_list(lines), "out", Recipe())
+    assert [(each.name, bool(each.source.error)) for each in jobs] == [
+        ("a.png", False),
+        ("a\0b.png/", True),
+        ("nosuch://host/a.png/", True),
+        (f"{'x' * 300}/", True),
+    ]
+    reasons = ("null byte", "Protocol not known", "too long")
+    for each, about in zip(jobs[1:], reasons, strict=True):
+        result = process(Recipe(), each)
+        assert (result.status, about in str(result.error)) == ("failed", True)
 
 
 def test_a_job_keeps_its_folder(folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -10,8 +11,9 @@ import pytest
 
 import srup
 from srup import batch
-from srup.batch import Policy, in_threads
+from srup.batch import Policy, in_threads, planning, running
 from srup.batch.executors.threads import in_order
+from srup.batch.journal import NAME
 from srup.batch.running import (
     SMALL_WINDOWS,
     decisive,
@@ -27,6 +29,7 @@ from srup.models.registry import find
 from srup.pipeline import Job, Recipe, Result, Worker
 from tests.data.draw import draw
 
+LOCK = ".srup-journal.lock"
 RECIPE = Recipe(Target(scale=2))
 
 
@@ -149,11 +152,46 @@ def test_what_is_by_default_does_not_enter_the_settings() -> None:
 
 
 def test_what_a_batch_did_not_make_is_not_replaced(folder: Path, out: Path) -> None:
+    """Nor by a second run, which knows of the first that it failed."""
     out.mkdir()
     (out / "20.png").write_text("precious")
-    assert made(folder, out)["20.png"] == "failed"
-    assert (out / "20.png").read_text() == "precious"
+    for _ in range(2):
+        assert made(folder, out)["20.png"] == "failed"
+        assert (out / "20.png").read_text() == "precious"
     assert made(folder, out, overwrite=True)["20.png"] == "done"
+
+
+def test_what_appears_meanwhile_is_not_replaced(folder: Path, out: Path) -> None:
+    """It comes while the image is computed, and stays: now, and when the batch is run again."""
+
+    def executor(jobs: Iterable[Job], worker: Worker) -> Iterator[Result]:
+        for job in jobs:
+            yield with_a_rival(job, worker)
+
+    def with_a_rival(job: Job, worker: Worker) -> Result:
+        def progress(stage: str, done: float, total: float) -> None:
+            if stage.startswith("enlarging"):
+                Path(job.destination.place).parent.mkdir(exist_ok=True)
+                Path(job.destination.place).write_text("precious")
+
+        worker.progress = progress if job.name == "20.png" else None
+        return worker.process(job)
+
+    with batch.journal(str(out)) as journal:
+        results = list(batch.run(planned(folder, out), RECIPE, journal, executor))
+    failed = {result.name: str(result.error) for result in results if result.status == "failed"}
+    assert failed.keys() == {"20.png", "broken.png"}
+    assert "appeared while srup was at work" in failed["20.png"]
+    assert made(folder, out) == {"20.png": "failed", "broken.png": "failed"}
+    assert (out / "20.png").read_text() == "precious"
+
+
+def test_hidden_results_are_found_again(folder: Path, out: Path) -> None:
+    draw(20, 16).save(folder / ".hidden.png")
+    jobs = batch.planned(batch.find([str(folder / ".hidden.png")]), str(out), RECIPE)
+    for expected in (["done"], []):
+        with batch.journal(str(out)) as journal:
+            assert [result.status for result in batch.run(jobs, RECIPE, journal)] == expected
 
 
 def test_what_a_killed_run_was_about_to_make_is_ours(folder: Path, out: Path) -> None:
@@ -161,10 +199,77 @@ def test_what_a_killed_run_was_about_to_make_is_ours(folder: Path, out: Path) ->
     with batch.journal(str(out)) as journal:
         record_intent(planned(folder, out), journal, RECIPE)
     (out / "20.png").write_text("half")
-    (out / ".20.png.0123abcd.part").write_text("half")
-    remove_partial_files(str(out))
     assert made(folder, out)["20.png"] == "done"
-    assert not list(out.glob("*.part"))
+
+
+def test_what_a_killed_run_left_half_written_is_removed(folder: Path, out: Path) -> None:
+    """And nothing else that is called alike: of the user, or of a process that is at work."""
+    long = f"{'x' * 240}.png"
+    left = [".20.png.0123abcd.part", ".24.png.89abcdef.part.pixels.tif"]
+    left.append(f".{long[:180]}.0123abcd.part")
+    kept = [
+        ".backup.part",
+        ".mine.png.0123abcd.part",
+        ".20.png.0123ABCD.part",
+        ".20.png.0123abcd.part.txt",
+        "20.png.0123abcd.part",
+    ]
+    out.mkdir()
+    for name in (*left, *kept, ".28.png.0123abcd.part", "../.20.png.0123abcd.part"):
+        (out / name).write_text("half")
+    (out / ".24.png.0123abcd.part").mkdir()
+    before = (out / kept[0]).stat().st_mtime + 1
+    os.utime(out / ".28.png.0123abcd.part", (before, before))
+    with batch.journal(str(out)) as journal:
+        record_intent(planned(folder, out), journal, RECIPE)
+        for name in (long, "../20.png", "gone/a.png", "\0"):
+            journal.append([{"name": name, "status": "claimed"}])
+        remove_partial_files(journal, before)
+        found = {path.name for path in out.iterdir()}
+    assert found == {*kept, ".24.png.0123abcd.part", ".28.png.0123abcd.part", NAME, LOCK}
+    assert (out / "../.20.png.0123abcd.part").exists()
+
+
+def test_watching_a_file_that_conflicts_fails_alone(
+    folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told once; what was made before it stays, and what comes after it is made."""
+    monkeypatch.setattr(running, "LOOK", 0.01)
+    (folder / "broken.png").unlink()
+    stopped = threading.Event()
+    arriving = iter(("20.jpg", "32.png"))
+    results = []
+
+    def look() -> list[Job]:
+        return planning.proposed(batch.find([str(folder)]), str(out), RECIPE)
+
+    with batch.journal(str(out)) as journal:
+        jobs = planned(folder, out)
+        for result in batch.run(jobs, RECIPE, journal, look=look, stopped=stopped):
+            results.append(result)
+            if len(results) < 3:  # those that were there at the beginning
+                continue
+            name = next(arriving, None)
+            if name is None:
+                stopped.set()
+            else:
+                draw(32, 16).save(folder / name)
+        assert journal.last["20.png"]["status"] == "done"
+    later = [(Path(result.source).name, result.status) for result in results[3:]]
+    assert later == [("20.jpg", "failed"), ("32.png", "done")]
+    assert "would both become 20.png; rename one" in str(results[3].error)
+    assert read_image(out / "20.png").size == (40, 32)
+
+
+def test_an_input_that_goes_away_before_it_is_hashed(folder: Path, out: Path) -> None:
+    made(folder, out)
+    jobs = planned(folder, out)
+    (folder / "20.png").unlink()
+    with batch.journal(str(out)) as journal:
+        policy = Policy(rehash=True)
+        results = {each.name: each for each in batch.run(jobs, RECIPE, journal, policy=policy)}
+    assert results.keys() == {"20.png", "broken.png"}
+    assert "no such file" in str(results["20.png"].error)
 
 
 def test_an_input_that_goes_away(folder: Path, out: Path) -> None:

@@ -15,6 +15,7 @@ from srup.batch.journal import NAME
 from srup.cli import run
 from tests.conftest import json_lines
 from tests.data.draw import draw
+from tests.data.hostile import tiff_without_a_width
 
 
 @pytest.fixture
@@ -121,6 +122,7 @@ def test_failures_are_results(
     (folder / "folder.png").mkdir()
     (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:400])
     (folder / "gone.png").symlink_to("nowhere")
+    (folder / "pages.tif").write_bytes(tiff_without_a_width())
     assert run(["batch", str(folder), str(tmp_path / "out"), "--json"]) == 1
     captured = capsys.readouterr()
     results = {line["name"]: line["status"] for line in json_lines(captured.out)}
@@ -129,9 +131,10 @@ def test_failures_are_results(
         "empty.png",
         "folder.png",
         "gone.png",
+        "pages.png",
         "text.png",
     ]
-    assert [line.split()[0] for line in captured.err.splitlines()[1:]] == ["error:"] * 5
+    assert [line.split()[0] for line in captured.err.splitlines()[1:]] == ["error:"] * 6
     assert sorted(images(tmp_path / "out")) == ["a.png", "b.png"]
 
 

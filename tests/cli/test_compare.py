@@ -11,6 +11,7 @@ from srup.cli import run
 from srup.evaluation.protocols import score_files
 from tests.conftest import json_lines
 from tests.data.draw import draw
+from tests.data.hostile import tiff_without_a_width
 
 
 @pytest.fixture
@@ -81,11 +82,15 @@ def test_several_images_are_a_gallery_with_failures_on_top(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "broken.png").write_bytes(b"rotten")
-    assert run(["compare", "photo.png", "original.png", "broken.png", "-m", "lite", "-s", "2"]) == 1
+    (folder / "pages.tif").write_bytes(tiff_without_a_width())
+    images = ["photo.png", "original.png", "broken.png", "pages.tif"]
+    assert run(["compare", *images, "-m", "lite", "-s", "2"]) == 1
     assert len(pictures(folder / "compare.html")) == 2
     html = (folder / "compare.html").read_text()
     assert html.index('class="failures"') < html.index('class="thumbnails"')
-    assert "not an image" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "not an image" in said
+    assert "TypeError" in said
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from PIL import Image
 
 from srup.cli import run
 from tests.data.draw import draw
+from tests.data.hostile import tiff_without_a_width
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,7 @@ def test_a_network_of_one_stage_says_so(
         (["photo.png", "--channels", "none"], 2, "neither all nor a number"),
         (["photo.png", "-o", "grid.xyz"], 1, "srup writes png"),
         (["dot.png"], 2, "too small"),
+        (["pages.tif"], 1, "TypeError"),
     ],
 )
 def test_errors_help(
@@ -53,5 +55,6 @@ def test_errors_help(
 ) -> None:
     monkeypatch.chdir(photo.parent)
     draw(1, 1).save("dot.png")
+    Path("pages.tif").write_bytes(tiff_without_a_width())
     assert run(["features", *arguments]) == code
     assert says in capsys.readouterr().err

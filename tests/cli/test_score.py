@@ -11,6 +11,7 @@ from srup.cli import console, run
 from srup.resize import imresize
 from tests.conftest import json_lines
 from tests.data.draw import draw
+from tests.data.hostile import tiff_without_a_width
 
 
 @pytest.fixture
@@ -35,6 +36,22 @@ def test_the_table(results: tuple[Path, Path], capsys: pytest.CaptureFixture[str
     assert lines[2] == ["two_x2.png", "inf", "1.0000"]
     assert lines[3][:2] == ["mean", "inf"]
     assert "2 px left out at each border" in " ".join(map(" ".join, lines))
+
+
+def test_what_a_decoder_raises_is_the_failure_of_one_pair(
+    results: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where it is the LR image, which tells the scale too."""
+    sr, hr = results
+    lr = tmp_path / "lr"
+    lr.mkdir()
+    for path in hr.iterdir():
+        draw(32, 24).save(lr / path.name)
+    (lr / "one.png").write_bytes(tiff_without_a_width())
+    assert run(["score", str(sr), str(hr), "--lr", str(lr), "--json"]) == 1
+    rows = {row["image"]: row.get("error", "") for row in json_lines(capsys.readouterr().out)}
+    assert "TypeError: Missing dimensions" in str(rows["one_x2.png"])
+    assert rows["two_x2.png"] == ""
 
 
 @pytest.mark.parametrize("protocol", ["paper", "rgb", "y-rounded"])

@@ -31,6 +31,7 @@ from srup.models import registry
 from srup.resize import imresize
 from tests.conftest import random_network
 from tests.data.draw import draw
+from tests.data.hostile import tiff_without_a_width
 
 EVALUATION = Evaluation("lite", 2)
 
@@ -100,6 +101,7 @@ def test_results_of_degraded_lr_are_kept_apart(hr: Path, tmp_path: Path) -> None
 
 def test_an_image_that_fails_does_not_end_it(hr: Path) -> None:
     (hr / "broken.png").write_bytes(b"rotten")
+    (hr / "pages.tif").write_bytes(tiff_without_a_width())
     Image.new("RGB", (8, 8)).save(hr / "small.png")
     Image.new("RGB", (1, 9)).save(hr / "thin.png")
     found = {
@@ -107,6 +109,7 @@ def test_an_image_that_fails_does_not_end_it(hr: Path) -> None:
         for outcome in outcomes(replace(EVALUATION, model=BICUBIC), cases(hr, None)[0])
     }
     assert "not an image" in str(found["broken.png"].error)
+    assert "TypeError" in str(found["pages.tif"].error)
     assert "smaller than SSIM's window" in str(found["small.png"].error)
     assert "cannot be shrunk 2 times" in str(found["thin.png"].error)
     assert found["one.png"].score and found["two.png"].score

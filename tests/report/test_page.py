@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from srup.errors import AlreadyExists
 from srup.report import Picture, Report, Row, text, write
 from srup.report.plot import Point, bubbles
 from tests.data.draw import draw
@@ -95,7 +96,8 @@ def test_an_error_is_shown_once(rows: list[Row]) -> None:
 
 
 def test_beyond_a_size_files_lie_beside_it(rows: list[Row], tmp_path: Path) -> None:
-    write(Report("all", rows), tmp_path / "report.html", limit=0)
+    path, folder = tmp_path / "report.html", tmp_path / "report_files"
+    assert write(Report("all", rows), path, limit=0, overwrite=False) == (path, folder)
     html = (tmp_path / "report.html").read_text()
     page = Page(html)
     links = {url for url in page.urls() if not url.startswith("data:")}
@@ -109,6 +111,21 @@ def test_beyond_a_size_files_lie_beside_it(rows: list[Row], tmp_path: Path) -> N
     ]
     assert all(attrs["loading"] == "lazy" for tag, attrs in page.tags if tag == "img")
     assert len(html) < 40_000
+
+
+def test_what_others_have_is_not_replaced(rows: list[Row], tmp_path: Path) -> None:
+    """And of a page that cannot be written nothing is left."""
+    report, path, folder = Report("all", rows), tmp_path / "report.html", tmp_path / "report_files"
+    path.write_text("theirs")
+    with pytest.raises(AlreadyExists):
+        write(report, path, limit=0, overwrite=False)
+    assert (path.read_text(), folder.exists()) == ("theirs", False)
+    path.unlink()
+    folder.mkdir()
+    with pytest.raises(AlreadyExists, match="report_files exists"):
+        write(report, path, limit=0, overwrite=False)
+    assert (path.exists(), list(folder.iterdir())) == (False, [])
+    assert write(report, path, limit=0) == (path, folder)
 
 
 def test_pictures_lie_upright(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from srup.training.hyperparameters import SCHEDULES, Hyperparameters, loss_at, r
 from srup.training.reparameterize import branch, merged
 from srup.training.validation import Validation
 from tests.data.draw import draw
+from tests.data.hostile import tiff_without_a_width
 
 HYPERPARAMETERS = Hyperparameters(scales=(2, 3), steps=9, batch=2, patch=12, wider=2, clip=1.0)
 DEGRADED = dataclasses.replace(HYPERPARAMETERS, degrade=DEGRADATIONS["photo"])
@@ -140,7 +141,35 @@ def test_hdf5(tmp_path: Path, pictures: Path, cache: Path) -> None:
 
 def test_a_broken_image_is_left_out(pictures: Path, cache: Path) -> None:
     (pictures / "broken.png").write_bytes((pictures / "0.png").read_bytes()[:300])
+    (pictures / "broken.tif").write_bytes(tiff_without_a_width())
     assert len(dataset.prepare([pictures], (2,), cache=cache)) == 2
+    paths = dataset.find_images([pictures])
+    assert len(Validation(paths, (2,)).pairs["clean", 2]) == 2
+    with pytest.raises(TrainingError, match="none of the 1 images to validate on"):
+        Validation([pictures / "broken.tif"], (2,))
+
+
+@pytest.mark.parametrize("signature", [b"HDF", b"TREE", b"HEAP", b"SNOD"])
+def test_a_broken_hdf5_file_is_left_out(signature: bytes, pictures: Path, cache: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="needs the extra srup[hdf5]")
+    hr = np.asarray(Pillow.open(pictures / "0.png"))
+    with h5py.File(pictures / "set.h5", "w") as file:
+        file.create_dataset("hr/0", data=hr)
+        file.create_dataset("lr/0", data=imresize(hr, scale=0.5))
+    data = bytearray((pictures / "set.h5").read_bytes())
+    data[data.rindex(signature)] = 0
+    (pictures / "set.h5").write_bytes(data)
+    assert len(dataset.prepare([pictures], (2,), cache=cache)) == 2
+
+
+def test_hdf5_of_another_layout_is_refused(tmp_path: Path, cache: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="needs the extra srup[hdf5]")
+    for name, entries in (("a", {"hr": 3}), ("b", {"hr/0": 3, "lr/0": 3}), ("c", {"hr/0/1": 3})):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            for key, value in {"lr/1": 3, **entries}.items():
+                file[key] = value
+        with pytest.raises(TrainingError, match=r"\.h5"):
+            dataset.prepare([tmp_path / f"{name}.h5"], (2,), cache=cache)
 
 
 def test_errors_for_unusable_data(tmp_path: Path, cache: Path, pairs: dataset.Pairs) -> None:

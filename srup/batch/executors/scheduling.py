@@ -6,6 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from srup.errors import ImageError
 from srup.pipeline import Job, Result
@@ -44,7 +45,9 @@ class JobQueue:
         for job in jobs:
             self.deaths[job.name] = self.deaths.get(job.name, 0) + 1
             if self.deaths[job.name] < TRIES:
-                self.returned.append(job)
+                # the dead worker may have written it
+                destination = replace(job.destination, overwrite=True)
+                self.returned.append(replace(job, destination=destination))
             else:
                 about = f"{job.source.path}: two workers died at it"
                 error = ImageError(about, "try it alone, in smaller windows ({tile=128})")

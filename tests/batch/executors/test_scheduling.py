@@ -10,9 +10,10 @@ def test_the_queue_gives_up_a_job_that_kills_its_workers() -> None:
     assert first and second
     assert list(queue.put_back([first, second])) == []
     again = queue.take(idle=True)
-    assert again == first
+    assert again and again.name == first.name
+    assert again.destination.overwrite, "the dead worker may have written it"
     assert queue.take(idle=False).name == "c"  # type: ignore[union-attr]
     assert [result.name for result in queue.put_back([first])] == ["a"]
-    assert queue.take(idle=True) == second
+    assert queue.take(idle=True).name == second.name  # type: ignore[union-attr]
     assert queue.take(idle=True) is None
     assert queue.is_empty
