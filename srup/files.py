@@ -199,8 +199,29 @@ def _explained(error: OSError, folder: Path) -> tuple[str, ...]:
     return (error.strerror or str(error),)
 
 
+class NotRegular(OSError):
+    """A pipe, a socket or a device stands where a file should: to read it might never end."""
+
+
+def check_regular(path: Path) -> None:
+    """Raises NotRegular, IsADirectoryError or another OSError unless there is a file to read.
+
+    To be called before a file that somebody else named is opened: opening a pipe waits for whoever
+    writes to it, and a device such as /dev/zero has no end.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise NotRegular(errno.EINVAL, "a pipe, a socket or a device, not a file", str(path))
+
+
 def hashed(path: Path, state: hashlib._Hash | None = None) -> str:
-    """The digest of a file in hexadecimal: SHA-256, or what the hash object `state` computes."""
+    """The digest of a file in hexadecimal: SHA-256, or what the hash object `state` computes.
+
+    Raises OSError, also for what is no regular file.
+    """
+    check_regular(path)
     state = state or hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):

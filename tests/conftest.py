@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import json
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -69,6 +70,20 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # with an empty cache every test would measure which engine is faster, which takes seconds
     monkeypatch.setenv("SRUP_ENGINE", "pytorch")
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def ends() -> Iterator[None]:
+    """Fails a test that does not end: it gets half a minute, many times what it needs."""
+
+    def give_up(*_: object) -> None:
+        pytest.fail("this does not end")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

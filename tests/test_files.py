@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Callable
@@ -11,9 +12,11 @@ from srup import files
 from srup.errors import AlreadyExists, WriteError
 from srup.files import (
     TEMPORARY,
+    NotRegular,
     check_folder,
     check_free,
     creating,
+    hashed,
     make_folders,
     replacing,
     scratch,
@@ -77,6 +80,21 @@ def test_an_existing_file_is_replaced_only_on_request(tmp_path: Path) -> None:
         check_free(path, overwrite=False)
     check_free(path, overwrite=True)
     assert path.read_text() == "before"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a system with FIFOs")
+@pytest.mark.usefixtures("ends")
+def test_only_regular_files_are_hashed(tmp_path: Path) -> None:
+    """Opening a pipe would wait for a writer, and /dev/zero has no end."""
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(NotRegular, match="a pipe, a socket or a device"):
+            hashed(place)
+    with pytest.raises(IsADirectoryError):
+        hashed(tmp_path)
+    (tmp_path / "file").write_bytes(b"abc")
+    (tmp_path / "link").symlink_to("file")
+    assert hashed(tmp_path / "link") == hashlib.sha256(b"abc").hexdigest()
 
 
 def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:

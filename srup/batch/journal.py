@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 
 from srup import storage
 from srup.errors import ReadError, UsageError
-from srup.files import cache, writing
+from srup.files import cache, check_regular, writing
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +169,7 @@ def _bring(out: str, path: Path) -> None:
 def _lines(path: Path) -> Sequence[bytes]:
     """The lines of a journal; the last one is ended if a crash has cut it off."""
     try:
+        check_regular(path)
         content = path.read_bytes()
     except FileNotFoundError:
         return ()

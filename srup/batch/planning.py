@@ -12,10 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from PIL import ExifTags
-from PIL import Image as Pillow
 
 from srup.errors import ReadError, SrupError, UsageError
-from srup.images import EXTENSIONS, looks_like_image, named_like_image
+from srup.images import EXTENSIONS, looks_like_image, named_like_image, open_image
 from srup.images.codec_errors import codec_errors
 from srup.pipeline import Destination, Job, Recipe
 from srup.storage import Entry, entry, is_url, join, listing
@@ -126,7 +125,7 @@ def size_of(job: Job) -> tuple[int, int] | None:
     """
     unreadable = codec_errors(ReadError, job.source.path)
     try:
-        with warnings.catch_warnings(), unreadable, Pillow.open(job.source.path) as opened:
+        with warnings.catch_warnings(), unreadable, open_image(job.source.path) as opened:
             warnings.simplefilter("ignore")
             turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
             return opened.size[::-1] if turned else opened.size

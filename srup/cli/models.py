@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from rich.markup import escape
 
 from srup.cli import console, options
 from srup.errors import UsageError, WeightsError
+from srup.files import writing
 from srup.models import registry, weights
 from srup.models.registry import Model
 
@@ -129,17 +131,26 @@ def verify(names: tuple[str, ...]) -> int:
     """Check the weights in the cache against their published digests."""
     code = 0
     for model in _chosen(names, everything=not names):
-        path = _path(model)
-        if not path.exists():
-            verdict = "not here"
-        # the digest of a file of one's own is not known
-        elif not model.digest or weights.matches(path, model.digest):
-            verdict = "right"
-        else:
-            verdict = "damaged: srup models remove it, and it is fetched anew"
+        verdict, sound = _verdict(model)
+        if not sound:
             code = WeightsError.exit_code
         click.echo(f"{model.file}  {verdict}")
     return code
+
+
+def _verdict(model: Model) -> tuple[str, bool]:
+    """What is to be said of a file of weights, and whether that is well."""
+    path = _path(model)
+    try:
+        path.stat()
+        # the digest of a file of one's own is not known
+        if not model.digest or weights.matches(path, model.digest):
+            return "right", True
+    except (FileNotFoundError, NotADirectoryError):
+        return "not here", True
+    except OSError as error:
+        return f"cannot be read ({error.strerror})", False
+    return "damaged: srup models remove it, and it is fetched anew", False
 
 
 @command.command("path")
@@ -160,12 +171,18 @@ def remove(names: tuple[str, ...], everything: bool) -> None:
     """Delete weights from the cache, broken-off downloads too."""
     for model in _chosen(names, everything=everything):
         target = weights.path_of(model.file)
-        partial = target.with_name(f"{target.name}.part")
-        lock = target.with_name(f"{target.name}.lock")
-        for file in (target, partial, lock):
-            if model.urls and file.exists():  # without URLs it could not be fetched again
-                file.unlink()
-                click.echo(f"removed {file}")
+        if model.urls:  # without URLs it could not be fetched again
+            for ending in ("", ".part", ".lock", ".holder"):
+                _remove(target.with_name(f"{target.name}{ending}"))
+
+
+def _remove(file: Path) -> None:
+    """Removes a file if it is there. Raises WriteError."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        file.lstat()
+        with writing(file):
+            file.unlink()
+        click.echo(f"removed {file}")
 
 
 def _chosen(names: Sequence[str], *, everything: bool) -> list[Model]:
@@ -196,7 +213,7 @@ def _where(model: Model) -> str:
         return "own only"
     if weights.packaged(model):
         return "in srup"
-    return "cached" if weights.path_of(model.file).exists() else "to fetch"
+    return "cached" if weights.cached(model) else "to fetch"
 
 
 def _facts(model: Model) -> dict[str, object]:

@@ -12,6 +12,7 @@ from srup.images.formats import (
     looks_like_image,
     named_like_image,
 )
+from srup.images.opening import open_image
 from srup.images.pictures import to_pillow
 from srup.images.reading import MAX_PIXELS, from_pillow, read_image, read_pages
 from srup.images.transparency import fill_transparent
@@ -45,6 +46,7 @@ __all__ = [
     "from_pillow",
     "looks_like_image",
     "named_like_image",
+    "open_image",
     "read_image",
     "read_pages",
     "to_pillow",

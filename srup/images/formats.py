@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srup.errors import EngineUnavailable, WriteError
+from srup.files import check_regular
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def looks_like_image(path: str | Path) -> bool:
     if named_like_image(path):
         return True
     try:
+        check_regular(Path(path))
         with Path(path).open("rb") as file:
             start = file.read(12)
     except OSError:

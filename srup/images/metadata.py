@@ -6,6 +6,7 @@ offsets of their own (maker notes), and break that.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import struct
@@ -20,6 +21,8 @@ WIDTH, HEIGHT, ORIENTATION, ACROSS, DOWN, UNIT = 0x100, 0x101, 0x112, 0x11A, 0x1
 SUB, PIXELS_ACROSS, PIXELS_DOWN = 0x8769, 0xA002, 0xA003
 THUMBNAIL, THUMBNAIL_LENGTH = 0x201, 0x202
 INCH = 2
+MAX_TAGS = 10_000  # entries that are looked at in one block; cameras write some hundred
+THUMBNAILS = (b"<xmp:Thumbnails>", b"</xmp:Thumbnails>")
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,16 @@ class _Entry:
     place: int
 
 
+class _TooManyTags(Exception):
+    """Raised at a block that would take too long: its directories overlap, or state any length."""
+
+
 class _Block:
     """A TIFF structure in memory: directories of entries, chained by offsets."""
 
     def __init__(self, data: bytes) -> None:
         self.data = bytearray(data)
+        self.visited = 0  # entries
         self.order = {b"II": "<", b"MM": ">"}[data[:2]]
 
     def read(self, code: str, place: int) -> int:
@@ -50,6 +58,9 @@ class _Block:
     def entries(self, directory: int) -> Iterator[_Entry]:
         """The entries of the directory that begins at this place."""
         for place in range(directory + 2, self.next(directory), 12):
+            self.visited += 1
+            if self.visited > MAX_TAGS:
+                raise _TooManyTags
             tag, kind = self.read("H", place), self.read("H", place + 2)
             yield _Entry(tag, kind, self.read("L", place + 4), place)
 
@@ -89,18 +100,21 @@ def upright(exif: bytes) -> bytes | None:
     return _changed(exif, change)
 
 
+@functools.lru_cache(maxsize=1)  # the frames of an animation share one block
 def sized(exif: bytes, size: tuple[int, int], dpi: tuple[float, float] | None) -> bytes | None:
     """The EXIF block with the pixels (width, height) and density of an image, if it states them.
 
     None, with a warning, if the block is damaged.
     """
     values = {WIDTH: size[0], PIXELS_ACROSS: size[0], HEIGHT: size[1], PIXELS_DOWN: size[1]}
+    visited: set[int] = set()  # directories, which may refer to one another
 
     def change(block: _Block, directory: int) -> None:
+        visited.add(directory)
         for entry in list(block.entries(directory)):
             if entry.tag in values:
                 block.put(entry, values[entry.tag])
-            elif entry.tag == SUB:
+            elif entry.tag == SUB and block.number(entry) not in visited:
                 change(block, block.number(entry))
             elif dpi and entry.tag in (ACROSS, DOWN):
                 block.put_ratio(entry, dpi[entry.tag == DOWN])
@@ -115,7 +129,7 @@ def _changed(exif: bytes, change: Callable[[_Block, int], None]) -> bytes | None
     try:
         block = _Block(exif.removeprefix(HEADER))
         change(block, block.read("L", 4))
-    except (struct.error, KeyError, RecursionError):
+    except (struct.error, KeyError, RecursionError, _TooManyTags):
         log.warning("the EXIF data is damaged: left out")
         return None
     return HEADER + bytes(block.data)
@@ -143,10 +157,23 @@ def _cut_thumbnail(block: _Block, directory: int) -> None:
 
 def xmp_upright(xmp: bytes) -> bytes:
     """The XMP packet of an image that has been turned: orientation 1 and no thumbnails."""
-    xmp = re.sub(rb"<xmp:Thumbnails>.*?</xmp:Thumbnails>", b"", xmp, flags=re.S)
-    return _set_in_xmp(xmp, {"tiff:Orientation": 1})
+    return _set_in_xmp(_without_thumbnails(xmp), {"tiff:Orientation": 1})
 
 
+def _without_thumbnails(xmp: bytes) -> bytes:
+    # Not by a pattern: where nothing closes, it would look for the end from every beginning anew.
+    opening, closing = THUMBNAILS
+    kept, place = [], 0
+    while (begin := xmp.find(opening, place)) >= 0:
+        end = xmp.find(closing, begin)
+        if end < 0:
+            break
+        kept.append(xmp[place:begin])
+        place = end + len(closing)
+    return b"".join([*kept, xmp[place:]])
+
+
+@functools.lru_cache(maxsize=1)
 def xmp_sized(xmp: bytes, size: tuple[int, int]) -> bytes:
     """The XMP packet with the pixels (width, height) of an image, if it states them."""
     width, height = size
@@ -181,9 +208,9 @@ def iim(resources: bytes) -> bytes | None:
     if resources.startswith(b"\x1c"):
         return resources
     start = resources.find(b"8BIM\x04\x04")
-    if start < 0:
-        return None
     name = start + 6
+    if start < 0 or name >= len(resources):
+        return None
     place = name + (resources[name] + 2) // 2 * 2  # a Pascal string, padded to even length
     length = int.from_bytes(resources[place : place + 4], "big")
     return resources[place + 4 : place + 4 + length]

@@ -11,30 +11,30 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import ExifTags, ImageOps, ImageSequence, TiffImagePlugin, UnidentifiedImageError
 from PIL import Image as Pillow
+from PIL import ImageSequence, TiffImagePlugin, UnidentifiedImageError
 
 from srup.errors import EngineUnavailable, ReadError
-from srup.images import colours, metadata, sixteen_bit, tiff
+from srup.files import NotRegular, check_regular
+from srup.images import colours, sixteen_bit, tiff
+from srup.images.carried import Carried, orientation_of
 from srup.images.codec_errors import codec_errors
 from srup.images.compression import compression_of
 from srup.images.formats import plug_in
+from srup.images.opening import ImageFile, open_image, sound
 from srup.images.values import Image, Pages, Pixels
 
 log = logging.getLogger(__name__)
 
-ImageFile = str | Path | BinaryIO  # an open file has to be seekable
-
 MAX_PIXELS = 500_000_000  # of all pages together
+MAX_PAGES = 20_000  # of a document; Pillow's time to find them grows with their square
 HEAD = 4096  # bytes at the beginning of a file that tell what it is
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 HDR = {b"\x76\x2f\x31\x01": "OpenEXR", b"#?RADIANCE": "Radiance", b"#?RGBE": "Radiance"}
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
-PHOTOSHOP_IPTC = 0x0404  # the image resource with IPTC records
 SUBFILE, REDUCED_OR_MASK = 254, 5  # a TIFF tag, and its bits 1 (smaller version) and 4 (mask)
 
 
@@ -58,17 +58,22 @@ def read_pages(source: ImageFile, *, max_pixels: int = MAX_PIXELS) -> Pages:
     """
     name = _name(source)
     with _reading(name, max_pixels), _opened(source, name) as opened:
-        # Refused before it is decoded: a small file can claim any size (a decompression bomb).
-        pixels = opened.width * opened.height * getattr(opened, "n_frames", 1)
-        if pixels > max_pixels:
-            raise _too_large(name, max_pixels)
-        # Asked first: reading goes on to other pages.
+        # asked first: reading goes on to other pages
         compression = compression_of(opened, _head(source), partial(_bytes_at, source))
-        return replace(_pages(opened, source, name), compression=compression)
+        return replace(_pages(opened, source, name, max_pixels), compression=compression)
 
 
 def _name(source: ImageFile) -> str:
     return str(source) if isinstance(source, (str, Path)) else "standard input"
+
+
+def _check_pixels(pixels: int, limit: int, name: str) -> None:
+    """Raises ReadError above the limit.
+
+    To be called before anything is decoded: a small file can state any size (a decompression bomb).
+    """
+    if pixels > limit:
+        raise _too_large(name, limit)
 
 
 def _too_large(name: str, limit: int) -> ReadError:
@@ -108,6 +113,8 @@ def _known_errors(name: str, max_pixels: int) -> Iterator[None]:
         raise ReadError(f"cannot read {name}: it is a folder; name the files in it") from error
     except PermissionError as error:
         raise ReadError(f"cannot read {name}: no permission; check its owner and mode") from error
+    except NotRegular as error:
+        raise ReadError(f"cannot read {name}: {error.strerror}; save it as a file") from error
     except UnidentifiedImageError as error:
         raise ReadError(
             f"cannot read {name}: not an image in a format srup knows; convert it to PNG or JPEG"
@@ -160,8 +167,9 @@ class _BombLimit:
 bomb_limit = _BombLimit()
 
 
-def _opened(source: ImageFile, name: str) -> Pillow.Image:
-    """The file opened with Pillow, not yet decoded; `info` has a profile if the file names one."""
+@contextmanager
+def _opened(source: ImageFile, name: str) -> Iterator[Pillow.Image]:
+    """Opens the file, not yet decoded; `info` has a profile if the file names one."""
     with suppress(AttributeError):
         source.seek(0)  # type: ignore[union-attr]
     head = _head(source)
@@ -175,10 +183,10 @@ def _opened(source: ImageFile, name: str) -> Pillow.Image:
     primaries, transfer = _colour_codes(head)
     if transfer in HDR_TRANSFERS:
         raise _high_dynamic_range(name, HDR_TRANSFERS[transfer])
-    opened = Pillow.open(source)
-    if not opened.info.get("icc_profile") and opened.mode in ("RGB", "RGBA"):
-        opened.info["icc_profile"] = colours.profile_of(primaries)
-    return opened
+    with open_image(source) as opened:
+        if not opened.info.get("icc_profile") and opened.mode in ("RGB", "RGBA"):
+            opened.info["icc_profile"] = colours.profile_of(primaries)
+        yield opened
 
 
 def _head(source: ImageFile) -> bytes:
@@ -188,6 +196,7 @@ def _head(source: ImageFile) -> bytes:
 def _bytes_at(source: ImageFile, place: int, count: int) -> bytes:
     """So many bytes of a file, fewer at its end; an open file stays where it was."""
     if isinstance(source, (str, Path)):
+        check_regular(Path(source))
         with Path(source).open("rb") as file:
             file.seek(place)
             return file.read(count)
@@ -218,51 +227,78 @@ def _colour_codes(head: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _pages(opened: Pillow.Image, source: ImageFile, name: str) -> Pages:
+def _pages(opened: Pillow.Image, source: ImageFile, name: str, max_pixels: int) -> Pages:
+    if isinstance(opened, TiffImagePlugin.TiffImageFile):
+        return _document(opened, source, name, max_pixels)
     count = getattr(opened, "n_frames", 1)
     if count > 1 and opened.format in ("GIF", "PNG", "WEBP", "AVIF"):
-        return _animation(opened, name)
-    if count > 1 and opened.format == "TIFF":
-        return _document(opened, source, name)
+        _check_pixels(opened.width * opened.height * count, max_pixels, name)
+        return _animation(opened, name, max_pixels)
     # An MPO file is a JPEG of a phone or camera with previews or gain maps behind the picture:
     # nobody misses them, so there is no warning.
     if count > 1 and opened.format != "MPO":
         log.warning("%s has %d frames or pages: only the first is used", name, count)
-    return Pages((_image(opened, source, name, 0),))
+    _check_pixels(opened.width * opened.height, max_pixels, name)
+    return Pages((_image(opened, source, Carried(name), 0),))
 
 
-def _document(opened: Pillow.Image, source: ImageFile, name: str) -> Pages:
+def _document(
+    opened: TiffImagePlugin.TiffImageFile, source: ImageFile, name: str, max_pixels: int
+) -> Pages:
     """The pages of a TIFF file, without smaller versions and masks that lie between them."""
-    assert isinstance(opened, TiffImagePlugin.TiffImageFile)
-    images: list[Image] = []
-    for number in range(opened.n_frames):
+    numbers: list[int] = []
+    pixels = 0
+    for number, page in enumerate(ImageSequence.Iterator(opened)):
+        if number >= MAX_PAGES:
+            raise ReadError(f"cannot read {name}: it has more than {MAX_PAGES} pages; split it")
+        if not numbers or not _is_reduced_or_mask(opened):
+            numbers.append(number)
+            pixels += page.width * page.height  # pages differ in size
+            _check_pixels(pixels, max_pixels, name)
+    images, carried = [], Carried(name)
+    for number in numbers:
         opened.seek(number)
-        if not images or not opened.tag_v2.get(SUBFILE, 0) & REDUCED_OR_MASK:
-            images.append(_image(opened, source, name, number))
+        images.append(_image(opened, source, carried, number))
     return Pages(tuple(images))
 
 
-def _animation(opened: Pillow.Image, name: str) -> Pages:
+def _is_reduced_or_mask(opened: TiffImagePlugin.TiffImageFile) -> bool:
+    kind = opened.tag_v2.get(SUBFILE, 0)
+    return isinstance(kind, int) and bool(kind & REDUCED_OR_MASK)
+
+
+def _animation(opened: Pillow.Image, name: str, max_pixels: int) -> Pages:
     """The frames of an animation, complete: Pillow composes those that change only a part."""
     if opened.format == "WEBP":
         # Opaque frames that do not fill the picture leave the rest transparent, and Pillow calls
         # that RGB all the same.
         opened._mode = opened.rawmode = "RGBA"  # type: ignore[attr-defined]
+    Carried(name).check(opened)
     first = from_pillow(opened, name=name)
     # A PNG file may begin with a picture for programs that do not show animations.
     skipped = 1 if opened.info.get("default_image") else 0
     images: list[Image] = []
     durations: list[float] = []
+    decoded = 0  # pixels
     for number, frame in enumerate(ImageSequence.Iterator(opened)):
+        decoded += frame.width * frame.height  # a GIF file grows with frames that stick out
+        _check_pixels(decoded, max_pixels, name)
         frame.load()
         if number < skipped:
             continue
-        pixels, alpha = _planes(frame, name)
-        images.append(replace(first, pixels=pixels, alpha=alpha))
+        images.append(_frame(frame, first, name))
         durations.append(float(frame.info.get("duration", 0)))
     if len(images) == 1:
         return _same_channels(Pages(tuple(images)))
     return _same_channels(Pages(tuple(images), tuple(durations), _plays(opened)))
+
+
+def _frame(frame: Pillow.Image, first: Image, name: str) -> Image:
+    """A frame with the metadata of the first one, without what sticks out of the picture."""
+    width, height = first.size
+    pixels, alpha = _upright(_planes(frame, name), orientation_of(frame))
+    alpha = None if alpha is None else alpha[:height, :width]
+    return replace(first, pixels=pixels[:height, :width], alpha=alpha)
 
 
 def _plays(opened: Pillow.Image) -> int:
@@ -303,31 +339,34 @@ def from_pillow(opened: Pillow.Image, *, name: str = "the image") -> Image:
 
     `name` is what warnings and errors call it. Raises ReadError for 32 bits per channel.
     """
-    # Taken before the image is turned: Pillow writes EXIF anew when it turns one.
-    empty = _metadata_only(opened)
-    turned = opened if _is_upright(opened) else ImageOps.exif_transpose(opened)
-    return _with_planes(empty, turned, name)
+    opened.load()
+    return _with_planes(Carried(name).image(opened), opened, name)
 
 
-def _is_upright(opened: Pillow.Image) -> bool:
-    """Whether a decoder has turned the image already.
-
-    JPEG XL states the orientation in its own header and ignores EXIF, unless it holds a JPEG file.
-    """
-    return opened.format == "JXL" and not getattr(opened, "jpeg", False)
-
-
-def _image(opened: Pillow.Image, source: ImageFile, name: str, page: int) -> Image:
+def _image(opened: Pillow.Image, source: ImageFile, carried: Carried, page: int) -> Image:
     """One page, with 16 bits per channel if it has them; read by libvips if Pillow would drop 8."""
-    planes = sixteen_bit.read(source, page, name) if _loses_bits(opened) else None
+    carried.check(opened)
+    planes = None
+    if _loses_bits(opened):
+        pixels = opened.width * opened.height
+        with sound(source) as file:
+            planes = sixteen_bit.read(file, str(opened.format), page, pixels, carried.name)
     if planes is None:
         opened.load()
-        return from_pillow(opened, name=name)
-    orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
+        return _with_planes(carried.image(opened), opened, carried.name)
+    turned, alpha = _upright(planes, orientation_of(opened))
+    return _with_fitting_profile(replace(carried.image(opened), pixels=turned, alpha=alpha))
+
+
+def _upright(
+    planes: tuple[Pixels, Pixels | None], orientation: int
+) -> tuple[Pixels, Pixels | None]:
+    """Pixels and alpha with an EXIF orientation applied."""
     pixels, alpha = planes
+    if orientation == 1:
+        return planes
     turned = sixteen_bit.turned(pixels, orientation)
-    turned_alpha = None if alpha is None else sixteen_bit.turned(alpha, orientation)
-    return _with_fitting_profile(replace(_metadata_only(opened), pixels=turned, alpha=turned_alpha))
+    return turned, None if alpha is None else sixteen_bit.turned(alpha, orientation)
 
 
 def _loses_bits(opened: Pillow.Image) -> bool:
@@ -342,99 +381,15 @@ def _loses_bits(opened: Pillow.Image) -> bool:
     return opened.format == "PNG" and any(";16" in str(tile.args) for tile in tiles)
 
 
-def _metadata_only(opened: Pillow.Image) -> Image:
-    """An `Image` without pixels that has the metadata of `opened`, as for an upright picture."""
-    # First of all, because it makes Pillow read the chunks behind a PNG file's pixels into `info`.
-    orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
-    sideways = orientation > 4  # turned by 90°, maybe mirrored
-    return Image(
-        np.zeros((0, 0, 3), np.uint8),
-        icc=opened.info.get("icc_profile") or None,
-        exif=_exif(opened),
-        xmp=_xmp(opened),
-        iptc=_iptc(opened),
-        dpi=_density(opened, sideways),
-        text=_text(opened),
-    )
-
-
-def _xmp(opened: Pillow.Image) -> bytes | None:
-    packet = opened.info.get("xmp")
-    if not packet and opened.format == "JXL":
-        packet = _jxl_xmp(opened.fc)  # type: ignore[attr-defined]
-    if not packet:
-        return None
-    return metadata.xmp_upright(packet.encode() if isinstance(packet, str) else bytes(packet))
-
-
-def _jxl_xmp(data: bytes) -> bytes | None:
-    """The XML box of a JPEG XL file, which its plugin does not hand on."""
-    place = 0
-    while data[4:8] == b"JXL " and place + 8 <= len(data):
-        length = int.from_bytes(data[place : place + 4], "big") or len(data) - place
-        if data[place + 4 : place + 8] == b"xml ":
-            return data[place + 8 : place + length]
-        place += max(length, 8)
-    return None
-
-
-def _density(opened: Pillow.Image, sideways: bool) -> tuple[float, float] | None:
-    """Pixels per inch (across, down) of the upright picture; None if the file states none."""
-    dpi: tuple[Any, ...] | None = opened.info.get("dpi")
-    if not dpi:
-        return None
-    across, down = (float(value) for value in dpi)
-    # Pillow says 1 where a TIFF file says nothing.
-    if not (1 < across < 1e6 and 1 < down < 1e6):
-        return None
-    return (down, across) if sideways else (across, down)
-
-
-def _exif(opened: Pillow.Image) -> bytes | None:
-    raw = opened.info.get("exif")
-    if raw:
-        return metadata.upright(raw)
-    if isinstance(opened, TiffImagePlugin.TiffImageFile):
-        return tiff.exif_of(opened)
-    exif = opened.getexif()  # what a Pillow image was given, or a PNG file has as text
-    exif.pop(ExifTags.Base.Orientation, None)
-    return exif.tobytes() if len(exif) else None
-
-
-def _iptc(opened: Pillow.Image) -> bytes | None:
-    """IPTC records (IIM), from where JPEG, TIFF and PNG keep them."""
-    if isinstance(opened, TiffImagePlugin.TiffImageFile):
-        # The bytes of the file: many programs call them 32-bit numbers, and Pillow takes only one.
-        raw = opened.tag_v2._tagdata.get(tiff.IPTC)
-        return metadata.iim(raw or opened.tag_v2.get(tiff.RESOURCES, b""))
-    resources = opened.info.get("photoshop")
-    if isinstance(resources, dict):
-        found = resources.get(PHOTOSHOP_IPTC)
-        return found if isinstance(found, bytes) else None
-    text = opened.info.get("Raw profile type iptc")
-    if not isinstance(text, str):
-        return None
-    # An empty line, the name and the length come before the hexadecimal digits.
-    return metadata.iim(bytes.fromhex("".join(text.split("\n")[3:])))
-
-
-def _text(opened: Pillow.Image) -> tuple[tuple[str, str], ...]:
-    """The texts of a PNG file, without EXIF, IPTC and XMP that are stored as texts too."""
-    found = []
-    for key, value in getattr(opened, "text", {}).items():
-        if not key.startswith(("Raw profile type", "XML:com.adobe")):
-            found.append((key, str(value)))
-    return tuple(found)
-
-
-def _with_planes(empty: Image, turned: Pillow.Image, name: str) -> Image:
-    """The metadata of `empty` with the pixels of `turned`, as RGB or grey."""
-    if turned.mode in ("CMYK", "LAB"):
-        turned = colours.to_srgb(turned, empty.icc, name)
+def _with_planes(empty: Image, decoded: Pillow.Image, name: str) -> Image:
+    """The metadata of `empty` with the pixels of `decoded`, as RGB or grey, upright."""
+    orientation = orientation_of(decoded)
+    if decoded.mode in ("CMYK", "LAB"):
+        decoded = colours.to_srgb(decoded, empty.icc, name)
         empty = replace(empty, icc=colours.SRGB)
-    pixels, alpha = _planes(turned, name)
+    pixels, alpha = _upright(_planes(decoded, name), orientation)
     # A palette of greys is a grey picture, unless its profile is one for colours.
-    if turned.mode == "P" and _is_grey(pixels) and colours.space_of(empty.icc) in (b"", b"GRAY"):
+    if decoded.mode == "P" and _is_grey(pixels) and colours.space_of(empty.icc) in (b"", b"GRAY"):
         pixels = pixels[:, :, :1]
     return _with_fitting_profile(replace(empty, pixels=pixels, alpha=alpha))
 

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 Planes = tuple[NDArray[np.uint16], NDArray[np.uint16] | None]
 
+LOADERS = {"PNG": "pngload", "TIFF": "tiffload"}  # Pillow's name of a format → libvips's loader
+
 # EXIF orientation → (transposed first, then rows in reverse, columns in reverse)
 TURNS = {
     1: (False, False, False),
@@ -50,18 +52,23 @@ def _warn_once() -> None:
     )
 
 
-def read(source: str | Path | BinaryIO, page: int, name: str) -> Planes | None:
+def read(
+    source: str | Path | BinaryIO, kind: str, page: int, pixels: int, name: str
+) -> Planes | None:
     """Reads pixels H×W×(1|3) and alpha H×W of a PNG or TIFF file, orientation not applied.
 
-    `page` counts from 0, `name` is what warnings call the file. None, with a warning, if only 8
-    bits can be read: libvips is missing, or the file has values of another kind. Raises OSError.
+    `kind` is a key of LOADERS, `page` counts from 0, `pixels` is how many the page has, and `name`
+    is what warnings call the file. None, with a warning, if only 8 bits can be read: libvips is
+    missing, or the file has values of another kind. Raises OSError.
     """
     vips = available()
     if vips is None:
         _warn_once()
         return None
     try:
-        image = _open(vips, source, page)
+        image = _open(vips, source, kind, page)
+        if image.width * image.height != pixels:  # the limit of pixels was checked for the others
+            raise OSError("its size is stated twice, and differently")
         if image.format != "ushort" or image.interpretation not in ("rgb16", "grey16"):
             text = "%s has %s values in %s: read with 8 bits"
             log.warning(text, name, image.format, image.interpretation)
@@ -79,7 +86,7 @@ def begun(path: Path, page: int, rows: int) -> tuple[int, int]:
     vips = available()
     assert vips is not None, "an image was written that could not have been"
     try:
-        image = _open(vips, path, page, access="sequential")
+        image = _open(vips, path, "TIFF", page, access="sequential")
         image.crop(0, 0, image.width, min(rows, image.height)).copy_memory()
     except vips.Error as error:
         raise OSError(" ".join(str(error).split())) from error
@@ -87,18 +94,20 @@ def begun(path: Path, page: int, rows: int) -> tuple[int, int]:
 
 
 def _open(
-    vips: ModuleType, source: str | Path | BinaryIO, page: int, access: str = "random"
+    vips: ModuleType, source: str | Path | BinaryIO, kind: str, page: int, access: str = "random"
 ) -> Any:
     """The vips image of a page; an error, not grey pixels, where the file is cut short."""
-    options: dict[str, Any] = {"page": page} if page else {}
-    options["access"] = access
+    # By name: left to choose a loader, libvips would have many more that a file could ask for.
+    loader = LOADERS[kind]
+    options: dict[str, Any] = {"fail_on": "truncated", "access": access}
+    if page:
+        options["page"] = page
     if isinstance(source, (str, Path)):
-        # libvips remembers files by their names: this makes it look at the file again
-        options |= {"fail_on": "truncated", "revalidate": True}
-        # a name that is not UTF-8 has no other form than its bytes
-        return vips.Image.new_from_file(os.fsencode(source), **options)
+        # libvips remembers files by their names: this makes it look at the file again. A name that
+        # is not UTF-8 has no other form than its bytes.
+        return vips.Operation.call(loader, os.fsencode(source), revalidate=True, **options)
     source.seek(0)
-    return vips.Image.new_from_buffer(source.read(), "", fail_on="truncated", **options)
+    return vips.Operation.call(f"{loader}_buffer", source.read(), **options)
 
 
 def turned(plane: Pixels, orientation: int) -> Pixels:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srup.errors import WeightsMismatch
+from srup.models import state_dicts
+from srup.models.state_dicts import shown
 
 if TYPE_CHECKING:  # importing torch takes seconds: only reading a checkpoint waits for it
     from torch import Tensor
 
     from srup.networks.base import Network
-
-WRAPPERS = ("params_ema", "params", "state_dict")  # keys under which training tools save tensors
 
 
 def load_weights(network: Network, path: str | Path) -> Network:
@@ -23,7 +22,7 @@ def load_weights(network: Network, path: str | Path) -> Network:
     The file is a state dict saved by `torch.save`, or .safetensors. Raises WeightsMismatch, naming
     the first tensor that does not fit.
     """
-    tensors = _adapted(network, _read_tensors(Path(path)))
+    tensors = _adapted(network, Path(path))
     own = network.state_dict()
     difference = _difference(tensors, own)
     if difference:
@@ -32,7 +31,7 @@ def load_weights(network: Network, path: str | Path) -> Network:
             "check that {model} is the network of the file",
             "check that {scale} is its scale",
         )
-    network.load_state_dict(tensors)
+    _take(network, tensors, Path(path), strict=True)
     return network
 
 
@@ -42,7 +41,7 @@ def load_what_fits(network: Network, path: str | Path) -> list[str]:
     Returns the names of the network's tensors that got nothing. Raises WeightsMismatch if nothing
     fits.
     """
-    tensors = _adapted(network, _read_tensors(Path(path)))
+    tensors = _adapted(network, Path(path))
     fitting, left = {}, []
     for name, own in network.state_dict().items():
         if name in tensors and tensors[name].shape == own.shape:
@@ -51,7 +50,7 @@ def load_what_fits(network: Network, path: str | Path) -> list[str]:
             left.append(name)
     if not fitting:
         raise WeightsMismatch(f"{path} has no tensor that fits; check that it is of this network")
-    network.load_state_dict(fitting, strict=False)
+    _take(network, fitting, Path(path), strict=False)
     return left
 
 
@@ -63,52 +62,33 @@ def _difference(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> str:
     if missing:
         parts.append(f"missing {missing[0]} ({len(missing)} in all)")
     if unexpected:
-        parts.append(f"unexpected {unexpected[0]} ({len(unexpected)} in all)")
+        parts.append(f"unexpected {shown(unexpected[0])} ({len(unexpected)} in all)")
     if parts:
         return "; ".join(parts)
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape:
-            return f"{name} is {tuple(tensor.shape)}, not {tuple(own[name].shape)}"
+            return f"{name} is {shown(tuple(tensor.shape))}, not {tuple(own[name].shape)}"
     return ""
 
 
-def _adapted(network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _adapted(network: Network, path: Path) -> dict[str, Tensor]:
     """The tensors in the network's layout, converted by `adapt` of its file where it has one."""
+    tensors = state_dicts.read(path)
     adapt = getattr(importlib.import_module(type(network).__module__), "adapt", None)
-    return adapt(tensors) if adapt else tensors
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file, without the prefix "module." that DataParallel adds to names."""
-    import torch
-
+    if adapt is None:
+        return tensors
     try:
-        if path.suffix == ".safetensors":
-            return _read_safetensors(path)
-        # weights_only: unpickling anything else would run code that the file brings along
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise WeightsMismatch(f"cannot read {path}: no such file; check the name") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise WeightsMismatch(
-            f"cannot read {path} as a checkpoint ({reason}); give a state dict saved by torch.save"
-        ) from error
-    for wrapper in WRAPPERS:
-        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
-            loaded = loaded[wrapper]
-    if not isinstance(loaded, dict) or not all(map(torch.is_tensor, loaded.values())):
-        raise WeightsMismatch(
-            f"{path} is no state dict of tensors; save model.state_dict() with torch.save"
-        )
-    return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
+        adapted: dict[str, Tensor] = adapt(tensors)
+    except Exception as error:  # it relies on names and shapes of the published file
+        raise WeightsMismatch(f"{path} has some names of another network, but not all") from error
+    return adapted
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def _take(network: Network, tensors: dict[str, Tensor], path: Path, *, strict: bool) -> None:
     try:
-        from safetensors.torch import load_file
-    except ImportError as error:
+        network.load_state_dict(tensors, strict=strict)
+    except Exception as error:  # values of a type that PyTorch does not convert
         raise WeightsMismatch(
-            f"cannot read {path}: .safetensors needs an extra; pip install 'srup[safetensors]'"
+            f"{path} has values that are no numbers for {type(network).__name__}; "
+            "save them as float32"
         ) from error
-    return dict(load_file(path))

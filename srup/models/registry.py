@@ -53,6 +53,14 @@ class Model:
     origin: str = ""
     strength: float = 1.0
 
+    @property
+    def most_bytes(self) -> int:
+        """Bytes that the file of its weights has at most: no download goes beyond.
+
+        The parameters as float32 take half of that; the rest is for what training tools add.
+        """
+        return 8 * self.parameters + (1 << 20)
+
 
 def _github(repository: str, commit: str, path: str) -> tuple[str, ...]:
     return (f"https://raw.githubusercontent.com/{repository}/{commit}/{path}",)

@@ -9,19 +9,19 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import time
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from srup.errors import DigestMismatch, DownloadError, Offline, SrupError, WeightsError
-from srup.files import cache, hashed
+from srup.files import cache, check_regular, hashed
 from srup.models import checkpoints, registry
+from srup.models.downloads import Limits, download, host
 from srup.models.registry import Model
 from srup.progress import Progress, ignore
 
@@ -29,12 +29,6 @@ if TYPE_CHECKING:  # importing torch takes seconds
     from srup.networks.base import Network
 
 log = logging.getLogger(__name__)
-
-ATTEMPTS = 3  # per source, after time-outs, broken connections and faults of the server
-TIMEOUT = (10.0, 30.0)  # seconds: to connect, and between two bytes
-PAUSE = 1.0  # seconds before the second attempt, doubled before the third
-CHUNK = 1 << 18  # bytes
-RETRY_STATUS = (408, 429)  # client errors that pass: time-out, too many requests
 
 
 def path_of(file: str) -> Path:
@@ -76,14 +70,13 @@ def fetch(
     urls: tuple[str, ...],
     digest: str,
     progress: Progress | None = None,
-    timeout: tuple[float, float] = TIMEOUT,
-    pause: float = PAUSE,
+    limits: Limits | None = None,
 ) -> Path:
     """The path of a verified file in the cache, downloaded if it is missing or damaged.
 
     A partial download is resumed, and two processes that need the same file download it once.
-    `progress(done, total)` counts bytes; total 0 means unknown. `timeout` and `pause` are in
-    seconds, as TIMEOUT and PAUSE. Raises Offline, DownloadError, DigestMismatch.
+    `progress(done, total)` counts bytes; total 0 means unknown. Raises Offline, DownloadError,
+    DigestMismatch, and WeightsError if what stands in the cache cannot be read.
     """
     target = path_of(file)
     if _ready(target, digest):
@@ -96,52 +89,84 @@ def fetch(
         )
     with locked_in_cache(target, DownloadError):
         if not _ready(target, digest):  # another process may have been quicker
-            _download(file, target, sources(file, urls), digest, progress or ignore, timeout, pause)
+            _download(file, target, digest, urls, progress or ignore, limits or Limits())
     return target
 
 
 def _ready(target: Path, digest: str) -> bool:
-    if not target.exists():
+    """Whether the file is there and right. Raises WeightsError for what cannot be read."""
+    try:
+        right = matches(target, digest)
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    if matches(target, digest):
-        return True
-    log.warning("%s is damaged and is downloaded again", target)
-    return False
+    except OSError as error:
+        raise WeightsError(
+            f"cannot read {target} ({error.strerror}); remove it, or set SRUP_CACHE to another "
+            "folder",
+            "{weights=FILE} takes the file from elsewhere",
+        ) from error
+    if not right:
+        log.warning("%s is damaged and is downloaded again", target)
+    return right
 
 
 @contextmanager
 def locked_in_cache(target: Path, failure: type[SrupError], *hints: str) -> Iterator[None]:
     """Makes the folder of a file in the cache and holds the file's lock while the block runs.
 
-    Raises `failure` with `hints` for everything that the file system refuses meanwhile.
+    Tells whom it waits for. Raises `failure` with `hints` for everything that the file system
+    refuses meanwhile.
     """
+    holder = target.with_name(f"{target.name}.holder")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.with_name(f"{target.name}.lock")):
-            yield
-    except OSError as error:
+        with _locked(target, holder):
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            try:
+                yield
+            finally:
+                holder.unlink(missing_ok=True)
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise failure(
-            f"cannot write {target} ({error.strerror or error}); free space there, allow writing, "
+            f"cannot write {target} ({reason}); free space there, allow writing, "
             "or set SRUP_CACHE to another folder",
             *hints,
         ) from error
 
 
+@contextmanager
+def _locked(target: Path, holder: Path) -> Iterator[None]:
+    """Holds the lock of `target`; while another has it, a warning says who: `holder` names it."""
+    lock = FileLock(target.with_name(f"{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = "another process"
+        with suppress(OSError, UnicodeDecodeError):
+            who = holder.read_text() or who
+        log.warning("waiting for %s, which is at %s", who, target.name)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _download(
     file: str,
     target: Path,
-    urls: list[str],
     digest: str,
+    urls: tuple[str, ...],
     progress: Progress,
-    timeout: tuple[float, float],
-    pause: float,
+    limits: Limits,
 ) -> None:
     """Gets the file from the first source whose delivery is complete and verified."""
     partial = target.with_name(f"{target.name}.part")
     failures: list[WeightsError] = []
-    for url in urls:
+    for url in sources(file, urls):
         try:
-            _from_source(url, partial, digest, progress, timeout, pause)
+            _from_source(url, partial, digest, progress, limits)
         except WeightsError as error:
             log.info("%s", error)
             failures.append(error)
@@ -157,86 +182,25 @@ def _download(
     )
 
 
-def _from_source(
-    url: str,
-    partial: Path,
-    digest: str,
-    progress: Progress,
-    timeout: tuple[float, float],
-    pause: float,
-) -> None:
+def _from_source(url: str, partial: Path, digest: str, progress: Progress, limits: Limits) -> None:
     """Downloads the file from one source to `partial` and verifies it.
 
     A resumed download that does not verify is repeated from the start. Raises DownloadError,
-    DigestMismatch.
+    DigestMismatch; OSError if the part cannot be written.
     """
-    host = urlsplit(url).netloc or url
+    with suppress(FileNotFoundError):
+        check_regular(partial)
     resumed = partial.exists() and partial.stat().st_size > 0
-    _persist(url, partial, progress, timeout, pause)
+    download(url, partial, progress, limits)
     if resumed and not matches(partial, digest):
         partial.unlink()
-        _persist(url, partial, progress, timeout, pause)
+        download(url, partial, progress, limits)
     if not matches(partial, digest):
         partial.unlink()
         kind = digest.partition(":")[0]
         raise DigestMismatch(
-            f"what {host} sent is not what was published (its {kind} digest differs)"
+            f"what {host(url)} sent is not what was published (its {kind} digest differs)"
         )
-
-
-def _persist(
-    url: str, partial: Path, progress: Progress, timeout: tuple[float, float], pause: float
-) -> None:
-    """Streams until the file is complete, resuming after errors that may pass.
-
-    Raises DownloadError for other errors, and after the last attempt.
-    """
-    import requests
-
-    host = urlsplit(url).netloc or url
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return _stream(url, partial, progress, timeout)
-        except requests.HTTPError as error:
-            status = error.response.status_code
-            if status < 500 and status not in RETRY_STATUS:
-                raise DownloadError(f"{host} answers {status} for {urlsplit(url).path}") from error
-            reason = f"{host} answers {status}"
-        except requests.Timeout:
-            reason = f"{host} does not answer within {timeout[1]:g} s"
-        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
-            reason = f"the connection to {host} fails or breaks off"
-        except requests.RequestException as error:  # an invalid URL, too many redirects
-            raise DownloadError(f"{url}: {error}") from error
-        log.info("%s (attempt %d of %d)", reason, attempt, ATTEMPTS)
-        if attempt < ATTEMPTS:
-            time.sleep(pause * 2 ** (attempt - 1))
-    raise DownloadError(f"{reason}, {ATTEMPTS} times")
-
-
-def _stream(url: str, partial: Path, progress: Progress, timeout: tuple[float, float]) -> None:
-    """Appends to `partial` what is missing of it. Raises requests.RequestException."""
-    import requests
-
-    start = partial.stat().st_size if partial.exists() else 0
-    headers = {"Accept-Encoding": "identity"}  # ranges must count the file's own bytes
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    with requests.get(url, stream=True, timeout=timeout, headers=headers) as response:
-        if response.status_code == 416:  # the part is at least as long as the file
-            if response.headers.get("Content-Range", "").endswith(f"/{start}"):
-                return  # exactly as long: complete
-            partial.unlink()
-            raise requests.ConnectionError("the partial file does not fit")
-        response.raise_for_status()
-        if response.status_code != 206:  # the server ignores ranges and sends the whole file
-            start = 0
-        done, total = start, start + int(response.headers.get("Content-Length", 0))
-        with partial.open("ab" if start else "wb") as file:
-            for chunk in response.iter_content(CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                progress(done, total if total > start else 0)
 
 
 def packaged(model: Model) -> bool:
@@ -246,7 +210,15 @@ def packaged(model: Model) -> bool:
 
 def at_hand(model: Model) -> bool:
     """Whether the weights are here already, without a download."""
-    return packaged(model) or (model.released and path_of(model.file).exists())
+    return packaged(model) or (model.released and cached(model))
+
+
+def cached(model: Model) -> bool:
+    """Whether there is a file in the cache under the name of the weights, right or not."""
+    try:
+        return path_of(model.file).is_file()
+    except OSError:  # a folder that may not be looked into
+        return False
 
 
 def verified(model: Model, *, progress: Progress | None = None) -> Path:
@@ -261,7 +233,8 @@ def verified(model: Model, *, progress: Progress | None = None) -> Path:
         )
     if packaged(model):
         return Path(str(resources.files("srup.networks") / model.file))
-    return fetch(model.file, urls=model.urls, digest=model.digest, progress=progress)
+    limits = Limits(largest=model.most_bytes)
+    return fetch(model.file, urls=model.urls, digest=model.digest, progress=progress, limits=limits)
 
 
 def loaded(model: Model, path: Path) -> Network:

@@ -24,7 +24,7 @@ from PIL import Image as Pillow
 
 from srup.errors import AlreadyExists
 from srup.files import placing, writing
-from srup.images import read_image, to_pillow
+from srup.images import open_image, read_image, to_pillow
 from srup.report.rows import Picture, Report, Row, Value, shown
 
 MEDIA_TYPES = {  # of images that browsers show: extension → media type
@@ -225,7 +225,7 @@ def _smallest_sufficient(pictures: Sequence[Picture]) -> Path:
 
 def _thumbnail(path: Path) -> bytes:
     """A small version of a picture as WebP, upright."""
-    with Pillow.open(path) as opened:
+    with open_image(path) as opened:
         opened.draft("RGB", (THUMBNAIL, THUMBNAIL))  # lets JPEG be decoded at a fraction
         if opened.mode in EIGHT_BITS:
             upright = ImageOps.exif_transpose(opened)
@@ -242,7 +242,7 @@ def _thumbnail(path: Path) -> bytes:
 def _size(path: Path) -> tuple[int, int] | None:
     """(width, height) upright, from the file's header; None if it cannot be read any more."""
     try:
-        with Pillow.open(path) as opened:
+        with open_image(path) as opened:
             # Asked for the Exif data of a PNG that has none, Pillow would decode all of it.
             known = opened.format != "PNG" or "exif" in opened.info
             turned = known and opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5

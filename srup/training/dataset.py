@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srup.errors import ImageError, OutOfMemory, ReadError, TrainingError, reason_of
-from srup.files import replacing
+from srup.files import check_regular, replacing
 from srup.images import named_like_image, read_image
 from srup.images.codec_errors import codec_errors
 from srup.progress import Progress, ignore
@@ -211,6 +211,7 @@ def _hdf5_errors(path: Path) -> Iterator[None]:
     """Turns what the HDF5 library raises into a ReadError."""
     about = f"cannot read {path}: damaged or cut short"
     try:
+        check_regular(path)
         with codec_errors(ReadError, about):
             yield
     except OSError as error:

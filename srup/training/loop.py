@@ -25,6 +25,7 @@ from torch import Tensor
 from srup.errors import TrainingError
 from srup.files import replacing
 from srup.images.degrade import CLEAN
+from srup.models import state_dicts
 from srup.networks.base import Network
 from srup.training import dataset, degradations
 from srup.training.dataset import Bytes, Pairs
@@ -266,11 +267,12 @@ class _Run:
     def restore(self, path: Path, device: str) -> int:
         """Takes over the state in `path`; the number of steps done, 0 if there is no such file.
 
-        Raises TrainingError if it is of a run with other hyperparameters.
+        Raises TrainingError if it is of a run with other hyperparameters, WeightsMismatch if it is
+        damaged.
         """
         if not path.exists():
             return 0
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = state_dicts.load(path, device)
         self._check_same(Hyperparameters(**state["hyperparameters"]), path)
         self.network.load_state_dict(state["network"])
         self.average = state["average"]

@@ -138,6 +138,26 @@ def test_failures_are_results(
     assert sorted(images(tmp_path / "out")) == ["a.png", "b.png"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a system with FIFOs")
+@pytest.mark.parametrize("arguments", [[], ["--rehash"], ["--dry-run"]])
+def test_pipes_in_a_folder_are_not_waited_for(
+    folder: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    """One that is called like an image is a failure; another is none of ours."""
+    os.mkfifo(folder / "pipe.png")
+    os.mkfifo(folder / "pipe")
+    process = start(str(folder), str(tmp_path / "out"), *arguments)
+    said, errors = process.communicate(timeout=120)
+    if "--dry-run" in arguments:
+        assert "pipe.png  cannot be read" in said
+        return
+    assert process.returncode == 1
+    failures = [line for line in errors.splitlines() if line.startswith("error:")]
+    assert len(failures) == 1
+    assert "pipe.png: a pipe, a socket or a device, not a file" in failures[0]
+    assert sorted(images(tmp_path / "out")) == ["a.png", "b.png"]
+
+
 def test_a_report_has_every_image_failures_first(folder: Path, tmp_path: Path) -> None:
     """Also of those that an earlier run made."""
     out = tmp_path / "out"

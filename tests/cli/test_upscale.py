@@ -370,7 +370,6 @@ def test_weights_come_from_the_mirror_and_are_verified(
     )  # another's bytes
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "mirror"))
     monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
-    monkeypatch.setattr("srup.models.weights.PAUSE", 0.0)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("SRUP_MIRROR", f"http://127.0.0.1:{server.server_port}")

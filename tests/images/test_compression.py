@@ -141,7 +141,6 @@ def test_webp_of_several_chunks() -> None:
         ("TIFF", {"compression": "jpeg"}, True),
         ("AVIF", {"subsampling": "4:2:0"}, True),
         ("AVIF", {"subsampling": "4:4:4"}, True),  # YCbCr of eight bits
-        ("TGA", {}, None),
     ],
 )
 def test_lossy_or_not(kind: str, options: dict[str, object], lossy: bool | None) -> None:

@@ -8,87 +8,30 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from srup.errors import DigestMismatch, DownloadError, Offline, WeightsError
-from srup.models import registry, weights
+from srup.models import downloads, registry, weights
+from tests.models.conftest import (
+    CONTENT,
+    DIGEST,
+    Respond,
+    Server,
+    cut,
+    fetched,
+    good,
+    ranged,
+    send,
+)
 
-CONTENT = bytes(range(256)) * 4000  # about 1 MB
-DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
-
-Respond = Callable[[http.server.BaseHTTPRequestHandler, int], None]
-
-
-@dataclass
-class Server:
-    """Answers the n-th request with the n-th of `script`, all later ones with its last."""
-
-    url: str = ""
-    script: list[Respond] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-    stop: threading.Event = field(default_factory=threading.Event)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    state = Server()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            state.requests.append(self.headers.get("Range", "whole"))
-            respond = state.script[min(len(state.requests), len(state.script)) - 1]
-            respond(self, len(state.requests))
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.daemon_threads = True
-        state.url = f"http://127.0.0.1:{running.server_port}/model.pth"
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield state
-        state.stop.set()
-        running.shutdown()
-
-
-def send(
-    content: bytes, *, status: int = 200, announced: int | None = None, **headers: str
-) -> Respond:
-    def respond(request: http.server.BaseHTTPRequestHandler, _: int) -> None:
-        request.send_response(status)
-        request.send_header("Content-Length", str(len(content) if announced is None else announced))
-        for name, value in headers.items():
-            request.send_header(name.replace("_", "-"), value)
-        request.end_headers()
-        request.wfile.write(content)
-
-    return respond
-
-
-def ranged(request: http.server.BaseHTTPRequestHandler, number: int) -> None:
-    """Answers like a server that supports ranges."""
-    start = int(request.headers.get("Range", "bytes=0-")[6:-1])
-    if start >= len(CONTENT):
-        respond = send(b"", status=416, Content_Range=f"bytes */{len(CONTENT)}")
-    elif start:
-        sent = f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"
-        respond = send(CONTENT[start:], status=206, Content_Range=sent)
-    else:
-        respond = send(CONTENT)
-    respond(request, number)
-
-
-good = send(CONTENT)
-cut = send(CONTENT[: weights.CHUNK], announced=len(CONTENT))
 missing, broken = send(b"no", status=404), send(b"oops", status=500)
 
 
-def fetch(server: Server, **options: object) -> Path:
-    return weights.fetch("model.pth", urls=(server.url,), digest=DIGEST, pause=0, **options)  # type: ignore[arg-type]
+def fetch(server: Server, **options: Any) -> Path:
+    return fetched(server.url, **options)
 
 
 def left(cache: Path) -> set[str]:
@@ -111,7 +54,7 @@ def test_a_file_is_downloaded_once(server: Server, cache: Path) -> None:
 def test_a_broken_download_is_resumed(server: Server) -> None:
     server.script = [cut, ranged]
     assert fetch(server).read_bytes() == CONTENT
-    assert server.requests == ["whole", f"bytes={weights.CHUNK}-"]
+    assert server.requests == ["whole", f"bytes={downloads.CHUNK}-"]
 
 
 def test_a_part_left_by_a_killed_process_is_resumed(server: Server, cache: Path) -> None:
@@ -170,7 +113,7 @@ def test_a_server_that_hangs(server: Server) -> None:
 
     server.script = [hang]
     with pytest.raises(DownloadError, match="does not answer"):
-        fetch(server, timeout=(1.0, 0.1))
+        fetch(server, connecting=1.0, silence=0.1)
 
 
 def test_other_bytes_than_published(server: Server, cache: Path) -> None:
@@ -182,9 +125,7 @@ def test_other_bytes_than_published(server: Server, cache: Path) -> None:
 
 def test_the_next_source_is_tried(server: Server) -> None:
     server.script = [missing, send(b"something else"), good]
-    path = weights.fetch(
-        "model.pth", urls=(server.url, server.url, server.url), digest=DIGEST, pause=0
-    )
+    path = fetched(server.url, server.url, server.url)
     assert path.read_bytes() == CONTENT
 
 
@@ -197,7 +138,7 @@ def test_the_mirror_is_asked_first(server: Server, monkeypatch: pytest.MonkeyPat
 
 def test_a_server_that_is_not_there() -> None:
     with pytest.raises(DownloadError, match=r"connection to 127\.0\.0\.1:9"):
-        weights.fetch("model.pth", urls=("http://127.0.0.1:9/model.pth",), digest=DIGEST, pause=0)
+        fetched("http://127.0.0.1:9/model.pth")
 
 
 def test_offline_sends_no_request(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

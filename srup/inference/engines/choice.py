@@ -10,7 +10,7 @@ from pathlib import Path
 
 from srup import processor
 from srup.errors import WriteError
-from srup.files import cache, replacing
+from srup.files import cache, check_regular, replacing
 from srup.inference.engines import libraries
 from srup.inference.run_options import EngineName, Precision
 from srup.models.registry import Model
@@ -69,6 +69,7 @@ def _key(model: Model, precision: Precision) -> str:
 def _read(file: Path) -> dict[str, dict[EngineName, float]]:
     """What was measured so far; nothing if the file is missing or damaged."""
     try:
+        check_regular(file)
         known: dict[str, dict[EngineName, float]] = json.loads(file.read_text())
     except (OSError, ValueError):
         return {}

@@ -166,6 +166,7 @@ def _key(model: Model, weights: Path) -> str:
 def _read(folder: Path) -> dict[str, Any] | None:
     """The manifest of an export whose files are all as they were written; None if they are not."""
     try:
+        files.check_regular(folder / MANIFEST)
         facts: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
         whole = all(hashed(folder / name) == digest for name, digest in facts["files"].items())
     except FileNotFoundError:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,14 @@ def test_what_was_measured_comes_before_the_rule(cache: Path) -> None:
     assert choice.choose(EDSR, "auto", 1e6) == "openvino"
     assert choice.choose(RTC, "fp32", 1e6) == "openvino", "that was not measured"
     assert len(json.loads((cache / "engines.json").read_text())) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a system with FIFOs")
+@pytest.mark.usefixtures("ends")
+def test_a_pipe_in_the_cache_is_not_waited_for(cache: Path) -> None:
+    cache.mkdir()
+    os.mkfifo(cache / "engines.json")
+    assert choice.choose(EDSR, "auto") == "pytorch"
 
 
 @needs_both

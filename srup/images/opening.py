@@ -1,0 +1,68 @@
+"""Opens image files with Pillow: regular files, and the formats that srup reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+from PIL import Image as Pillow
+
+from srup.files import check_regular
+from srup.images import chunks
+
+ImageFile = str | Path | BinaryIO  # an open file has to be seekable
+
+# Pillow knows many more formats, and looks at a file's content, not at its name: an EPS file that
+# is called photo.png would start Ghostscript.
+DECODERS = (
+    PngImagePlugin.PngImageFile.format,
+    JpegImagePlugin.JpegImageFile.format,  # MPO too, which begins as JPEG
+    WebPImagePlugin.WebPImageFile.format,
+    TiffImagePlugin.TiffImageFile.format,
+    BmpImagePlugin.BmpImageFile.format,
+    GifImagePlugin.GifImageFile.format,
+    AvifImagePlugin.AvifImageFile.format,
+    PpmImagePlugin.PpmImageFile.format,
+    "HEIF",  # once their plugins are loaded
+    "JXL",
+)
+
+
+@contextmanager
+def open_image(source: ImageFile) -> Iterator[Pillow.Image]:
+    """Opens an image file, without decoding it.
+
+    Raises NotRegular for a pipe, socket or device, other OSErrors for what cannot be opened, and
+    PIL.UnidentifiedImageError for a file of another format.
+    """
+    formats = [name for name in DECODERS if name in Pillow.OPEN]
+    with sound(source) as file, Pillow.open(file, formats=formats) as opened:
+        yield opened
+
+
+@contextmanager
+def sound(source: ImageFile) -> Iterator[ImageFile]:
+    """The file without damaged metadata that a decoder would refuse a good picture for.
+
+    Raises NotRegular, and other OSErrors.
+    """
+    if not isinstance(source, (str, Path)):
+        yield chunks.sound(source, "standard input")
+        return
+    check_regular(Path(source))
+    with Path(source).open("rb") as file:
+        kept = chunks.sound(file, str(source))
+        # what is whole is opened by its name: Pillow maps some formats into memory
+        yield source if kept is file else kept

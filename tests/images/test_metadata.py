@@ -1,0 +1,75 @@
+"""Blocks of EXIF, XMP and IPTC that are made to take long, or that break off."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import pytest
+
+from srup.images import metadata
+
+SUB, WIDTH, LONG = 0x8769, 0x100, 4
+Entry = tuple[int, int, int, int]  # tag, type, count, value
+
+
+def exif(*directories: Sequence[Entry]) -> bytes:
+    """An EXIF block of these directories."""
+    block = b"II*\0\x08\0\0\0"
+    for entries in directories:
+        packed = (struct.pack("<HHLL", *entry) for entry in entries)
+        block += struct.pack("<H", len(entries)) + b"".join(packed) + bytes(4)
+    return b"Exif\0\0" + block
+
+
+def place(number: int, entries: int) -> int:
+    """Where a directory begins, if each has so many entries."""
+    return 8 + number * (2 + 12 * entries + 4)
+
+
+@pytest.mark.usefixtures("ends")
+def test_directories_that_refer_to_one_another() -> None:
+    """Forty directories of two pointers each to the next: 2⁴⁰ ways through them."""
+    pointers = [[(SUB, LONG, 1, place(n + 1, 2))] * 2 for n in range(40)]
+    last = [(WIDTH, LONG, 1, 7), (SUB, LONG, 1, 8)]
+    changed = metadata.sized(exif(*pointers, last), (30, 20), None)
+    assert changed
+    width = len(b"Exif\0\0") + place(40, 2) + 2 + 8
+    assert changed[width : width + 4] == struct.pack("<L", 30)
+
+
+def test_more_tags_than_any_camera_writes(caplog: pytest.LogCaptureFixture) -> None:
+    most = [(WIDTH, LONG, 1, 7)] * metadata.MAX_TAGS
+    assert metadata.sized(exif(most), (30, 20), None)
+    assert metadata.sized(exif([*most, most[0]]), (30, 20), None) is None
+    assert "EXIF data is damaged: left out" in caplog.text
+
+
+def test_tags_of_all_directories_count(caplog: pytest.LogCaptureFixture) -> None:
+    """Of five directories, each with a fifth of what is allowed, and the pointers to them."""
+    fifth = metadata.MAX_TAGS // 5
+    pad = [(WIDTH, LONG, 1, 7)] * (fifth - 1)
+    chain = [[*pad, (SUB, LONG, 1, place(n + 1, fifth))] for n in range(4)]
+    last = [*pad, (WIDTH, LONG, 1, 7)]
+    assert metadata.sized(exif(*chain, last), (30, 20), None)
+    one_more = [*pad, (SUB, LONG, 1, place(5, fifth))]
+    assert metadata.sized(exif(*chain, one_more, [pad[0]]), (30, 20), None) is None
+
+
+@pytest.mark.usefixtures("ends")
+def test_thumbnails_that_never_close() -> None:
+    packet = b"<xmp:Thumbnails>" * 65_536
+    assert metadata.xmp_upright(packet) == packet
+
+
+def test_thumbnails_are_cut() -> None:
+    one = b"<xmp:Thumbnails>small</xmp:Thumbnails>"
+    packet = b"<a>" + one + b"<tiff:Orientation>6</tiff:Orientation>" + one + b"</a>"
+    assert metadata.xmp_upright(packet) == b"<a><tiff:Orientation>1</tiff:Orientation></a>"
+
+
+def test_image_resources_that_break_off() -> None:
+    whole = metadata.resources(b"\x1c\x02\x78\x00\x09a caption")
+    assert metadata.iim(whole) == b"\x1c\x02\x78\x00\x09a caption"
+    for length in range(len(whole)):
+        metadata.iim(whole[:length])
