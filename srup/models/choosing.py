@@ -72,11 +72,9 @@ def damage_of(found: Inspection) -> str:
     """What compression and noise were found, in words; "" for none."""
     said = []
     if found.quality is not None:
-        name = "compressed"
-        if found.compression and found.compression.lossy:
+        name = "once JPEG"
+        if found.compression and found.compression.quality == found.quality:
             name = found.compression.format.upper()
-        elif found.traces is not None:
-            name = "once JPEG"
         said.append(f"{name} of quality about {found.quality}")
     elif found.blocky:
         said.append("blocks of compression")

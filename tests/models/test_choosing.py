@@ -73,7 +73,7 @@ def test_a_name_or_a_strength_is_obeyed_without_a_look() -> None:
 def test_advice_is_for_those_who_named_the_other_kind() -> None:
     compressed, clean = Inspection((9, 9), traces=50), Inspection((9, 9))
     said = choosing.advice("imdn", compressed)
-    assert said.startswith("compressed of quality about 50: lite-photo scores about 0.")
+    assert said.startswith("once JPEG of quality about 50: lite-photo scores about 0.")
     assert "lite keeps more" in choosing.advice("lite-photo", clean)
     for name in ("lite-photo", "imdn-rte", "imdn-as"):
         assert not choosing.advice(name, compressed)
