@@ -50,7 +50,7 @@ def test_what_was_measured_comes_before_the_rule(cache: Path) -> None:
 def test_a_pipe_in_the_cache_is_not_waited_for(cache: Path) -> None:
     cache.mkdir()
     os.mkfifo(cache / "engines.json")
-    assert choice.choose(EDSR, "auto") == "pytorch"
+    assert choice.choose(EDSR, "auto", 1e6) == "pytorch"
 
 
 @needs_both
