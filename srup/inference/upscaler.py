@@ -45,7 +45,7 @@ Size = tuple[int, int] | Target
 # Pixels a side of a window on a processor: beyond, less than 1 % is gained and what is held back
 # grows. With AMX convolutions are so fast that maps must come from the cache: then a window's
 # largest map takes at most so many times a core's cache of level 2.
-LARGEST = 512
+LARGEST = {"pytorch": 512, "openvino": 384}  # OpenVINO holds more for each window
 CACHES = 4
 LEAST_SHARED = 128  # pixels a side of windows that are made smaller so that no core is idle
 WORKSPACE = 2 << 30  # bytes that a stage may take on a processor
@@ -478,10 +478,10 @@ def _work(height: int, width: int, size: int, margin: int, workers: int) -> floa
 
 def _fastest(program: Program) -> int:
     """The side in pixels of the windows that a processor computes fastest."""
-    cache = processor.level_2_cache()
+    largest, cache = LARGEST[program.engine], processor.level_2_cache()
     if program.precision != "bf16" or processor.instructions() != "AMX" or cache is None:
-        return LARGEST
-    return min(LARGEST, math.isqrt(int(CACHES * cache / (program.largest * 2))) // 32 * 32)
+        return largest
+    return min(largest, math.isqrt(int(CACHES * cache / (program.largest * 2))) // 32 * 32)
 
 
 def _resized(
