@@ -26,7 +26,7 @@ from srup.batch.planning import conflicts
 from srup.errors import AlreadyExists, ReadError, SrupError
 from srup.files import TEMPORARY, hashed, shortened
 from srup.images import EXTENSIONS, QUALITY
-from srup.models import registry
+from srup.models import checkpoints, registry
 from srup.pipeline import Job, Recipe, Result, Worker
 from srup.progress import Progress, ignore
 
@@ -323,6 +323,7 @@ def decisive(recipe: Recipe) -> dict[str, object]:
 
 def _digests(recipe: Recipe) -> list[str]:
     if recipe.weights:
+        checkpoints.check_file(recipe.weights)
         return [f"sha256:{hashed(Path(recipe.weights))}"]
     return [row.digest for row in registry.find(recipe.model).values()]
 

@@ -29,6 +29,7 @@ from srup.errors import ReadError, UsageError
 from srup.files import remove_unfinished
 from srup.models import routing
 from srup.pipeline import Job, Recipe, Result, Worker, standard_input
+from srup.printable import printable
 
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}  # signal → exit code
 
@@ -375,7 +376,7 @@ def _forecast(jobs: Sequence[Job], recipe: Recipe, out: str) -> int:
         if size:
             known.append((size[0] * size[1], job))
             after = "{}×{}".format(*recipe.target.size(size))
-        click.echo(f"{job.source.path} → {job.destination.place}  {after}")
+        click.echo(printable(f"{job.source.path} → {job.destination.place}  {after}"))
     # nothing can be read, which the lines above have said
     if not known:
         return 0

@@ -286,6 +286,8 @@ def command(
     scales = _scales(network, hyperparameters.scales)
     asked = _asked(hyperparameters, scales, distilled=teacher is not None)
     # before images are shrunk, which takes minutes
+    if start not in (None, "published"):
+        checkpoints.check_file(str(start))
     files.clear_or_keep()
     validation = _validation(validate, scales, asked.degrade)
     pairs = _pairs(data, scales)

@@ -25,6 +25,7 @@ from PIL import Image as Pillow
 from srup.errors import AlreadyExists
 from srup.files import placing, writing
 from srup.images import read_image, to_pillow
+from srup.printable import printable
 from srup.report.rows import Picture, Report, Row, Value, shown
 
 MEDIA_TYPES = {  # of images that browsers show: extension → media type
@@ -102,7 +103,7 @@ def pictures(folder: Path, *, overwrite: bool) -> Iterator[Put]:
         with placing(path, overwrite=overwrite) as temporary:
             temporary.write_bytes(data)
         made.append(path)
-        return quote(f"{folder.name}/{path.name}")
+        return quote(os.fsencode(f"{folder.name}/{path.name}"))
 
     try:
         yield put
@@ -127,7 +128,8 @@ def beside(report: Report, folder: Path, put: Put) -> str:
 
     def link(path: Path) -> str:
         try:
-            return quote(Path(os.path.relpath(path, folder.parent)).as_posix())
+            relative = Path(os.path.relpath(path, folder.parent)).as_posix()
+            return quote(os.fsencode(relative))  # bytes, for names that are not UTF-8
         except ValueError:  # on another drive of Windows
             return path.resolve().as_uri()
 
@@ -167,11 +169,11 @@ def _page(report: Report, put: Put, link: Link) -> str:
     sections += [f'<figure class="plot">{figure}</figure>' for figure in report.figures]
     if report.columns:
         sections.append(_table(report))
-    sections.append("".join(f'<p class="note">{escape(note)}</p>' for note in report.notes))
+    sections.append("".join(f'<p class="note">{_shown(note)}</p>' for note in report.notes))
     data = json.dumps([_row_data(report, row, put, link) for row in compared])
     return PAGE.format(
         policy=POLICY,
-        title=escape(report.title),
+        title=_shown(report.title),
         css=_asset("page.css"),
         js=_asset("page.js"),
         main="\n".join(section for section in sections if section),
@@ -184,6 +186,10 @@ def _comparable(row: Row) -> bool:
     return bool(row.pictures) and all(_size(picture.path) for picture in row.pictures)
 
 
+def _shown(text: str) -> str:
+    return escape(printable(text))
+
+
 @cache
 def _asset(name: str) -> str:
     return resources.files("srup.report").joinpath(name).read_text(encoding="utf-8")
@@ -192,7 +198,7 @@ def _asset(name: str) -> str:
 def _failures(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    items = "".join(f"<li><b>{escape(row.name)}</b> {escape(row.error or '')}</li>" for row in rows)
+    items = "".join(f"<li><b>{_shown(row.name)}</b> {_shown(row.error or '')}</li>" for row in rows)
     return f'<section class="failures"><h2>{len(rows)} failed</h2><ul>{items}</ul></section>'
 
 
@@ -203,7 +209,7 @@ def _thumbnails(report: Report, rows: Sequence[Row], put: Put) -> str:
         urls = [put(thumbnail, "webp") for thumbnail in thumbnails]
     items = []
     for number, (row, url) in enumerate(zip(rows, urls, strict=True)):
-        caption = f"<b>{escape(row.name)}</b> <span>{escape(_line(report, row.values))}</span>"
+        caption = f"<b>{_shown(row.name)}</b> <span>{_shown(_line(report, row.values))}</span>"
         picture = f'<img loading="lazy" decoding="async" alt="" src="{url}">'
         attributes = f'type="button" class="thumbnail" data-row="{number}"'
         items.append(f"<button {attributes}>{picture}{caption}</button>")
@@ -254,7 +260,7 @@ def _size(path: Path) -> tuple[int, int] | None:
 def _row_data(report: Report, row: Row, put: Put, link: Link) -> dict[str, object]:
     """What `page.js` shows of a row."""
     pictures = [_picture_data(report, picture, put, link) for picture in row.pictures]
-    return {"name": row.name, "pictures": pictures}
+    return {"name": printable(row.name), "pictures": pictures}
 
 
 def _picture_data(report: Report, picture: Picture, put: Put, link: Link) -> dict[str, object]:
@@ -264,7 +270,7 @@ def _picture_data(report: Report, picture: Picture, put: Put, link: Link) -> dic
     else:
         url = put(_png(picture.path), "png")
     return {
-        "name": picture.name,
+        "name": printable(picture.name),
         "line": _line(report, picture.values),
         "width": width,
         "height": height,
@@ -313,4 +319,4 @@ def _table(report: Report) -> str:
 def _cells(tag: str, kinds: Sequence[str], texts: Sequence[str]) -> str:
     """Cells of a row; texts without a kind, which is the error, are left out."""
     pairs = zip(kinds, texts, strict=False)
-    return "".join(f"<{tag}{kind}>{escape(text)}" for kind, text in pairs)
+    return "".join(f"<{tag}{kind}>{_shown(text)}" for kind, text in pairs)

@@ -128,6 +128,9 @@ def test_a_file_of_another_origin_is_kept(
         (["imdn-rtc", "pictures", "-o", "nowhere/a.pt"], 1, "create it first"),
         (["imdn-rtc", "pictures", "-o", "a.pt", "--teacher", "imdn-plus"], 2, "cannot teach ×2"),
         (["imdn-rtc", "pictures", "-o", "a.pt", "--from", "pictures/a.png"], 3, "as a checkpoint"),
+        (["imdn-rtc", "pictures", "-o", "a.pt", "--from", "pictures"], 3, "it is a folder"),
+        (["imdn-rtc", "pictures", "-o", "a.pt", "--decay", "nan"], 2, "decay is no finite number"),
+        (["imdn-rtc", "pictures", "-o", "a.pt", "--rate", "inf"], 2, "rate is no finite number"),
     ],
 )
 def test_errors_name_the_problem(

@@ -3,11 +3,12 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
 import pytest
@@ -126,6 +127,18 @@ def test_what_others_have_is_not_replaced(rows: list[Row], tmp_path: Path) -> No
         write(report, path, limit=0, overwrite=False)
     assert (path.exists(), list(folder.iterdir())) == (False, [])
     assert write(report, path, limit=0) == (path, folder)
+
+
+def test_names_that_are_not_utf8_lead_to_their_pictures(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xfe")
+    folder.mkdir()
+    draw(60, 40).save(folder / os.fsdecode(b"\xff.png"))
+    picture = Picture(os.fsdecode(b"\xff"), folder / os.fsdecode(b"\xff.png"))
+    report = Report("all", [Row("\x1b.png", pictures=(picture, picture))] * 2)
+    write(report, tmp_path / "report.html", limit=0)
+    (row, _) = Page((tmp_path / "report.html").read_text(encoding="utf-8")).rows
+    assert (row["name"], row["pictures"][0]["name"]) == (r"\x1b.png", r"\udcff")
+    assert (tmp_path / os.fsdecode(unquote_to_bytes(row["pictures"][0]["src"]))).is_file()
 
 
 def test_pictures_lie_upright(tmp_path: Path) -> None:

@@ -43,6 +43,29 @@ def test_what_was_measured_comes_before_the_rule(cache: Path) -> None:
     assert len(json.loads((cache / "engines.json").read_text())) == 2
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        '{"a": 5}',
+        "[[1]]",
+        '{"a": {"pytorch": "fast"}}',
+        '{"a": {"pytorch": {"b": 1}}}',
+        '{"a": [[[[]]]]}',
+        "[" * 100_000,
+        "\udcff",
+    ],
+    ids=lambda damage: repr(damage[:30]),
+)
+def test_a_damaged_file_is_told_and_not_used(
+    damage: str, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.mkdir()
+    (cache / "engines.json").write_text(damage, errors="surrogateescape")
+    expected = "openvino" if "openvino" in libraries() else "pytorch"
+    assert choice.choose(RTC, "auto") == expected
+    assert "engines.json is damaged" in caplog.text
+
+
 @needs_both
 def test_nobody_waits_for_an_engine_to_be_prepared(
     weights: Callable[[Model], Path], cache: Path, monkeypatch: pytest.MonkeyPatch
