@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from srup import batch, storage
-from srup.errors import ReadError, WriteError
+from srup.errors import AlreadyExists, ReadError, WriteError
 from srup.inference.target import Target
 from srup.pipeline import Recipe
 from tests.data.draw import draw
@@ -68,6 +68,20 @@ def test_what_was_stored_is_listed_and_fetched(place: str) -> None:
     with storage.fetched(storage.join(place, "a.png")) as local:
         assert local.read_bytes().startswith(b"\x89PNG")
         assert storage.sizes(place)["a.png"] == local.stat().st_size
+
+
+def test_what_exists_is_not_replaced(place: str) -> None:
+    """On a disk it is who writes there that finds it."""
+    put(place, "a.png", 20)
+    if not storage.is_url(place):
+        return
+    before = storage.sizes(place)
+    with (
+        pytest.raises(AlreadyExists, match="exists; overwrite replaces it"),
+        storage.stored(storage.join(place, "a.png"), overwrite=False) as local,
+    ):
+        local.write_text("another")
+    assert storage.sizes(place) == before
 
 
 def test_a_stamp_tells_a_change(place: str) -> None:

@@ -194,7 +194,7 @@ class Files:
     def clear_or_keep(self) -> None:
         """Removes an earlier run if it may be replaced, keeps one that has a state to resume from.
 
-        Raises TrainingError for an output that no run has made, WriteError if none can be made.
+        Raises TrainingError for a file that no run has made, WriteError if none can be made.
         """
         from srup.training.loop import state_path
 
@@ -203,12 +203,15 @@ class Files:
         if self.overwrite:
             for path in (self.output, self.log, state):
                 path.unlink(missing_ok=True)
-        elif self.output.exists() and not state.exists():
-            raise TrainingError(
-                f"{self.output} exists and has no state to resume from",
-                "{overwrite} replaces it",
-                "{output} names another",
-            )
+        elif not state.exists():
+            # a run that was killed early may have left its log
+            for path in (self.output, self.plot):
+                if path.exists():
+                    raise TrainingError(
+                        f"{path} exists and has no state to resume from",
+                        "{overwrite} replaces it",
+                        "{output} names another",
+                    )
 
 
 files = options.gathered(

@@ -92,13 +92,20 @@ def _open(
     """The vips image of a page; an error, not grey pixels, where the file is cut short."""
     options: dict[str, Any] = {"page": page} if page else {}
     options["access"] = access
-    if isinstance(source, (str, Path)):
-        # libvips remembers files by their names: this makes it look at the file again
-        options |= {"fail_on": "truncated", "revalidate": True}
-        # a name that is not UTF-8 has no other form than its bytes
-        return vips.Image.new_from_file(os.fsencode(source), **options)
-    source.seek(0)
-    return vips.Image.new_from_buffer(source.read(), "", fail_on="truncated", **options)
+    if not isinstance(source, (str, Path)):
+        source.seek(0)
+        return vips.Image.new_from_buffer(source.read(), "", fail_on="truncated", **options)
+    if not _is_utf8(source):
+        data = Path(source).read_bytes()
+        return vips.Image.new_from_buffer(data, "", fail_on="truncated", **options)
+    # libvips remembers files by their names: this makes it look at the file again
+    options |= {"fail_on": "truncated", "revalidate": True}
+    return vips.Image.new_from_file(str(source), **options)
+
+
+def _is_utf8(path: str | Path) -> bool:
+    """Whether a path is UTF-8; libvips takes no other."""
+    return os.fsencode(path) == str(path).encode(errors="replace")
 
 
 def turned(plane: Pixels, orientation: int) -> Pixels:
@@ -134,6 +141,9 @@ def write(image: Image, path: Path, **options: Any) -> None:
     interpretation = "rgb16" if bands > 2 else "grey16"
     try:
         converted = converted.copy(interpretation=interpretation)
-        converted.write_to_file(os.fsencode(path), keep="none", **options)
+        if _is_utf8(path):
+            converted.write_to_file(str(path), keep="none", **options)
+        else:
+            path.write_bytes(converted.write_to_buffer(path.suffix, keep="none", **options))
     except vips.Error as error:
         raise OSError(" ".join(str(error).split())) from error

@@ -297,6 +297,23 @@ def test_what_did_not_fit_is_tried_alone_in_small_windows(folder: Path, out: Pat
     assert seen[-1] == ("20.png", SMALL_WINDOWS)
 
 
+def test_what_did_not_fit_is_written_at_the_second_try(folder: Path, out: Path) -> None:
+    """The first try has looked at its place, which is not taken by that."""
+
+    def executor(jobs: Iterable[Job], worker: Worker) -> Iterator[Result]:
+        def full(stage: str, done: float, total: float) -> None:
+            if stage.startswith("enlarging"):
+                raise MemoryError
+
+        for job in jobs:
+            worker.progress = full if job.tile is None else None
+            yield worker.process(job)
+
+    with batch.journal(str(out)) as journal:
+        results = list(batch.run(planned(folder, out), RECIPE, journal, executor))
+    assert [result.status for result in results].count("done") == 3
+
+
 def test_weights_that_do_not_fit_end_the_batch(folder: Path, out: Path, tmp_path: Path) -> None:
     import torch
 

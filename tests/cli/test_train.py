@@ -114,6 +114,10 @@ def test_a_file_of_another_origin_is_kept(
     assert run(command(pictures, tmp_path / "a.pt", "--steps", "1")) == 1
     assert "no state to resume from" in capsys.readouterr().err
     assert run(command(pictures, tmp_path / "a.pt", "--steps", "1", "-y")) == 0
+    (tmp_path / "b.png").write_bytes(b"a picture")  # where the plot of b.pt goes
+    assert run(command(pictures, tmp_path / "b.pt", "--steps", "1")) == 1
+    assert "b.png exists" in capsys.readouterr().err
+    assert (tmp_path / "b.png").read_bytes() == b"a picture"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from srup.errors import AlreadyExists
 from srup.report import Picture, Report, Row, text, write
 from srup.report.plot import Point, bubbles
 from tests.data.draw import draw
+from tests.data.hostile import tiff_without_a_width
 
 NASTY = '</script><img src=x onerror="alert(1)">.png'
 
@@ -160,6 +161,19 @@ def test_a_missing_picture_does_not_break_the_report(rows: list[Row], tmp_path: 
     )
     page = Page(text(Report("all", [*rows, kept]), "html"))
     assert [row["name"] for row in page.rows] == ["kept.png"]
+
+
+def test_a_picture_that_no_decoder_reads_is_left_out(rows: list[Row], tmp_path: Path) -> None:
+    """Cut short, so that its header is whole; or of a kind at which Pillow raises a TypeError."""
+    whole = (tmp_path / "before #1.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "pages.tif").write_bytes(tiff_without_a_width())
+    damaged = []
+    for name in ("cut.png", "pages.tif"):
+        pictures = (Picture("a", tmp_path / name), Picture("b", tmp_path / name))
+        damaged.append(Row(name, {"size": "60×40"}, pictures=pictures))
+    page = Page(text(Report("all", [*damaged, *rows]), "html"))
+    assert [row["name"] for row in page.rows] == [row.name for row in rows[:2]]
 
 
 def test_sixteen_bit_pictures_keep_their_look(tmp_path: Path) -> None:
