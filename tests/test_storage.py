@@ -103,6 +103,13 @@ def test_what_is_not_there(place: str) -> None:
             pass
 
 
+def test_a_file_that_goes_away_before_it_is_hashed(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert storage.digest(tmp_path / "a").startswith("ba7816bf")  # FIPS 180-4's own example
+    with pytest.raises(ReadError, match="No such file"):
+        storage.digest(tmp_path / "gone")
+
+
 def test_a_server_that_is_not_there(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import s3fs
 

@@ -175,7 +175,8 @@ class _Batch:
     def _told(self, name: str, stamp: str) -> bool:
         """Whether the journal says that an input as it is was refused or failed."""
         line = self.journal.last.get(name, {})
-        return line.get("status") in ("failed", "refused") and line.get("stamp") == stamp
+        # the journal leaves out what is empty
+        return line.get("status") in ("failed", "refused") and line.get("stamp", "") == stamp
 
     def _until_stopped(self, jobs: Sequence[Job]) -> Iterator[Job]:
         for job in jobs:

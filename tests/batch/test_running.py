@@ -236,6 +236,7 @@ def test_watching_a_file_that_conflicts_fails_alone(
     """Told once; what was made before it stays, and what comes after it is made."""
     monkeypatch.setattr(running, "LOOK", 0.01)
     (folder / "broken.png").unlink()
+    (folder / "gone.png").symlink_to("nowhere")  # fails once, and not at every look
     stopped = threading.Event()
     arriving = iter(("20.jpg", "32.png"))
     results = []
@@ -247,7 +248,7 @@ def test_watching_a_file_that_conflicts_fails_alone(
         jobs = planned(folder, out)
         for result in batch.run(jobs, RECIPE, journal, look=look, stopped=stopped):
             results.append(result)
-            if len(results) < 3:  # those that were there at the beginning
+            if len(results) < 4:  # those that were there at the beginning
                 continue
             name = next(arriving, None)
             if name is None:
@@ -255,9 +256,9 @@ def test_watching_a_file_that_conflicts_fails_alone(
             else:
                 draw(32, 16).save(folder / name)
         assert journal.last["20.png"]["status"] == "done"
-    later = [(Path(result.source).name, result.status) for result in results[3:]]
+    later = [(Path(result.source).name, result.status) for result in results[4:]]
     assert later == [("20.jpg", "failed"), ("32.png", "done")]
-    assert "would both become 20.png; rename one" in str(results[3].error)
+    assert "would both become 20.png; rename one" in str(results[4].error)
     assert read_image(out / "20.png").size == (40, 32)
 
 
