@@ -289,9 +289,7 @@ def command(
     scales = _scales(network, hyperparameters.scales)
     asked = _asked(hyperparameters, scales, distilled=teacher is not None)
     # before images are shrunk, which takes minutes
-    if start not in (None, "published"):
-        checkpoints.check_file(str(start))
-    files.clear_or_keep()
+    _check_files(files, start)
     validation = _validation(validate, scales, asked.degrade)
     pairs = _pairs(data, scales)
     made = _start(network, scales[0], start, asked.seed)
@@ -389,6 +387,13 @@ def _validation(
 
     specs = degradation.validated if degradation else ()
     return Validation(find_images([folder]), scales, specs)
+
+
+def _check_files(files: Files, start: str | None) -> None:
+    """Checks that the weights to begin with are a file, and what the run writes can be written."""
+    if start is not None and start != "published":
+        checkpoints.check_file(start)
+    files.clear_or_keep()
 
 
 def _start(network: str, scale: int, start: str | None, seed: int) -> Network:
