@@ -26,7 +26,7 @@ from srup.batch.planning import conflicts
 from srup.errors import AlreadyExists, ReadError, SrupError
 from srup.files import TEMPORARY, hashed, shortened
 from srup.images import EXTENSIONS, QUALITY
-from srup.models import choosing, registry
+from srup.models import checkpoints, choosing, registry
 from srup.pipeline import Job, Recipe, Result, Worker
 from srup.progress import Progress, ignore
 
@@ -175,7 +175,8 @@ class _Batch:
     def _told(self, name: str, stamp: str) -> bool:
         """Whether the journal says that an input as it is was refused or failed."""
         line = self.journal.last.get(name, {})
-        return line.get("status") in ("failed", "refused") and line.get("stamp") == stamp
+        # the journal leaves out what is empty
+        return line.get("status") in ("failed", "refused") and line.get("stamp", "") == stamp
 
     def _until_stopped(self, jobs: Sequence[Job]) -> Iterator[Job]:
         for job in jobs:
@@ -327,6 +328,7 @@ def decisive(recipe: Recipe) -> dict[str, object]:
 
 def _digests(recipe: Recipe) -> list[str]:
     if recipe.weights:
+        checkpoints.check_file(recipe.weights)
         return [f"sha256:{hashed(Path(recipe.weights))}"]
     names = choosing.networks_of(recipe.model)
     return list(dict.fromkeys(row.digest for name in names for row in registry.find(name).values()))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import signal
 import sys
+from contextlib import suppress
 
 import click
 
@@ -61,9 +64,24 @@ def srup() -> None:
 
 
 def main() -> None:
+    _keep_standard_streams()
     memory.keep_freed()
     signal.signal(signal.SIGTERM, _terminated)
     sys.exit(run(sys.argv[1:]))
+
+
+def _keep_standard_streams() -> None:
+    """Makes standard streams that nothing can be wrong with."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # one that is closed would be the next file opened, and warnings be written into it
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        # names need not be UTF-8, and terminals not show all letters
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _terminated(number: int, _: object) -> None:
@@ -74,6 +92,8 @@ def run(arguments: list[str]) -> int:
     """Runs a command line; its exit code."""
     try:
         result = srup.main(arguments, prog_name="srup", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what cannot be written is met here, and not at the end of Python
         return result if isinstance(result, int) else 0
     except (SrupError, MemoryError) as raised:
         error = raised if isinstance(raised, SrupError) else FULL
@@ -89,10 +109,21 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:  # whoever read our output has gone
         sys.stdout = None
         return 1
+    except OSError as error:  # what the system refuses, where nothing else was made of it
+        return _refused(_told(error), 1)
+
+
+def _told(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.filename:
+        return f"cannot use {os.fsdecode(error.filename)}: {reason}"
+    sys.stdout = None  # or Python would try once more at its end
+    return f"the output cannot be written: {reason}"
 
 
 def _refused(message: str, code: int) -> int:
     from srup.cli import console
 
-    console.error(message)
+    with suppress(OSError):  # there may be nowhere to tell it
+        console.error(message)
     return code

@@ -35,6 +35,7 @@ from srup.images import Image, Pages, write_image
 from srup.images.degrade import CLEAN, degraded_by, parsed
 from srup.inference.run_options import RunOptions
 from srup.models import choosing, registry, routing
+from srup.models.checkpoints import check_file
 from srup.models.inspect import inspection_of
 from srup.models.registry import AUTO, SETS
 from srup.resize import Edges, cropped_to_multiple, imresize, lr_of
@@ -164,7 +165,8 @@ def cases(hr: Path, lr: Path | None) -> tuple[list[Case], list[Path]]:
 def check(evaluation: Evaluation, *, given_lr: bool) -> None:
     """Checks before any work that a network can be scored so.
 
-    Raises UsageError for a protocol that does not fit or a wrong spec, UnknownModel, ScaleError.
+    Raises UsageError for a protocol that does not fit or a wrong spec, UnknownModel, ScaleError,
+    WeightsMismatch.
     """
     model, scale, protocol = evaluation.model, evaluation.scale, evaluation.protocol
     operations = [parsed(spec) for spec in evaluation.degradations]
@@ -182,6 +184,8 @@ def check(evaluation: Evaluation, *, given_lr: bool) -> None:
         raise UsageError("the protocol y-only shrinks Y itself, unrounded", "leave out {lr}")
     if model == BICUBIC:
         return
+    if evaluation.weights:
+        check_file(evaluation.weights)
     if model == AUTO:
         if protocol == TRUNCATED:
             raise UsageError("the protocol truncated is for one network", "name it with {model}")

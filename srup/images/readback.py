@@ -20,7 +20,7 @@ from PIL import TiffImagePlugin
 from srup.errors import WriteError, reason_of
 from srup.images import png, sixteen_bit, tiff
 from srup.images.codec_errors import codec_errors
-from srup.images.reading import bomb_limit
+from srup.images.reading import MAX_PIXELS, bomb_limit
 from srup.images.values import Image, Pages
 
 Size = tuple[int, int]  # (width, height)
@@ -57,9 +57,8 @@ def _read_page_by_page(path: Path, pages: Pages) -> list[Size]:
     # Pillow has no mode for grey of 16 bits with alpha
     if any(map(sixteen_bit.needed, pages.images)):
         return [sixteen_bit.begun(path, page, ROWS) for page in range(len(pages))]
-    largest = max(width * height for width, height in (image.size for image in pages.images))
     sizes = []
-    with bomb_limit.at(largest), Pillow.open(path) as opened:
+    with bomb_limit.at(_pixels(pages)), Pillow.open(path) as opened:
         assert isinstance(opened, TiffImagePlugin.TiffImageFile)
         for page in range(opened.n_frames):
             opened.seek(page)
@@ -71,13 +70,19 @@ def _read_page_by_page(path: Path, pages: Pages) -> list[Size]:
 def _read(path: Path, pages: Pages) -> Size:
     """The size of a file's first frame, which is decoded, or its first rows."""
     first = pages.images[0]
-    with bomb_limit.at(first.size[0] * first.size[1]), Pillow.open(path) as opened:
+    with bomb_limit.at(_pixels(pages)), Pillow.open(path) as opened:
         beginning = None if pages.animated else BEGINNINGS.get(str(opened.format))
         if beginning:
             _decode(beginning(path, first))
         else:
             opened.load()
         return opened.size
+
+
+def _pixels(pages: Pages) -> int:
+    """The limit for reading: it holds for other threads too, so it is never a lower one."""
+    largest = max(width * height for width, height in (image.size for image in pages.images))
+    return max(largest, MAX_PIXELS)
 
 
 def _decode(file: BinaryIO) -> None:

@@ -102,12 +102,18 @@ def _open(
     options: dict[str, Any] = {"fail_on": "truncated", "access": access}
     if page:
         options["page"] = page
-    if isinstance(source, (str, Path)):
-        # libvips remembers files by their names: this makes it look at the file again. A name that
-        # is not UTF-8 has no other form than its bytes.
-        return vips.Operation.call(loader, os.fsencode(source), revalidate=True, **options)
-    source.seek(0)
-    return vips.Operation.call(f"{loader}_buffer", source.read(), **options)
+    if not isinstance(source, (str, Path)):
+        source.seek(0)
+        return vips.Operation.call(f"{loader}_buffer", source.read(), **options)
+    if not _is_utf8(source):
+        return vips.Operation.call(f"{loader}_buffer", Path(source).read_bytes(), **options)
+    # libvips remembers files by their names: this makes it look at the file again
+    return vips.Operation.call(loader, str(source), revalidate=True, **options)
+
+
+def _is_utf8(path: str | Path) -> bool:
+    """Whether a path is UTF-8; libvips takes no other."""
+    return os.fsencode(path) == str(path).encode(errors="replace")
 
 
 def turned(plane: Pixels, orientation: int) -> Pixels:
@@ -143,6 +149,9 @@ def write(image: Image, path: Path, **options: Any) -> None:
     interpretation = "rgb16" if bands > 2 else "grey16"
     try:
         converted = converted.copy(interpretation=interpretation)
-        converted.write_to_file(os.fsencode(path), keep="none", **options)
+        if _is_utf8(path):
+            converted.write_to_file(str(path), keep="none", **options)
+        else:
+            path.write_bytes(converted.write_to_buffer(path.suffix, keep="none", **options))
     except vips.Error as error:
         raise OSError(" ".join(str(error).split())) from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 import logging
+import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -134,7 +135,10 @@ def _encode(image: Image, path: Path, big: bool) -> None:
             "strip_size": STRIP,
             "big_tiff": big,
         }
-        pixels_to_pillow(image).save(path, "TIFF", compression="tiff_adobe_deflate", **options)
+        # libtiff takes names in UTF-8 alone, and so gets a file without one
+        with path.open("w+b") as file, os.fdopen(file.fileno(), "w+b", closefd=False) as nameless:
+            options["compression"] = "tiff_adobe_deflate"
+            pixels_to_pillow(image).save(nameless, "TIFF", **options)
 
 
 def _append(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
 import shutil
 import struct
@@ -277,6 +278,16 @@ def test_pages_of_sixteen_bits(tmp_path: Path) -> None:
     found = read_pages(written(FORMATS["tiff"], tmp_path, Image(values[0]), Image(values[1, ::2])))
     for page, value in zip(found.images, (values[0], values[1, ::2]), strict=True):
         assert (page.pixels == value).all()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_name_that_is_not_utf8(row: Format, bits: int, tmp_path: Path) -> None:
+    if bits == 16 and not (row.sixteen_bit and sixteen_bit.available()):
+        pytest.skip("eight bits, or no pyvips")
+    pixels = COLOURS if bits == 8 else COLOURS.astype(np.uint16) * 257
+    path = tmp_path / os.fsdecode(b"\xff" + row.extensions[0].encode())
+    write_pages(Pages((Image(pixels),)), path, encoding=Encoding(palette=True))
+    assert read_image(path).depth == bits
 
 
 def test_lossless(row: Format, tmp_path: Path) -> None:
