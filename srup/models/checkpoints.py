@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srup.errors import WeightsMismatch
+from srup.files import NotRegular, check_regular
 from srup.models import state_dicts
 from srup.models.state_dicts import shown
 
@@ -21,16 +21,21 @@ def check_file(path: str | Path) -> None:
     """Checks that a checkpoint is a file, before any work. Raises WeightsMismatch."""
     path = Path(path)
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISREG(mode):
-            return path.open("rb").close()
+        check_regular(path)
+        path.open("rb").close()
     except FileNotFoundError as error:
         raise WeightsMismatch(f"cannot read {path}: no such file; check the name") from error
+    except IsADirectoryError as error:
+        raise WeightsMismatch(
+            f"cannot read {path}: it is a folder; give the file of a checkpoint"
+        ) from error
+    except NotRegular as error:
+        raise WeightsMismatch(
+            f"cannot read {path}: it is {error.strerror}; give the file of a checkpoint"
+        ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise WeightsMismatch(f"cannot read {path}: {reason}; check the name") from error
-    kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-    raise WeightsMismatch(f"cannot read {path}: it is {kind}; give the file of a checkpoint")
 
 
 def load_weights(network: Network, path: str | Path) -> Network:
