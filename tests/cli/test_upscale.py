@@ -276,7 +276,7 @@ def test_how_consistent_a_result_is(
         (["photo.png", "--suffix", "/x"], 2, "'/x' is no part of a file name"),
         (["photo.png", "--weights", "none.pth"], 3, "no such file; check the name"),
         (["photo.png", "--weights", "."], 3, "it is a folder"),
-        (["photo.png", "--weights", "/dev/zero"], 3, "it is a pipe or a device"),
+        (["photo.png", "--weights", "/dev/zero"], 3, "it is a pipe, a socket or a device"),
         ([f"{'x' * 300}.png"], 1, "File name too long; check the name"),
         (["photo.png", "-o", f"{'x' * 300}.png"], 1, "too long for this file system"),
         (["photo.png", "-o", "nowhere/big.png"], 1, "create it first"),
