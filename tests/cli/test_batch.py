@@ -94,7 +94,7 @@ def test_a_list_on_standard_input(folder: Path, tmp_path: Path) -> None:
         (["in", "out", "--suffix", "/x"], 2, "'/x' is no part of a file name"),
         (["in", "out", "--weights", "none.pth"], 3, "no such file; check the name"),
         (["in", "out", "--weights", "in"], 3, "it is a folder"),
-        (["in", "out", "--weights", "/dev/zero"], 3, "it is a pipe or a device"),
+        (["in", "out", "--weights", "/dev/zero"], 3, "it is a pipe, a socket or a device"),
         (
             ["in", "out", "--cluster", "local", "-d", "cpu"],
             2,
