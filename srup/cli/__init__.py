@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import signal
 import sys
 
 import click
 
 from srup import __version__, memory
+from srup.cli import signals
 from srup.cli.errors import command_of, spelling
 from srup.errors import OutOfMemory, SrupError
+from srup.files import remove_abandoned
 
 COMMANDS = {  # name of a command and its module → its line in `srup --help`, which imports none
     "upscale": "Enlarge images: photographs, animations, documents of many pages.",
@@ -61,12 +62,9 @@ def srup() -> None:
 
 def main() -> None:
     memory.keep_freed()
-    signal.signal(signal.SIGTERM, _terminated)
+    signals.watch()
+    remove_abandoned()
     sys.exit(run(sys.argv[1:]))
-
-
-def _terminated(number: int, _: object) -> None:
-    sys.exit(128 + number)  # an exception, so that unfinished files are removed on the way out
 
 
 def run(arguments: list[str]) -> int:
