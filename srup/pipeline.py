@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
 
 from srup import memory, storage, temporaries
@@ -31,6 +31,7 @@ from srup.errors import (
     ScaleError,
     SrupError,
     UsageError,
+    WriteError,
     internal,
 )
 from srup.evaluation.consistency import consistency_of_pages
@@ -66,6 +67,7 @@ Status = Literal[
 
 STANDARD = "-"  # standard input as a source, standard output as a destination
 CHUNK = 1 << 20  # bytes
+DENSITIES = (1, 100_000)  # pixels per inch
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,17 @@ class ReadOptions:
     """What is read of an image, and what is kept of what came with it.
 
     Images of more than `max_pixels` are refused; `strip` leaves EXIF, XMP, IPTC and texts out;
-    `dpi` replaces the density.
+    `dpi` replaces the density. Raises UsageError for one that is out of range.
     """
 
     max_pixels: int = MAX_PIXELS
     strip: bool = False
     dpi: float | None = None
+
+    def __post_init__(self) -> None:
+        low, high = DENSITIES
+        if self.dpi is not None and not low <= self.dpi <= high:  # not a number is neither
+            raise UsageError(f"{self.dpi:g} pixels per inch is no density from {low} to {high}")
 
     def read(self, source: str | Path | BinaryIO) -> Pages:
         """The pages of an image file with these options applied. Raises ReadError."""
@@ -115,13 +122,21 @@ class Recipe:
         return replace(self, run_options=replace(self.run_options, device=device))
 
 
+def check_suffix(suffix: str) -> None:
+    """Raises UsageError if a name would be in another folder with this suffix, or be none."""
+    name = f"a{suffix}"
+    if PurePath(name).name != name or "\0" in name:
+        raise UsageError(f"the suffix {suffix!r} is no part of a file name; leave slashes out")
+
+
 @dataclass(frozen=True)
 class Destination:
     """Where a result goes: a file, a URL, "-" for standard output, or with `is_folder` a folder.
 
     In a folder a result is called after its source: the stem, `suffix` (None: "_x4", or "_800x600"
     for a size) and the extension of its format. An existing file is replaced only with `overwrite`.
-    `make_folders` creates the folders that are missing.
+    `make_folders` creates the folders that are missing. Raises UsageError for a suffix that is no
+    part of a file name.
     """
 
     place: str
@@ -129,6 +144,9 @@ class Destination:
     suffix: str | None = None
     overwrite: bool = False
     make_folders: bool = False
+
+    def __post_init__(self) -> None:
+        check_suffix(self.suffix or "")
 
     def resolved(self, source: Entry, recipe: Recipe, pages: Pages) -> str:
         """The file, URL or "-" that the result of `source` goes to."""
@@ -528,9 +546,23 @@ def write(pages: Pages, decided: Plan) -> None:
     with temporaries.folder() as folder:  # some encoders go back and forth in their file
         path = folder / decided.name
         write_pages(pages, path, encoding=encoding)
-        with path.open("rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer, CHUNK)
-        sys.stdout.buffer.flush()
+        with path.open("rb") as file, _standard_output() as output:
+            shutil.copyfileobj(file, output, CHUNK)
+            output.flush()
+
+
+@contextmanager
+def _standard_output() -> Iterator[BinaryIO]:
+    """Standard output for bytes. Raises WriteError; BrokenPipeError if its reader has gone."""
+    if sys.stdout is None:  # closed by whoever started us
+        raise WriteError("cannot write to standard output: it is closed", "{output} names a file")
+    try:
+        yield sys.stdout.buffer
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        about = f"cannot write to standard output: {error.strerror or error}"
+        raise WriteError(about, "{output} names a file") from error
 
 
 class MemoryBudget:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from srup import batch, storage
-from srup.errors import ReadError, WriteError
+from srup.errors import AlreadyExists, ReadError, WriteError
 from srup.inference.target import Target
 from srup.pipeline import Recipe
 from tests.data.draw import draw
@@ -70,6 +70,20 @@ def test_what_was_stored_is_listed_and_fetched(place: str) -> None:
         assert storage.sizes(place)["a.png"] == local.stat().st_size
 
 
+def test_what_exists_is_not_replaced(place: str) -> None:
+    """On a disk it is who writes there that finds it."""
+    put(place, "a.png", 20)
+    if not storage.is_url(place):
+        return
+    before = storage.sizes(place)
+    with (
+        pytest.raises(AlreadyExists, match="exists; overwrite replaces it"),
+        storage.stored(storage.join(place, "a.png"), overwrite=False) as local,
+    ):
+        local.write_text("another")
+    assert storage.sizes(place) == before
+
+
 def test_a_stamp_tells_a_change(place: str) -> None:
     put(place, "a.png", 20)
     before = storage.entry(storage.join(place, "a.png"))
@@ -87,6 +101,13 @@ def test_what_is_not_there(place: str) -> None:
     if storage.is_url(place):
         with pytest.raises(ReadError, match="no such file"), storage.fetched(missing):
             pass
+
+
+def test_a_file_that_goes_away_before_it_is_hashed(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert storage.digest(tmp_path / "a").startswith("ba7816bf")  # FIPS 180-4's own example
+    with pytest.raises(ReadError, match="No such file"):
+        storage.digest(tmp_path / "gone")
 
 
 def test_a_server_that_is_not_there(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

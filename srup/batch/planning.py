@@ -16,7 +16,7 @@ from PIL import ExifTags
 from srup.errors import ReadError, SrupError, UsageError
 from srup.images import EXTENSIONS, looks_like_image, named_like_image, open_image
 from srup.images.codec_errors import codec_errors
-from srup.pipeline import Destination, Job, Recipe
+from srup.pipeline import Destination, Job, Recipe, check_suffix
 from srup.storage import Entry, entry, is_url, join, listing
 
 OnCollision = Literal["refuse", "suffix"]
@@ -162,6 +162,7 @@ def proposed(
     on_collision: OnCollision = "refuse",
 ) -> list[Job]:
     """The same jobs, those included that are in conflict with others. Raises UsageError."""
+    check_suffix(suffix)
     readable = [source for source in sources if not source.error]
     jobs = [_job(source, out, _result_name(source.name, suffix, recipe)) for source in readable]
     jobs = _without_results(jobs, out)

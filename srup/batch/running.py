@@ -27,7 +27,7 @@ from srup.batch.planning import conflicts
 from srup.errors import AlreadyExists, ReadError, SrupError
 from srup.files import TEMPORARY, hashed, shortened
 from srup.images import EXTENSIONS, QUALITY
-from srup.models import registry
+from srup.models import checkpoints, registry
 from srup.pipeline import Job, Recipe, Result, Worker
 from srup.progress import Progress, ignore
 
@@ -188,7 +188,8 @@ class _Batch:
     def _told(self, name: str, stamp: str) -> bool:
         """Whether the journal says that an input as it is was refused or failed."""
         line = self.journal.last.get(name, {})
-        return line.get("status") in ("failed", "refused") and line.get("stamp") == stamp
+        # the journal leaves out what is empty
+        return line.get("status") in ("failed", "refused") and line.get("stamp", "") == stamp
 
     def _until_stopped(self, jobs: Sequence[Job]) -> Iterator[Job]:
         for job in jobs:
@@ -356,6 +357,7 @@ def decisive(recipe: Recipe) -> dict[str, object]:
 
 def _digests(recipe: Recipe) -> list[str]:
     if recipe.weights:
+        checkpoints.check_file(recipe.weights)
         return [f"sha256:{hashed(Path(recipe.weights))}"]
     return [row.digest for row in registry.find(recipe.model).values()]
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
+from contextlib import suppress
 
 import click
 
@@ -61,16 +64,33 @@ def srup() -> None:
 
 
 def main() -> None:
+    _keep_standard_streams()
     memory.keep_freed()
     signals.watch()
     remove_abandoned()
     sys.exit(run(sys.argv[1:]))
 
 
+def _keep_standard_streams() -> None:
+    """Makes standard streams that nothing can be wrong with."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # one that is closed would be the next file opened, and warnings be written into it
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        # names need not be UTF-8, and terminals not show all letters
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run(arguments: list[str]) -> int:
     """Runs a command line; its exit code."""
     try:
         result = srup.main(arguments, prog_name="srup", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what cannot be written is met here, and not at the end of Python
         return result if isinstance(result, int) else 0
     except (SrupError, MemoryError) as raised:
         error = raised if isinstance(raised, SrupError) else FULL
@@ -86,10 +106,21 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:  # whoever read our output has gone
         sys.stdout = None
         return 1
+    except OSError as error:  # what the system refuses, where nothing else was made of it
+        return _refused(_told(error), 1)
+
+
+def _told(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.filename:
+        return f"cannot use {os.fsdecode(error.filename)}: {reason}"
+    sys.stdout = None  # or Python would try once more at its end
+    return f"the output cannot be written: {reason}"
 
 
 def _refused(message: str, code: int) -> int:
     from srup.cli import console
 
-    console.error(message)
+    with suppress(OSError):  # there may be nowhere to tell it
+        console.error(message)
     return code

@@ -27,6 +27,7 @@ from srup.cli.signals import CODE, finishing
 from srup.errors import ReadError, UsageError
 from srup.models import routing
 from srup.pipeline import Job, Recipe, Result, Worker, standard_input
+from srup.printable import printable
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,19 @@ class Output:
         if self.report_file:
             report.check(self.report_file)
 
+    def check_report(self, journal: batch.Journal, policy: batch.Policy) -> None:
+        """Checks before any work that the report, if one was asked for, replaces nobody's file."""
+        if self.report_file:
+            check_report(self.report_file, journal, overwrite=policy.overwrite)
+
+    def write_report(
+        self, jobs: Sequence[Job], journal: batch.Journal, recipe: Recipe, policy: batch.Policy
+    ) -> None:
+        """Writes what became of each job, if a report was asked for."""
+        if self.report_file:
+            overwrite = policy.overwrite
+            write_report(self.report_file, jobs, journal, recipe, overwrite=overwrite)
+
 
 _places = click.argument("places", nargs=-1, required=True, metavar="[IN...] OUT")
 _inputs = (
@@ -244,17 +258,12 @@ def command(
     look = partial(inputs.proposed, recipe) if watch else None
     stopped, tally = threading.Event(), Tally()
     with batch.journal(inputs.out) as journal, finishing(partial(_stop, stopped)) as received:
-        if output.report_file:
-            check_report(output.report_file, journal, overwrite=policy.overwrite)
+        output.check_report(journal, policy)
         remove_partial_files(journal, started)  # of a run that was killed
         _warn_of_changes(jobs, journal, recipe)
-        run = partial(
-            batch.run, jobs, recipe, journal, executor, policy=policy, look=look, stopped=stopped
-        )
-        _follow(run, recipe, tally, output)
-        if output.report_file:
-            overwrite = policy.overwrite
-            write_report(output.report_file, jobs, journal, recipe, overwrite=overwrite)
+        run = partial(batch.run, jobs, recipe, journal, executor, policy=policy)
+        _follow(partial(run, look=look, stopped=stopped), recipe, tally, output)
+        output.write_report(jobs, journal, recipe, policy)
     tally.tell(interrupted=bool(received))
     return CODE + received[0] if received else int(bool(tally.failed))
 
@@ -354,7 +363,7 @@ def _forecast(jobs: Sequence[Job], recipe: Recipe, out: str) -> int:
         if size:
             known.append((size[0] * size[1], job))
             after = "{}×{}".format(*recipe.target.size(size))
-        click.echo(f"{job.source.path} → {job.destination.place}  {after}")
+        click.echo(printable(f"{job.source.path} → {job.destination.place}  {after}"))
     # nothing can be read, which the lines above have said
     if not known:
         return 0

@@ -92,7 +92,7 @@ def command(
         made = _report(rows, scale if models else None, scored=reference is not None)
         report.write(made, output, limit=sys.maxsize, overwrite=overwrite)
         console.show(made, as_json=as_json)
-    console.err.print(f"[dim]open {output} in a browser[/]")
+    console.line(f"open {output} in a browser")
     return 1 if any(row.error for row in rows) else 0
 
 

@@ -18,6 +18,7 @@ from threading import Lock
 import click
 from rich import progress as bars
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
@@ -36,13 +37,15 @@ from srup import report as reports
 from srup.cli.errors import spelling
 from srup.errors import SrupError
 from srup.files import check_free
+from srup.printable import printable
 from srup.progress import Progress, StageProgress
 from srup.report import Report
 
-out = Console(soft_wrap=True, highlight=False)
+# `emoji` would turn ":cat:" in a name into a cat
+out = Console(soft_wrap=True, highlight=False, emoji=False)
 LINE_EVERY = 60  # seconds, where no bar can be drawn
 
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 
 def error(problem: SrupError | str) -> None:
@@ -64,7 +67,8 @@ def warning(message: str) -> None:
 
 
 def _plain(message: str) -> str:
-    return " ".join(message.split()).replace("[", r"\[")
+    """A message as one line that says nothing to the terminal, whatever the names in it hold."""
+    return escape(" ".join(printable(message).split()))
 
 
 class _Lines(logging.Handler):
@@ -257,7 +261,7 @@ def show(report: Report, *, format_: str | None = None, as_json: bool = False) -
     else:
         _print_table(report)
         for note in report.notes:
-            out.print(Text(note, "dim"), soft_wrap=False)
+            out.print(Text(printable(note), "dim"), soft_wrap=False)
 
 
 def _print_table(report: Report) -> None:

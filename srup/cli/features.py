@@ -13,6 +13,8 @@ from srup.files import check_free
 from srup.images import Image, Pixels, format_of, read_image, write_image
 from srup.inference.target import Target
 from srup.models import routing
+from srup.models.checkpoints import check_file
+from srup.printable import printable
 from srup.resize import imresize
 
 if TYPE_CHECKING:
@@ -86,6 +88,8 @@ def command(
     target = output or image.with_name(f"{image.stem}_features.png")
     format_of(target)  # raises WriteError before the work for a format that cannot be written
     check_free(target, overwrite=overwrite)
+    if weights is not None:
+        check_file(weights)
     source = read_image(image)
     pixels = _shrunk(source, side, name=str(image))
     title = f"{model} ×{first.scale}" if first.scale else model
@@ -94,7 +98,7 @@ def command(
         title += f" shrunk to {_size(pixels)}"
     upscaler = _loaded(model, scale, weights, device)
     write_image(_grid(_maps(upscaler, pixels, scale), title, channels), target, overwrite=overwrite)
-    click.echo(target)
+    click.echo(printable(str(target)))
 
 
 def _loaded(model: str, scale: float, weights: str | None, device: str) -> Upscaler:

@@ -19,6 +19,7 @@ from srup.images import FORMATS, MAX_PIXELS, QUALITY, Encoding
 from srup.inference.engines import ENGINES
 from srup.inference.run_options import PRECISIONS, RunOptions
 from srup.inference.target import Target, target
+from srup.models.checkpoints import check_file
 from srup.models.registry import DEFAULT
 from srup.pipeline import ReadOptions, Recipe
 
@@ -76,7 +77,7 @@ wanted = gathered(
         ),
         click.option(
             "--megapixels",
-            type=click.FloatRange(0, min_open=True),
+            type=float,
             help="Enlarge to so many million pixels.",
         ),
     ),
@@ -169,8 +170,9 @@ read_options = gathered(
     (
         click.option(
             "--dpi",
-            type=click.FloatRange(1, 100_000),
-            help="Set the density.  [default: the input's]",
+            type=float,
+            metavar="N",
+            help="Set the density, in pixels per inch.  [default: the input's]",
         ),
         click.option("--strip", is_flag=True, help="Leave EXIF, XMP, IPTC and texts out."),
         click.option(
@@ -216,6 +218,8 @@ def _recipe(
     encoding: Encoding,
     format_: str | None,
 ) -> Recipe:
+    if weights is not None:
+        check_file(weights)  # before anything runs
     return Recipe(wanted, model, weights, run_options, read_options, encoding, format_)
 
 

@@ -194,7 +194,7 @@ class Files:
     def clear_or_keep(self) -> None:
         """Removes an earlier run if it may be replaced, keeps one that has a state to resume from.
 
-        Raises TrainingError for an output that no run has made, WriteError if none can be made.
+        Raises TrainingError for a file that no run has made, WriteError if none can be made.
         """
         from srup.training.loop import state_path
 
@@ -203,12 +203,15 @@ class Files:
         if self.overwrite:
             for path in (self.output, self.log, state):
                 path.unlink(missing_ok=True)
-        elif self.output.exists() and not state.exists():
-            raise TrainingError(
-                f"{self.output} exists and has no state to resume from",
-                "{overwrite} replaces it",
-                "{output} names another",
-            )
+        elif not state.exists():
+            # a run that was killed early may have left its log
+            for path in (self.output, self.plot):
+                if path.exists():
+                    raise TrainingError(
+                        f"{path} exists and has no state to resume from",
+                        "{overwrite} replaces it",
+                        "{output} names another",
+                    )
 
 
 files = options.gathered(
@@ -286,7 +289,7 @@ def command(
     scales = _scales(network, hyperparameters.scales)
     asked = _asked(hyperparameters, scales, distilled=teacher is not None)
     # before images are shrunk, which takes minutes
-    files.clear_or_keep()
+    _check_files(files, start)
     validation = _validation(validate, scales, asked.degrade)
     pairs = _pairs(data, scales)
     made = _start(network, scales[0], start, asked.seed)
@@ -384,6 +387,13 @@ def _validation(
 
     specs = degradation.validated if degradation else ()
     return Validation(find_images([folder]), scales, specs)
+
+
+def _check_files(files: Files, start: str | None) -> None:
+    """Checks that the weights to begin with are a file, and what the run writes can be written."""
+    if start is not None and start != "published":
+        checkpoints.check_file(start)
+    files.clear_or_keep()
 
 
 def _start(network: str, scale: int, start: str | None, seed: int) -> Network:

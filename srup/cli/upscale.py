@@ -18,6 +18,7 @@ from srup.errors import UsageError
 from srup.files import writing
 from srup.models import routing
 from srup.pipeline import STANDARD, Destination, Job, Recipe, Result, Worker
+from srup.printable import printable
 from srup.report import plain
 from srup.storage import Entry
 
@@ -77,7 +78,9 @@ def command(
 def _check(inputs: Sequence[str], output: str | None) -> None:
     """Refuses what cannot be meant, and makes the output folder. Raises UsageError, WriteError."""
     several = len(inputs) > 1
-    if (output == STANDARD or (output is None and STANDARD in inputs)) and sys.stdout.isatty():
+    if output == STANDARD and sys.stdout is None:
+        raise UsageError("standard output is closed", "name a file with {output}")
+    if (output == STANDARD or (output is None and STANDARD in inputs)) and _is_terminal():
         raise UsageError(
             "standard output is a terminal; send it into a file with >", "or name one with {output}"
         )
@@ -98,8 +101,13 @@ def _check(inputs: Sequence[str], output: str | None) -> None:
         _check_names(inputs, output)
 
 
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def _is_folder(output: str) -> bool:
-    return output.endswith(("/", "\\")) or Path(output).is_dir()
+    with writing(Path(output)):  # a name may be too long to be looked up
+        return output.endswith(("/", "\\")) or Path(output).is_dir()
 
 
 def _check_names(inputs: Sequence[str], folder: str) -> None:
@@ -158,7 +166,8 @@ def _line(result: Result, forecast: Forecast | None) -> str:
     if result.pages:
         pages = f"  {result.pages} {'frames' if result.animated else 'pages'}"
     size = f"{width}×{height}{pages}"
-    return f"{result.source} → {result.destination}  {size}  {result.networks}  {took}"
+    names = printable(f"{result.source} → {result.destination}")
+    return f"{names}  {size}  {result.networks}  {took}"
 
 
 def _facts(result: Result, forecast: Forecast | None) -> dict[str, object]:

@@ -35,6 +35,7 @@ from srup.images import Image, write_image
 from srup.images.degrade import CLEAN, degraded_by, parsed
 from srup.inference.run_options import RunOptions
 from srup.models import registry, routing
+from srup.models.checkpoints import check_file
 from srup.models.registry import SETS
 from srup.resize import Edges, cropped_to_multiple, imresize, lr_of
 
@@ -163,7 +164,8 @@ def cases(hr: Path, lr: Path | None) -> tuple[list[Case], list[Path]]:
 def check(evaluation: Evaluation, *, given_lr: bool) -> None:
     """Checks before any work that a network can be scored so.
 
-    Raises UsageError for a protocol that does not fit or a wrong spec, UnknownModel, ScaleError.
+    Raises UsageError for a protocol that does not fit or a wrong spec, UnknownModel, ScaleError,
+    WeightsMismatch.
     """
     model, scale, protocol = evaluation.model, evaluation.scale, evaluation.protocol
     operations = [parsed(spec) for spec in evaluation.degradations]
@@ -181,6 +183,8 @@ def check(evaluation: Evaluation, *, given_lr: bool) -> None:
         raise UsageError("the protocol y-only shrinks Y itself, unrounded", "leave out {lr}")
     if model == BICUBIC:
         return
+    if evaluation.weights:
+        check_file(evaluation.weights)
     # a chain or a resize would come between the network and what was truncated
     (row, *more) = routing.route(model, scale, own_weights=evaluation.weights is not None)
     if protocol == TRUNCATED and (more or row.scale != scale):

@@ -68,10 +68,14 @@ def _write_pixels(image: Image, file: BinaryIO, level: int) -> None:
     file.write(_chunk(b"IDAT", end + struct.pack(">I", checksum)))
 
 
-def _bands(image: Image) -> Iterator[slice]:
-    """Rows of about BAND bytes."""
+def rows_in_band(image: Image) -> int:
+    """How many rows are compressed at a time: those of about BAND bytes, or all."""
     height = image.size[1]
-    step = max(1, BAND * height // image.nbytes)
+    return min(max(1, BAND * height // image.nbytes), height)
+
+
+def _bands(image: Image) -> Iterator[slice]:
+    height, step = image.size[1], rows_in_band(image)
     return (slice(top, min(top + step, height)) for top in range(0, height, step))
 
 

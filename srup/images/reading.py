@@ -100,7 +100,7 @@ def _reading(name: str, max_pixels: int) -> Iterator[None]:
 def _known_errors(name: str, max_pixels: int) -> Iterator[None]:
     """Turns the errors that say what is wrong into a ReadError."""
     try:
-        with warnings.catch_warnings(), _bomb_limit.at(max_pixels):
+        with warnings.catch_warnings(), bomb_limit.at(max_pixels):
             warnings.simplefilter("ignore")
             yield
     except FileNotFoundError as error:
@@ -155,12 +155,12 @@ class _BombLimit:
     def _set(self) -> None:
         if self.active:
             # Pillow warns above this number and refuses at twice as many pixels.
-            Pillow.MAX_IMAGE_PIXELS = max(self.active) // 2
+            Pillow.MAX_IMAGE_PIXELS = (max(self.active) + 1) // 2
         else:
             Pillow.MAX_IMAGE_PIXELS = self.before
 
 
-_bomb_limit = _BombLimit()
+bomb_limit = _BombLimit()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -80,18 +81,43 @@ def read(
     return np.ascontiguousarray(values[:, :, :colours]), alpha
 
 
-def _open(vips: ModuleType, source: str | Path | BinaryIO, kind: str, page: int) -> Any:
+def begun(path: Path, page: int, rows: int) -> tuple[int, int]:
+    """The size of a page of a TIFF file, whose first rows are decoded. Raises OSError."""
+    vips = available()
+    assert vips is not None, "an image was written that could not have been"
+    try:
+        image = _open(vips, path, "TIFF", page, access="sequential")
+        image.crop(0, 0, image.width, min(rows, image.height)).copy_memory()
+    except vips.Error as error:
+        raise OSError(" ".join(str(error).split())) from error
+    return image.width, image.height
+
+
+def _open(
+    vips: ModuleType,
+    source: str | Path | BinaryIO,
+    kind: str,
+    page: int,
+    access: str = "random",
+) -> Any:
     """The vips image of a page; an error, not grey pixels, where the file is cut short."""
     # By name: left to choose a loader, libvips would have many more that a file could ask for.
     loader = LOADERS[kind]
-    options: dict[str, Any] = {"fail_on": "truncated"}
+    options: dict[str, Any] = {"fail_on": "truncated", "access": access}
     if page:
         options["page"] = page
-    if isinstance(source, (str, Path)):
-        # libvips remembers files by their names: this makes it look at the file again
-        return vips.Operation.call(loader, str(source), revalidate=True, **options)
-    source.seek(0)
-    return vips.Operation.call(f"{loader}_buffer", source.read(), **options)
+    if not isinstance(source, (str, Path)):
+        source.seek(0)
+        return vips.Operation.call(f"{loader}_buffer", source.read(), **options)
+    if not _is_utf8(source):
+        return vips.Operation.call(f"{loader}_buffer", Path(source).read_bytes(), **options)
+    # libvips remembers files by their names: this makes it look at the file again
+    return vips.Operation.call(loader, str(source), revalidate=True, **options)
+
+
+def _is_utf8(path: str | Path) -> bool:
+    """Whether a path is UTF-8; libvips takes no other."""
+    return os.fsencode(path) == str(path).encode(errors="replace")
 
 
 def turned(plane: Pixels, orientation: int) -> Pixels:
@@ -127,6 +153,9 @@ def write(image: Image, path: Path, **options: Any) -> None:
     interpretation = "rgb16" if bands > 2 else "grey16"
     try:
         converted = converted.copy(interpretation=interpretation)
-        converted.write_to_file(str(path), keep="none", **options)
+        if _is_utf8(path):
+            converted.write_to_file(str(path), keep="none", **options)
+        else:
+            path.write_bytes(converted.write_to_buffer(path.suffix, keep="none", **options))
     except vips.Error as error:
         raise OSError(" ".join(str(error).split())) from error

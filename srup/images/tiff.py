@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import logging
+import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,48 +19,51 @@ from typing import Any, BinaryIO
 from PIL import Image as Pillow
 from PIL import TiffImagePlugin, TiffTags
 
+from srup.errors import ImageError, WriteError
 from srup.files import scratch
 from srup.images import sixteen_bit
+from srup.images.codec_errors import codec_errors
 from srup.images.metadata import HEADER
 from srup.images.pictures import pixels_to_pillow
 from srup.images.values import Image, Pages
+
+log = logging.getLogger(__name__)
 
 BIG = 4_000_000_000  # bytes of pixels; above it offsets take 64 bits (BigTIFF)
 STRIP = 1 << 20  # bytes
 BITS = 258  # per sample
 PREDICTOR, DIFFERENCES = 317, 2
-OFFSETS, LENGTHS, PAGE = 273, 279, 297
+ROWS, OFFSETS, STRIP_ROWS, LENGTHS, PAGE = 257, 273, 278, 279, 297
 ICC, XMP, IPTC, RESOURCES, ACROSS, DOWN, UNIT, INCH = 34675, 700, 33723, 34377, 282, 283, 296, 2
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
 SIGNED = (0x9201, 0x9203, 0x9204)  # shutter speed, brightness, exposure bias
 LONGS = (0xA002, 0xA003)  # pixel dimensions
 TEXTS = (0x1B, 0x1C)  # of GPS: texts that begin with the name of their encoding
 NAMED_TYPES = {XMP: TiffTags.BYTE, IPTC: TiffTags.UNDEFINED, ICC: TiffTags.UNDEFINED}
-# Tags that say how the pixels of a file lie, not what they show, and those that `Image` has fields
-# for. What they say is untrue of the file that is written.
-STRUCTURE = frozenset(
+# The tags that say what a picture shows, who made it and how. No others are carried from one file
+# to another: most say how the pixels of their own file lie (TIFF 6.0), or on which place of the
+# earth they lie (GeoTIFF), which is untrue of the enlarged ones, and `Image` has fields for some.
+CARRIED = frozenset(
     (
-        *range(254, 260),
-        *range(262, 267),
-        273,
-        274,
-        *range(277, 285),
-        *range(288, 294),
-        UNIT,
-        297,
-        301,
-        317,
-        *range(320, 326),
-        330,
-        *range(338, 344),
-        347,
-        *range(512, 522),
-        *range(529, 533),
-        XMP,
-        IPTC,
-        RESOURCES,
-        ICC,
-        37724,
+        269,  # name of the document
+        *range(270, 273),  # description, make and model of the camera
+        285,  # name of the page
+        305,  # software
+        306,  # date
+        *range(315, 317),  # artist, computer
+        18246,  # rating
+        18249,  # rating in percent
+        33432,  # copyright
+        33434,  # exposure time, and what else TIFF/EP keeps here and EXIF in a directory of its own
+        33437,
+        34850,
+        34855,
+        36867,
+        36868,
+        *range(37377, 37387),
+        *range(37393, 37397),
+        *range(40091, 40096),  # title, comment, author, keywords, subject of Windows
+        50341,  # print image matching
     )
 )
 
@@ -81,20 +86,36 @@ def write(pages: Pages, path: Path) -> None:
 
 
 def exif_of(opened: TiffImagePlugin.TiffImageFile) -> bytes | None:
-    """The tags of a TIFF page that do not describe how its pixels lie, as an EXIF block.
+    """The tags of a TIFF page that describe the picture, as an EXIF block.
 
     None if there are no such tags.
     """
-    exif = opened.getexif()
-    left_out = STRUCTURE | {EXIF, GPS}
-    own = {tag: value for tag, value in opened.tag_v2.items() if tag not in left_out}
-    subs = {tag: dict(exif.get_ifd(tag)) for tag in (EXIF, GPS) if tag in exif}
+    own, subs = _carried(opened.tag_v2, opened.getexif())
     if not own and not subs:
         return None
     block = io.BytesIO(_header(False))
     place = _directories(block, own, subs, False)[0]
     data = block.getvalue()
     return HEADER + data[:4] + struct.pack("<L", place) + data[8:]
+
+
+def first_strip(opened: TiffImagePlugin.TiffImageFile) -> BinaryIO:
+    """A TIFF file of the first strip of a page alone, with the tags that a reader found."""
+    assert opened.fp is not None
+    tags: dict[int, Any] = {
+        tag: value for tag, value in opened.tag_v2.items() if tag not in (EXIF, GPS)
+    }
+    offset, length = tags[OFFSETS][0], tags[LENGTHS][0]
+    tags |= {ROWS: min(tags[ROWS], tags[STRIP_ROWS]), OFFSETS: (0,), LENGTHS: (length,)}
+    types = {**opened.tag_v2.tagtype, OFFSETS: TiffTags.LONG, LENGTHS: TiffTags.LONG}
+    file = io.BytesIO(_header(False))
+    place, _ = _directories(file, tags, {}, False, types)
+    opened.fp.seek(offset)
+    file.write(opened.fp.read(length))
+    file.seek(4)
+    file.write(struct.pack("<L", place))
+    file.seek(0)
+    return file
 
 
 def _header(big: bool) -> bytes:
@@ -114,7 +135,10 @@ def _encode(image: Image, path: Path, big: bool) -> None:
             "strip_size": STRIP,
             "big_tiff": big,
         }
-        pixels_to_pillow(image).save(path, "TIFF", compression="tiff_adobe_deflate", **options)
+        # libtiff takes names in UTF-8 alone, and so gets a file without one
+        with path.open("w+b") as file, os.fdopen(file.fileno(), "w+b", closefd=False) as nameless:
+            options["compression"] = "tiff_adobe_deflate"
+            pixels_to_pillow(image).save(nameless, "TIFF", **options)
 
 
 def _append(
@@ -212,13 +236,49 @@ def _tags(image: Image) -> tuple[dict[int, Any], dict[int, dict[int, Any]]]:
     own: dict[int, Any] = {}
     subs: dict[int, dict[int, Any]] = {}
     if image.exif:
-        exif = Pillow.Exif()
-        exif.load(HEADER + image.exif.removeprefix(HEADER))
-        own = {tag: value for tag, value in exif.items() if tag not in (EXIF, GPS)}
-        subs = {tag: dict(exif.get_ifd(tag)) for tag in (EXIF, GPS) if tag in exif}
+        own, subs = _tags_of(image.exif)
     for tag, value in ((ICC, image.icc), (XMP, image.xmp), (IPTC, image.iptc)):
         if value:
             own[tag] = value
     if image.dpi:
         own |= {ACROSS: image.dpi[0], DOWN: image.dpi[1], UNIT: INCH}
     return own, subs
+
+
+def _tags_of(block: bytes) -> tuple[dict[int, Any], dict[int, dict[int, Any]]]:
+    """What is carried of an EXIF block; nothing, with a warning, if it is damaged."""
+    exif = Pillow.Exif()
+    try:
+        with codec_errors(WriteError, "EXIF"):
+            exif.load(HEADER + block.removeprefix(HEADER))
+            return _carried(exif, exif)
+    except (ImageError, OSError):
+        log.warning("the EXIF data is damaged: left out")
+        return {}, {}
+
+
+def _carried(
+    tags: Mapping[int, Any], exif: Pillow.Exif
+) -> tuple[dict[int, Any], dict[int, dict[int, Any]]]:
+    """Those of `tags` that may be in any file, and the directories of EXIF and GPS."""
+    own = _storable({tag: value for tag, value in tags.items() if tag in CARRIED}, {})
+    subs = {}
+    for tag in (EXIF, GPS):
+        if tag in exif:
+            values = dict(exif.get_ifd(tag))
+            subs[tag] = _storable(values, _types(tag, values))
+    return own, subs
+
+
+def _storable(values: Mapping[int, Any], types: Mapping[int, int]) -> dict[int, Any]:
+    """The values that can be written as TIFF tags. Others are damaged, and left out."""
+    kept = {}
+    for tag, value in values.items():
+        try:
+            with codec_errors(WriteError, f"tag {tag}"):
+                _directory({tag: value}, types, False).tobytes(0)
+        except (ImageError, OSError) as error:
+            log.warning("the EXIF data is damaged: left out what cannot be stored: %s", error)
+        else:
+            kept[tag] = value
+    return kept

@@ -15,7 +15,7 @@ from PIL import PngImagePlugin
 
 from srup.errors import EngineUnavailable, WriteError
 from srup.files import placing
-from srup.images import colours, metadata, png, tiff
+from srup.images import colours, metadata, png, readback, tiff
 from srup.images.codec_errors import codec_errors
 from srup.images.formats import FORMATS, Format, format_of, plug_in
 from srup.images.pictures import pillow_info, pixels_to_pillow
@@ -129,6 +129,7 @@ def write_pages(
             png.write(pages.images[0], temporary, _metadata_chunks(pages.images[0]))
         else:
             _write_with_pillow(pages, row, encoding, temporary)
+        readback.check(temporary, pages, str(path), row.name)
 
 
 def _storable(image: Image, row: Format) -> Image:

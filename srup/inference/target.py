@@ -104,8 +104,10 @@ def target(
     Raises UsageError where options contradict each other, ScaleError for a scale that is not
     positive.
     """
-    if scale is not None and scale <= 0:
+    if scale is not None and not scale > 0:  # not a number is out of range, too
         raise ScaleError(f"scale {scale:g} is out of range: srup enlarges 1 to 32 times")
+    if megapixels is not None and not 0 < megapixels < math.inf:
+        raise UsageError(f"{megapixels:g} megapixels are no size; give a number above 0")
     if size is not None and (width or height):
         raise UsageError("size already says width and height; give one or the other")
     if size is not None:

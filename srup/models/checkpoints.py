@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,22 @@ if TYPE_CHECKING:  # importing torch takes seconds: only reading a checkpoint wa
     from torch import Tensor
 
     from srup.networks.base import Network
+
+
+def check_file(path: str | Path) -> None:
+    """Checks that a checkpoint is a file, before any work. Raises WeightsMismatch."""
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode):
+            return path.open("rb").close()
+    except FileNotFoundError as error:
+        raise WeightsMismatch(f"cannot read {path}: no such file; check the name") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WeightsMismatch(f"cannot read {path}: {reason}; check the name") from error
+    kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+    raise WeightsMismatch(f"cannot read {path}: it is {kind}; give the file of a checkpoint")
 
 
 def load_weights(network: Network, path: str | Path) -> Network:

@@ -108,4 +108,5 @@ def write(
 
 def _write_text(written: str, path: Path, *, overwrite: bool) -> None:
     with placing(path, overwrite=overwrite) as temporary:
-        temporary.write_text(written, encoding="utf-8")
+        # a name that is not UTF-8 holds surrogates, which UTF-8 has no bytes for
+        temporary.write_text(written, encoding="utf-8", errors="backslashreplace")

@@ -13,18 +13,22 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from html import escape
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from PIL import ExifTags, ImageOps
 from PIL import Image as Pillow
 
-from srup.errors import AlreadyExists
+from srup.errors import AlreadyExists, InternalError, OutOfMemory, ReadError
 from srup.files import placing, writing
 from srup.images import open_image, read_image, to_pillow
+from srup.images.codec_errors import codec_errors
+from srup.printable import printable
 from srup.report.rows import Picture, Report, Row, Value, shown
 
 MEDIA_TYPES = {  # of images that browsers show: extension → media type
@@ -39,6 +43,8 @@ MEDIA_TYPES = {  # of images that browsers show: extension → media type
 EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 THUMBNAIL = 320  # pixels a side at most
 ELSEWHERE = ("{output} names another page", "{report_file} names another page")
+
+T = TypeVar("T")
 
 Put = Callable[[bytes, str], str]  # (bytes of an image, extension) → a URL
 Link = Callable[[Path], str]  # an image file that browsers show → a URL
@@ -102,7 +108,7 @@ def pictures(folder: Path, *, overwrite: bool) -> Iterator[Put]:
         with placing(path, overwrite=overwrite) as temporary:
             temporary.write_bytes(data)
         made.append(path)
-        return quote(f"{folder.name}/{path.name}")
+        return quote(os.fsencode(f"{folder.name}/{path.name}"))
 
     try:
         yield put
@@ -127,7 +133,8 @@ def beside(report: Report, folder: Path, put: Put) -> str:
 
     def link(path: Path) -> str:
         try:
-            return quote(Path(os.path.relpath(path, folder.parent)).as_posix())
+            relative = Path(os.path.relpath(path, folder.parent)).as_posix()
+            return quote(os.fsencode(relative))  # bytes, for names that are not UTF-8
         except ValueError:  # on another drive of Windows
             return path.resolve().as_uri()
 
@@ -158,7 +165,7 @@ def _large_allowed() -> Iterator[None]:
 @_large_allowed()
 def _page(report: Report, put: Put, link: Link) -> str:
     failed = [row for row in report.rows if row.error]
-    compared = [row for row in report.rows if _comparable(row)]
+    compared = _compared(report, put, link)
     sections = [_failures(failed)]
     if len(compared) > 1:
         sections.append(_thumbnails(report, compared, put))
@@ -167,11 +174,11 @@ def _page(report: Report, put: Put, link: Link) -> str:
     sections += [f'<figure class="plot">{figure}</figure>' for figure in report.figures]
     if report.columns:
         sections.append(_table(report))
-    sections.append("".join(f'<p class="note">{escape(note)}</p>' for note in report.notes))
-    data = json.dumps([_row_data(report, row, put, link) for row in compared])
+    sections.append("".join(f'<p class="note">{_shown(note)}</p>' for note in report.notes))
+    data = json.dumps([each.data for each in compared])
     return PAGE.format(
         policy=POLICY,
-        title=escape(report.title),
+        title=_shown(report.title),
         css=_asset("page.css"),
         js=_asset("page.js"),
         main="\n".join(section for section in sections if section),
@@ -179,9 +186,48 @@ def _page(report: Report, put: Put, link: Link) -> str:
     )
 
 
+@dataclass(frozen=True)
+class _Compared:
+    """A row with pictures: its thumbnail as WebP, and what `page.js` shows of it."""
+
+    row: Row
+    thumbnail: bytes
+    data: dict[str, object]
+
+
+def _compared(report: Report, put: Put, link: Link) -> list[_Compared]:
+    """The rows with pictures, all of which can still be read."""
+
+    def thumbnail(row: Row) -> bytes | None:
+        return _if_readable(lambda: _thumbnail(_smallest_sufficient(row.pictures)))
+
+    rows = [row for row in report.rows if _comparable(row)]
+    with ThreadPoolExecutor() as pool:
+        thumbnails = list(pool.map(thumbnail, rows))
+    found = []
+    for row, small in zip(rows, thumbnails, strict=True):
+        data = _if_readable(partial(_row_data, report, row, put, link))
+        if small is not None and data is not None:
+            found.append(_Compared(row, small, data))
+    return found
+
+
 def _comparable(row: Row) -> bool:
-    """Whether a row has pictures, all of which can still be read."""
+    """Whether a row has pictures, and the files of all of them still begin as such."""
     return bool(row.pictures) and all(_size(picture.path) for picture in row.pictures)
+
+
+def _if_readable(make: Callable[[], T]) -> T | None:
+    """What is made of a picture; None if that cannot be read any more, whatever decoders raise."""
+    try:
+        with codec_errors(ReadError, "cannot read a picture"):
+            return make()
+    except (ReadError, InternalError, OutOfMemory, OSError):
+        return None
+
+
+def _shown(text: str) -> str:
+    return escape(printable(text))
 
 
 @cache
@@ -192,18 +238,16 @@ def _asset(name: str) -> str:
 def _failures(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    items = "".join(f"<li><b>{escape(row.name)}</b> {escape(row.error or '')}</li>" for row in rows)
+    items = "".join(f"<li><b>{_shown(row.name)}</b> {_shown(row.error or '')}</li>" for row in rows)
     return f'<section class="failures"><h2>{len(rows)} failed</h2><ul>{items}</ul></section>'
 
 
-def _thumbnails(report: Report, rows: Sequence[Row], put: Put) -> str:
+def _thumbnails(report: Report, compared: Sequence[_Compared], put: Put) -> str:
     """A button for each row, with its smallest sufficient picture."""
-    with ThreadPoolExecutor() as pool:
-        thumbnails = pool.map(lambda row: _thumbnail(_smallest_sufficient(row.pictures)), rows)
-        urls = [put(thumbnail, "webp") for thumbnail in thumbnails]
     items = []
-    for number, (row, url) in enumerate(zip(rows, urls, strict=True)):
-        caption = f"<b>{escape(row.name)}</b> <span>{escape(_line(report, row.values))}</span>"
+    for number, each in enumerate(compared):
+        row, url = each.row, put(each.thumbnail, "webp")
+        caption = f"<b>{_shown(row.name)}</b> <span>{_shown(_line(report, row.values))}</span>"
         picture = f'<img loading="lazy" decoding="async" alt="" src="{url}">'
         attributes = f'type="button" class="thumbnail" data-row="{number}"'
         items.append(f"<button {attributes}>{picture}{caption}</button>")
@@ -241,20 +285,21 @@ def _thumbnail(path: Path) -> bytes:
 
 def _size(path: Path) -> tuple[int, int] | None:
     """(width, height) upright, from the file's header; None if it cannot be read any more."""
-    try:
-        with open_image(path) as opened:
-            # Asked for the Exif data of a PNG that has none, Pillow would decode all of it.
-            known = opened.format != "PNG" or "exif" in opened.info
-            turned = known and opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-            return (opened.height, opened.width) if turned else opened.size
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
-        return None
+    return _if_readable(partial(_size_in_header, path))
+
+
+def _size_in_header(path: Path) -> tuple[int, int]:
+    with open_image(path) as opened:
+        # Asked for the Exif data of a PNG that has none, Pillow would decode all of it.
+        known = opened.format != "PNG" or "exif" in opened.info
+        turned = known and opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        return (opened.height, opened.width) if turned else opened.size
 
 
 def _row_data(report: Report, row: Row, put: Put, link: Link) -> dict[str, object]:
     """What `page.js` shows of a row."""
     pictures = [_picture_data(report, picture, put, link) for picture in row.pictures]
-    return {"name": row.name, "pictures": pictures}
+    return {"name": printable(row.name), "pictures": pictures}
 
 
 def _picture_data(report: Report, picture: Picture, put: Put, link: Link) -> dict[str, object]:
@@ -264,7 +309,7 @@ def _picture_data(report: Report, picture: Picture, put: Put, link: Link) -> dic
     else:
         url = put(_png(picture.path), "png")
     return {
-        "name": picture.name,
+        "name": printable(picture.name),
         "line": _line(report, picture.values),
         "width": width,
         "height": height,
@@ -313,4 +358,4 @@ def _table(report: Report) -> str:
 def _cells(tag: str, kinds: Sequence[str], texts: Sequence[str]) -> str:
     """Cells of a row; texts without a kind, which is the error, are left out."""
     pairs = zip(kinds, texts, strict=False)
-    return "".join(f"<{tag}{kind}>{escape(text)}" for kind, text in pairs)
+    return "".join(f"<{tag}{kind}>{_shown(text)}" for kind, text in pairs)

@@ -9,9 +9,14 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 
+from srup.printable import printable
+
 Value = str | int | float | None
+
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how cells begin that Excel and others compute
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Report:
         """The row as text for each column, its name first."""
         values = {**row.values, "error": row.error or ""}
         texts = [shown(values.get(name), self.formats.get(name, "")) for name in self.columns]
-        return [row.name, *texts]
+        return [printable(text) for text in (row.name, *texts)]
 
     def numeric(self, column: str) -> bool:
         """Whether a column holds numbers, which are aligned to the right."""
@@ -134,17 +139,25 @@ def as_csv(report: Report) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [report.heading, *report.columns], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_records(report))
+    for record in _records(report):
+        writer.writerow({column: _no_formula(value) for column, value in record.items()})
     return text.getvalue()
+
+
+def _no_formula(value: Value) -> Value:
+    """A cell that programs for tables show, where they would compute what begins like a formula."""
+    if isinstance(value, str) and value.startswith(FORMULAS) and value != str(-math.inf):
+        return f"'{value}"
+    return value
 
 
 def as_markdown(report: Report) -> str:
     """The title, the table and the notes as Markdown."""
     rules = ["---:" if report.numeric(column) else "---" for column in report.columns]
     heads = _line([report.heading, *report.columns])
-    lines = [f"## {report.title}", "", heads, _line(["---", *rules])]
+    lines = [f"## {_text(report.title)}", "", heads, _line(["---", *rules])]
     lines += [_line(report.cells(row)) for row in report.lines]
-    lines += [f"\n{note}" for note in report.notes]
+    lines += [f"\n{_text(note)}" for note in report.notes]
     return "\n".join([*lines, ""])
 
 
@@ -153,4 +166,9 @@ def _line(texts: Iterable[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", r"\|")
+    return " ".join(_text(text).split()).replace("|", r"\|")
+
+
+def _text(text: str) -> str:
+    # Markdown passes HTML on, and names may hold what looks like it
+    return escape(printable(text), quote=False)

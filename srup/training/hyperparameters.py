@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from srup.errors import UsageError
 from srup.training.degradations import Degradation
 
 Schedule = Literal["cosine", "step", "constant"]
@@ -54,6 +55,11 @@ class Hyperparameters:
     clip: float = 0.0
     seed: int = 0
     degrade: Degradation | None = None  # the last one: states of earlier versions lack it
+
+    def __post_init__(self) -> None:
+        for name in ("rate", "last_rate", "finish", "decay", "distil", "clip"):
+            if not math.isfinite(getattr(self, name)):
+                raise UsageError(f"the {name.replace('_', ' ')} is no finite number")
 
     @property
     def distinct_scales(self) -> list[int]:

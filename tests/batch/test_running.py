@@ -236,6 +236,7 @@ def test_watching_a_file_that_conflicts_fails_alone(
     """Told once; what was made before it stays, and what comes after it is made."""
     monkeypatch.setattr(running, "LOOK", 0.01)
     (folder / "broken.png").unlink()
+    (folder / "gone.png").symlink_to("nowhere")  # fails once, and not at every look
     stopped = threading.Event()
     arriving = iter(("20.jpg", "32.png"))
     results = []
@@ -247,7 +248,7 @@ def test_watching_a_file_that_conflicts_fails_alone(
         jobs = planned(folder, out)
         for result in batch.run(jobs, RECIPE, journal, look=look, stopped=stopped):
             results.append(result)
-            if len(results) < 3:  # those that were there at the beginning
+            if len(results) < 4:  # those that were there at the beginning
                 continue
             name = next(arriving, None)
             if name is None:
@@ -255,9 +256,9 @@ def test_watching_a_file_that_conflicts_fails_alone(
             else:
                 draw(32, 16).save(folder / name)
         assert journal.last["20.png"]["status"] == "done"
-    later = [(Path(result.source).name, result.status) for result in results[3:]]
+    later = [(Path(result.source).name, result.status) for result in results[4:]]
     assert later == [("20.jpg", "failed"), ("32.png", "done")]
-    assert "would both become 20.png; rename one" in str(results[3].error)
+    assert "would both become 20.png; rename one" in str(results[4].error)
     assert read_image(out / "20.png").size == (40, 32)
 
 
@@ -295,6 +296,23 @@ def test_what_did_not_fit_is_tried_alone_in_small_windows(folder: Path, out: Pat
         results = batch.run(planned(folder, out), RECIPE, journal, executor)
         assert {result.status for result in results} == {"done"}
     assert seen[-1] == ("20.png", SMALL_WINDOWS)
+
+
+def test_what_did_not_fit_is_written_at_the_second_try(folder: Path, out: Path) -> None:
+    """The first try has looked at its place, which is not taken by that."""
+
+    def executor(jobs: Iterable[Job], worker: Worker) -> Iterator[Result]:
+        def full(stage: str, done: float, total: float) -> None:
+            if stage.startswith("enlarging"):
+                raise MemoryError
+
+        for job in jobs:
+            worker.progress = full if job.tile is None else None
+            yield worker.process(job)
+
+    with batch.journal(str(out)) as journal:
+        results = list(batch.run(planned(folder, out), RECIPE, journal, executor))
+    assert [result.status for result in results].count("done") == 3
 
 
 def test_weights_that_do_not_fit_end_the_batch(folder: Path, out: Path, tmp_path: Path) -> None:

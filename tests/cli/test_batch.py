@@ -90,6 +90,11 @@ def test_a_list_on_standard_input(folder: Path, tmp_path: Path) -> None:
         (["in", "in/a.png"], 1, "not a folder"),
         (["in", "out", "-m", "imdm"], 2, "did you mean imdn"),
         (["in", "out", "-s", "4", "--width", "9"], 2, "contradict"),
+        (["in", "out", "--megapixels", "nan"], 2, "no size"),
+        (["in", "out", "--suffix", "/x"], 2, "'/x' is no part of a file name"),
+        (["in", "out", "--weights", "none.pth"], 3, "no such file; check the name"),
+        (["in", "out", "--weights", "in"], 3, "it is a folder"),
+        (["in", "out", "--weights", "/dev/zero"], 3, "it is a pipe or a device"),
         (
             ["in", "out", "--cluster", "local", "-d", "cpu"],
             2,
@@ -171,6 +176,69 @@ def test_a_report_has_every_image_failures_first(folder: Path, tmp_path: Path) -
     assert float(rows[1][4]) > 20  # dB
     assert run(["batch", str(folder), str(out), "--report", str(tmp_path / "report.html")]) == 1
     assert "a.png" in (tmp_path / "report.html").read_text()
+
+
+def test_names_of_all_kinds(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Not UTF-8, with control characters, or so long that only the name itself fits."""
+    names = (b"\xff.png", b"\x1b[2J\n.png", b"[dim] :cat: \\[x].png", b"x" * 251 + b".png")
+    for name in map(os.fsdecode, names):
+        draw(24, 16).save(folder / name)
+    (folder / os.fsdecode(b"\x1b[3J\xfe.png")).write_text("no image")
+    report = tmp_path / "report.html"
+    arguments = [str(folder), str(tmp_path / "out"), "--json", "--report", str(report)]
+    process = start(*arguments)
+    printed, errors = process.communicate()
+    assert process.returncode == 1
+    done = {line["name"] for line in json_lines(printed) if line["status"] == "done"}
+    assert {os.fsdecode(name) for name in names} < done
+    assert r"\x1b[3J\udcfe.png: not an image" in errors
+    assert "\x1b" not in errors
+    process = start(*arguments)
+    _, errors = process.communicate()
+    assert "0 done, 6 were done before, 1 failed" in errors
+    assert r"\x1b[2J\n.png" in report.read_text(encoding="utf-8")
+
+
+def test_a_list_of_names_of_all_kinds(folder: Path, tmp_path: Path) -> None:
+    """One that cannot be looked up is a line, and the rest is made."""
+    draw(24, 16).save(folder / os.fsdecode(b"\xff.png"))
+    lines = [b"a\0b.png", os.fsencode(folder) + b"/\xff.png", b"", b"nosuch://host/a.png"]
+    lines.append(os.fsencode(folder / "a.png") + b"\r")
+    (tmp_path / "list.txt").write_bytes(b"\n".join(lines))
+    process = start("--from", str(tmp_path / "list.txt"), str(tmp_path / "out"))
+    _, errors = process.communicate()
+    assert "2 done, 2 failed" in errors
+    assert errors.count("error: ") == 2
+    assert r"a\x00b.png: embedded null byte" in errors
+    with (tmp_path / "list.txt").open("rb") as source:
+        again = [sys.executable, "-m", "srup", "batch", "--from", "-", str(tmp_path / "out")]
+        done = subprocess.run(again, stdin=source, capture_output=True, text=True)
+    assert "0 done, 2 were done before, 2 failed" in done.stderr
+
+
+def test_what_is_refused_is_not_left_to_do(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_text("precious")
+    assert run(["batch", str(folder), str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert "1 done, 1 failed: " in said
+    assert "to go on" not in said
+
+
+def test_a_report_that_srup_did_not_write_is_kept(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report, arguments = tmp_path / "mine.csv", ["batch", str(folder), str(tmp_path / "out")]
+    report.write_text("mine")
+    assert run([*arguments, "--report", str(report)]) == 1
+    assert "-y replaces it, --report names another" in capsys.readouterr().err
+    assert (report.read_text(), images(tmp_path / "out")) == ("mine", {})
+    assert run([*arguments, "--report", str(report), "-y"]) == 0
+    assert run([*arguments, "--report", str(report)]) == 0
 
 
 def test_fail_fast(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

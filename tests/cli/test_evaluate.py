@@ -112,6 +112,7 @@ def test_a_network_without_weights_does_not_end_the_others(
         (["Set5/HR", "-m", "lite", "--protocol", "y-only"], 2, "needs colours"),
         (["Set5/HR", "-m", "lite", "-m", "imdn", "--weights", "x.pth"], 2, "one network"),
         (["Set5/HR", "--degrade", "clean", "--degrade", "jpg:75"], 2, "there are blur:N (σ in"),
+        (["Set5/HR", "-m", "lite", "--weights", "Set5"], 3, "it is a folder"),
         (["Set5/HR", "--degrade", "noise:5+jpeg:0"], 2, "'jpeg:0' needs a whole number from 1"),
         (["Set5/HR", "--protocol", "y-only", "--degrade", "jpeg:9"], 2, "--protocol paper"),
         (["Set5/HR", "--lr", "nowhere"], 1, "no such file or folder"),

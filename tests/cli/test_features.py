@@ -43,6 +43,7 @@ def test_a_network_of_one_stage_says_so(
         (["photo.png", "-o", "grid.xyz"], 1, "srup writes png"),
         (["dot.png"], 2, "too small"),
         (["pages.tif"], 1, "TypeError"),
+        (["photo.png", "--weights", "/dev/zero"], 3, "it is a pipe or a device"),
     ],
 )
 def test_errors_help(

@@ -114,6 +114,10 @@ def test_a_file_of_another_origin_is_kept(
     assert run(command(pictures, tmp_path / "a.pt", "--steps", "1")) == 1
     assert "no state to resume from" in capsys.readouterr().err
     assert run(command(pictures, tmp_path / "a.pt", "--steps", "1", "-y")) == 0
+    (tmp_path / "b.png").write_bytes(b"a picture")  # where the plot of b.pt goes
+    assert run(command(pictures, tmp_path / "b.pt", "--steps", "1")) == 1
+    assert "b.png exists" in capsys.readouterr().err
+    assert (tmp_path / "b.png").read_bytes() == b"a picture"
 
 
 @pytest.mark.parametrize(
@@ -128,6 +132,9 @@ def test_a_file_of_another_origin_is_kept(
         (["imdn-rtc", "pictures", "-o", "nowhere/a.pt"], 1, "create it first"),
         (["imdn-rtc", "pictures", "-o", "a.pt", "--teacher", "imdn-plus"], 2, "cannot teach ×2"),
         (["imdn-rtc", "pictures", "-o", "a.pt", "--from", "pictures/a.png"], 3, "as a checkpoint"),
+        (["imdn-rtc", "pictures", "-o", "a.pt", "--from", "pictures"], 3, "it is a folder"),
+        (["imdn-rtc", "pictures", "-o", "a.pt", "--decay", "nan"], 2, "decay is no finite number"),
+        (["imdn-rtc", "pictures", "-o", "a.pt", "--rate", "inf"], 2, "rate is no finite number"),
     ],
 )
 def test_errors_name_the_problem(

@@ -29,3 +29,10 @@ def _number(data: bytearray, place: int) -> int:
 
 def _count(data: bytearray, directory: int) -> int:
     return int(struct.unpack_from("<H", data, directory)[0])
+
+
+def exif_of_tags(*tags: int, value: int = 2) -> bytes:
+    """An EXIF block whose first directory has these tags, each of one 16-bit number."""
+    entries = b"".join(struct.pack("<HHLHH", tag, 3, 1, value, 0) for tag in sorted(set(tags)))
+    head = b"Exif\0\0II\x2a\0" + struct.pack("<LH", 8, len(entries) // 12)
+    return head + entries + bytes(4)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import ExifTags, ImageCms, PngImagePlugin
+from PIL import ExifTags, ImageCms, PngImagePlugin, TiffTags
 from PIL import Image as Pillow
 
 from srup.errors import EngineUnavailable, ReadError, WriteError
@@ -28,11 +30,13 @@ from srup.images import (
     read_image,
     read_pages,
     sixteen_bit,
+    tiff,
     write_pages,
 )
 from srup.images.formats import plug_in
 from srup.images.reading import from_pillow
 from tests.data.draw import draw
+from tests.data.hostile import exif_of_tags
 
 COLOURS = np.asarray(draw(48, 36))
 GREY = np.asarray(draw(48, 36).convert("L"))[:, :, None]
@@ -276,6 +280,16 @@ def test_pages_of_sixteen_bits(tmp_path: Path) -> None:
         assert (page.pixels == value).all()
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_name_that_is_not_utf8(row: Format, bits: int, tmp_path: Path) -> None:
+    if bits == 16 and not (row.sixteen_bit and sixteen_bit.available()):
+        pytest.skip("eight bits, or no pyvips")
+    pixels = COLOURS if bits == 8 else COLOURS.astype(np.uint16) * 257
+    path = tmp_path / os.fsdecode(b"\xff" + row.extensions[0].encode())
+    write_pages(Pages((Image(pixels),)), path, encoding=Encoding(palette=True))
+    assert read_image(path).depth == bits
+
+
 def test_lossless(row: Format, tmp_path: Path) -> None:
     if not row.lossless:
         with pytest.raises(WriteError, match="always lossy"):
@@ -413,6 +427,50 @@ def test_damaged_exif_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING, "srup"):
         assert read_image(tmp_path / "a.jpg").exif is None
     assert "damaged" in caplog.text
+
+
+@pytest.mark.parametrize("value", [1, 2, 9, 65_535])
+def test_no_tag_of_the_structure_of_a_file_gets_into_another(value: int, tmp_path: Path) -> None:
+    """EXIF may hold any tag of TIFF; in a TIFF file it would say how the pixels lie."""
+    known = [
+        tag for tag in TiffTags.TAGS_V2 if tag not in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+    ]
+    block = exif_of_tags(*known, 32995, 37724, 50706, 50838, value=value)
+    image = Image(COLOURS, exif=block)
+    path = written(FORMATS["tiff"], tmp_path, image)
+    found = read_image(path)
+    assert (found.pixels == COLOURS).all()
+    with Pillow.open(path) as with_exif:
+        tags = set(with_exif.tag_v2)  # type: ignore[attr-defined]
+    with Pillow.open(written(FORMATS["tiff"], tmp_path, Image(COLOURS))) as without:
+        structure = set(without.tag_v2)  # type: ignore[attr-defined]
+    assert structure < tags <= structure | tiff.CARRIED
+    again = read_image(written(FORMATS["tiff"], tmp_path, found))
+    assert again.exif == found.exif
+
+
+def test_what_tiff_cannot_store_of_exif_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A date that is a number with a fraction, beside a rating; and a header of no TIFF."""
+    date, rating = ExifTags.Base.DateTime, 18246
+    number = exif_of_tags(date, rating).replace(
+        struct.pack("<HH", date, 3), struct.pack("<HH", date, 11)
+    )
+    for block, kept in ((number, [rating]), (exif_of_tags(rating).replace(b"\x2a", b"\0"), [])):
+        path = written(FORMATS["tiff"], tmp_path, Image(COLOURS, exif=block))
+        tags = opened(path).tag_v2  # type: ignore[attr-defined]
+        assert [tag for tag in tags if tag in tiff.CARRIED] == kept
+        assert "damaged: left out" in caplog.text
+        caplog.clear()
+
+
+@pytest.mark.parametrize("name", ["ex_sampleformat", "ex_fillorder", "ex_tile"])
+def test_files_whose_exif_broke_a_tiff(name: str, shared: Path, tmp_path: Path) -> None:
+    if not (shared / "hostile").is_dir():
+        pytest.skip(f"needs {shared / 'hostile'}")
+    image = read_image(shared / "hostile" / f"{name}.jpg")
+    assert (read_image(written(FORMATS["tiff"], tmp_path, image)).pixels == image.pixels).all()
 
 
 def test_stripped(tmp_path: Path) -> None:

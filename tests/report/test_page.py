@@ -3,11 +3,12 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from srup.errors import AlreadyExists
 from srup.report import Picture, Report, Row, text, write
 from srup.report.plot import Point, bubbles
 from tests.data.draw import draw
+from tests.data.hostile import tiff_without_a_width
 
 NASTY = '</script><img src=x onerror="alert(1)">.png'
 
@@ -128,6 +130,18 @@ def test_what_others_have_is_not_replaced(rows: list[Row], tmp_path: Path) -> No
     assert write(report, path, limit=0) == (path, folder)
 
 
+def test_names_that_are_not_utf8_lead_to_their_pictures(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xfe")
+    folder.mkdir()
+    draw(60, 40).save(folder / os.fsdecode(b"\xff.png"))
+    picture = Picture(os.fsdecode(b"\xff"), folder / os.fsdecode(b"\xff.png"))
+    report = Report("all", [Row("\x1b.png", pictures=(picture, picture))] * 2)
+    write(report, tmp_path / "report.html", limit=0)
+    (row, _) = Page((tmp_path / "report.html").read_text(encoding="utf-8")).rows
+    assert (row["name"], row["pictures"][0]["name"]) == (r"\x1b.png", r"\udcff")
+    assert (tmp_path / os.fsdecode(unquote_to_bytes(row["pictures"][0]["src"]))).is_file()
+
+
 def test_pictures_lie_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
@@ -147,6 +161,19 @@ def test_a_missing_picture_does_not_break_the_report(rows: list[Row], tmp_path: 
     )
     page = Page(text(Report("all", [*rows, kept]), "html"))
     assert [row["name"] for row in page.rows] == ["kept.png"]
+
+
+def test_a_picture_that_no_decoder_reads_is_left_out(rows: list[Row], tmp_path: Path) -> None:
+    """Cut short, so that its header is whole; or of a kind at which Pillow raises a TypeError."""
+    whole = (tmp_path / "before #1.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "pages.tif").write_bytes(tiff_without_a_width())
+    damaged = []
+    for name in ("cut.png", "pages.tif"):
+        pictures = (Picture("a", tmp_path / name), Picture("b", tmp_path / name))
+        damaged.append(Row(name, {"size": "60×40"}, pictures=pictures))
+    page = Page(text(Report("all", [*damaged, *rows]), "html"))
+    assert [row["name"] for row in page.rows] == [row.name for row in rows[:2]]
 
 
 def test_sixteen_bit_pictures_keep_their_look(tmp_path: Path) -> None:

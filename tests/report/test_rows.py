@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,29 @@ def test_csv_reads_back() -> None:
     assert (first["image"], float(first["PSNR"])) == ("a|b.png", 30.126)
     assert (float(second["PSNR"]), second["note"]) == (math.inf, "equal, as it is")
     assert third["error"] == "cannot read it: damaged"
+
+
+def test_no_cell_of_csv_is_a_formula() -> None:
+    names = ("=1+1", "+1", "-1", "@SUM(A1)", "\tx", "plain", "a=1")
+    rows = [Row(name, {"note": "=2", "PSNR": -0.5, "gain": -math.inf}) for name in names]
+    found = list(csv.DictReader(io.StringIO(text(Report("all", rows), "csv"))))
+    assert [row["name"] for row in found] == [f"'{name}" for name in names[:5]] + ["plain", "a=1"]
+    assert {row["note"] for row in found} == {"'=2"}
+    assert [(float(row["PSNR"]), float(row["gain"])) for row in found] == [(-0.5, -math.inf)] * 7
+
+
+def test_markdown_has_no_html_and_no_control_characters() -> None:
+    nasty = "<script>a&b\x1b[2J|\n.png"
+    made = text(Report(nasty, [Row(nasty, {"note": nasty})], [nasty]), "md")
+    assert "<" not in made and "\x1b" not in made
+    assert r"| &lt;script&gt;a&amp;b\x1b[2J\|\n.png | &lt;script" in made
+
+
+@pytest.mark.parametrize("name", REPORT_FORMATS)
+def test_names_that_are_not_utf8_can_be_written(name: str, tmp_path: Path) -> None:
+    rows = [Row(os.fsdecode(b"\xff.png"), {"PSNR": 1.0})]
+    write(Report("all", rows), tmp_path / f"report.{name}")
+    assert r"\udcff.png" in (tmp_path / f"report.{name}").read_text(encoding="utf-8")
 
 
 def test_markdown_is_a_table() -> None:

@@ -67,10 +67,22 @@ def _key(model: Model, precision: Precision) -> str:
 
 
 def _read(file: Path) -> dict[str, dict[EngineName, float]]:
-    """What was measured so far; nothing if the file is missing or damaged."""
+    """What was measured so far; nothing if the file is missing, or with a warning damaged."""
     try:
         check_regular(file)
-        known: dict[str, dict[EngineName, float]] = json.loads(file.read_text())
-    except (OSError, ValueError):
+        known = json.loads(file.read_text())
+    except OSError:
         return {}
-    return known if isinstance(known, dict) else {}
+    except (ValueError, RecursionError):
+        known = None
+    if isinstance(known, dict) and all(map(_are_seconds, known.values())):
+        return known
+    log.warning("%s is damaged: nothing that was measured is used; remove it", file)
+    return {}
+
+
+def _are_seconds(measured: object) -> bool:
+    """Whether a value is names of engines → seconds."""
+    if not isinstance(measured, dict):
+        return False
+    return all(isinstance(each, (int, float)) for each in measured.values())

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srup import memory
-from srup.errors import EngineUnavailable, OutOfMemory
+from srup.errors import EngineUnavailable, OutOfMemory, reason_of
 from srup.inference.engines import BFLOAT16_BITS, Conversion, Program, not_finite
 from srup.inference.run_options import Precision
 from srup.models import checkpoints, costs, registry
@@ -28,6 +28,7 @@ from srup.processor import has_bfloat16
 
 log = logging.getLogger(__name__)
 
+DEVICES = ("cpu", "cuda", "mps", "xpu")  # others, such as "meta", compute nothing
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 HALF_SINCE = (7, 0)  # CUDA's compute capability with matrix units for float16
 NO_MEMORY = ("memory", "could not create a primitive")  # in messages of torch and of oneDNN
@@ -113,9 +114,11 @@ def pick_device(name: str) -> torch.device:
         name = _best_device()
     try:
         device = torch.device(name)
+        if device.type not in DEVICES:
+            raise RuntimeError(f"srup computes on {', '.join(DEVICES)}")
         torch.empty(1, device=device)  # fails where the driver or the card is missing
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error)
         raise EngineUnavailable(
             f"device {name!r} cannot be used ({reason}); install the torch that supports it",
             "{device=cpu} computes on the processor",

@@ -52,6 +52,29 @@ def test_a_pipe_in_the_cache_is_not_waited_for(cache: Path) -> None:
     assert choice.choose(EDSR, "auto") == "pytorch"
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        '{"a": 5}',
+        "[[1]]",
+        '{"a": {"pytorch": "fast"}}',
+        '{"a": {"pytorch": {"b": 1}}}',
+        '{"a": [[[[]]]]}',
+        "[" * 100_000,
+        "\udcff",
+    ],
+    ids=lambda damage: repr(damage[:30]),
+)
+def test_a_damaged_file_is_told_and_not_used(
+    damage: str, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.mkdir()
+    (cache / "engines.json").write_text(damage, errors="surrogateescape")
+    expected = "openvino" if "openvino" in libraries() else "pytorch"
+    assert choice.choose(RTC, "auto") == expected
+    assert "engines.json is damaged" in caplog.text
+
+
 @needs_both
 def test_nobody_waits_for_an_engine_to_be_prepared(
     weights: Callable[[Model], Path], cache: Path, monkeypatch: pytest.MonkeyPatch
