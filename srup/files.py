@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import hashlib
 import itertools
 import os
@@ -11,12 +12,14 @@ import re
 import secrets
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
 
+from srup import temporaries
 from srup.errors import AlreadyExists, WriteError
 
 CHUNK = 1 << 20  # bytes
@@ -30,6 +33,8 @@ TEMPORARY = re.compile(rf"\.(.+)\.{HEX}\.part(?:{re.escape(SCRATCH)})?", re.DOTA
 AT_FDCWD, RENAME_NOREPLACE = -100, 1  # of Linux's renameat2
 # what calls fail with that a system or file system does not have
 NOT_SUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+CACHES = ("weights", "openvino", "own", "journals")  # folders in the cache
 
 _unfinished: set[Path] = set()  # the temporary files that this process is writing
 
@@ -47,11 +52,10 @@ def replacing(path: Path) -> Iterator[Path]:
     block raises, the temporary file is removed and `path` stays as it was. Raises WriteError with
     the name of `path` for what the file system refuses.
     """
-    with _temporary_beside(path) as temporary:
+    with writing(path):
         before = _status(path)
-        if before:
-            # never open to more readers than the file that it replaces
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    # never open to more readers than the file that it replaces
+    with _temporary_beside(path, 0o600 if before else 0o666) as temporary:
         yield temporary
         if before:
             _hand_on(before, temporary)
@@ -79,12 +83,17 @@ def placing(path: Path, *, overwrite: bool) -> AbstractContextManager[Path]:
 
 
 @contextmanager
-def _temporary_beside(path: Path) -> Iterator[Path]:
-    """Yields a temporary path in the folder of `path`; nothing is left there afterwards."""
+def _temporary_beside(path: Path, mode: int = 0o666) -> Iterator[Path]:
+    """Yields an empty temporary file in the folder of `path`; nothing is left there afterwards.
+
+    What killed processes left of the same file is removed too.
+    """
+    for left in _left_in(path.parent).pop(shortened(path.name), ()):
+        _remove_abandoned(left)
     temporary = _temporary(path)
     _unfinished.add(temporary)
     try:
-        with writing(path):
+        with writing(path), temporaries.held(temporary, mode):
             yield temporary
     finally:
         _remove(temporary)
@@ -110,9 +119,42 @@ def scratch(temporary: Path) -> Path:
 
 
 def remove_unfinished() -> None:
-    """Removes the temporary files that this process is writing, before it ends at once."""
+    """Removes what this process is writing, and its temporary folders, before it ends at once."""
     for temporary in list(_unfinished):
         _remove(temporary)
+    temporaries.remove_folders()
+
+
+def remove_abandoned() -> None:
+    """Removes what killed processes left in TMPDIR and in the cache.
+
+    In the folders of results, what they left of a file is removed when it is written again.
+    """
+    temporaries.remove_abandoned_folders(Path(tempfile.gettempdir()))
+    for folder in (cache(), *(cache() / name for name in CACHES)):
+        temporaries.remove_abandoned_folders(folder, prefix=".")
+        for left in itertools.chain.from_iterable(_left_in(folder).values()):
+            _remove_abandoned(left)
+
+
+# A folder is looked through once: with many thousand files that takes a while.
+@functools.lru_cache(maxsize=100)
+def _left_in(folder: Path) -> dict[str, list[Path]]:
+    """The temporary files in a folder by the (shortened) names of the files that they become."""
+    found: dict[str, list[Path]] = {}
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = TEMPORARY.fullmatch(entry.name)
+            if match and entry.is_file(follow_symlinks=False):
+                found.setdefault(match[1], []).append(Path(entry.path))
+    return found
+
+
+def _remove_abandoned(left: Path) -> None:
+    """Removes a temporary file that no process holds; a second one goes with the first."""
+    first = left.with_name(left.name.removesuffix(SCRATCH))
+    if temporaries.is_abandoned(first) or (first != left and not first.exists()):
+        _remove(first)
 
 
 def _remove(temporary: Path) -> None:
@@ -242,8 +284,8 @@ def check_folder(path: Path) -> None:
     with writing(path):
         # Permissions alone do not tell (root, read-only mounts, quotas), so a file is created.
         probe = _temporary(path)
-        probe.touch()
-        probe.unlink()
+        with temporaries.held(probe):
+            probe.unlink()
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:

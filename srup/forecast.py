@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srup import memory
+from srup import memory, temporaries
 from srup.evaluation.consistency import consistency
 from srup.images import Image, Pages, Pixels, write_pages
 from srup.inference.canvas import MapSpec
@@ -354,8 +353,8 @@ def _sampled(upscaler: Upscaler | None, image: Image, plan: Plan, seconds: float
     if upscaler is not None:
         enlarged = upscaler.colours(sample, size, None)
     part = replace(image, pixels=enlarged, alpha=None)
-    with tempfile.TemporaryDirectory(prefix="srup-") as folder:
-        written = Path(folder) / plan.name
+    with temporaries.folder() as folder:
+        written = folder / plan.name
         started = time.perf_counter()
         write_pages(Pages((part,)), written, encoding=plan.recipe.encoding)
         consistency(sample, enlarged)

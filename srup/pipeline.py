@@ -14,7 +14,6 @@ import logging
 import math
 import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ from functools import cached_property
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
 
-from srup import memory, storage
+from srup import memory, storage, temporaries
 from srup.errors import (
     AlreadyExists,
     ImageError,
@@ -604,10 +603,8 @@ def write(pages: Pages, decided: Plan) -> None:
         with storage.stored(decided.place, overwrite=overwrite) as path:
             write_pages(pages, path, encoding=encoding, overwrite=overwrite)
         return
-    with tempfile.TemporaryDirectory(
-        prefix="srup-"
-    ) as folder:  # some encoders go back and forth in their file
-        path = Path(folder) / decided.name
+    with temporaries.folder() as folder:  # some encoders go back and forth in their file
+        path = folder / decided.name
         write_pages(pages, path, encoding=encoding)
         with path.open("rb") as file, _standard_output() as output:
             shutil.copyfileobj(file, output, CHUNK)

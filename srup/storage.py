@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from srup import temporaries
 from srup.errors import AlreadyExists, EngineUnavailable, ReadError, SrupError, WriteError
 from srup.files import REPLACE, hashed, make_folders, writing
 
@@ -189,8 +189,8 @@ def fetched(place: str) -> Iterator[Path]:
         yield Path(place)
         return
     system, path = _system(place)
-    with tempfile.TemporaryDirectory(prefix="srup-") as folder:
-        local = Path(folder) / Path(path).name
+    with temporaries.folder() as folder:
+        local = folder / Path(path).name
         with _read_errors(place):
             system.get_file(path, str(local))
         yield local
@@ -209,8 +209,8 @@ def stored(place: str, *, overwrite: bool = True) -> Iterator[Path]:
         yield Path(place)
         return
     system, path = _system(place)
-    with tempfile.TemporaryDirectory(prefix="srup-") as folder:
-        local = Path(folder) / Path(path).name
+    with temporaries.folder() as folder:
+        local = folder / Path(path).name
         yield local
         with _write_errors(place):
             if not overwrite and system.exists(path):

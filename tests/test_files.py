@@ -67,6 +67,7 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
         pytest.raises(WriteError, match="disk is full; free some space; output names another"),
         replacing(tmp_path / "a.txt") as temporary,
     ):
+        temporary.unlink()
         temporary.symlink_to("/dev/full")
         with temporary.open("w") as file:
             file.write("x")

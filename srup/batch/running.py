@@ -13,11 +13,12 @@ import math
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from srup import storage
 from srup.batch.executors.threads import in_threads
@@ -30,7 +31,10 @@ from srup.models import checkpoints, choosing, registry
 from srup.pipeline import Job, Recipe, Result, Worker
 from srup.progress import Progress, ignore
 
+T = TypeVar("T")
+
 SMALL_WINDOWS = 128  # pixels a side, for an image that did not fit
+STOPPED_WITHIN = 0.1  # seconds
 LOOK = 2.0  # seconds between looks of `watch`; a file that did not change between two is complete
 
 Executor = Callable[[Iterable[Job], Worker], Iterator[Result]]  # jobs → results as they come
@@ -156,10 +160,10 @@ class _Batch:
         before: set[tuple[str, str]] = set()
         told: set[tuple[str, str]] = set()
         while not self.stopped.wait(LOOK):
-            looked = look()
-            jobs, conflicting = _without_conflicts(looked, self.journal)
-            # to make all anew is for the beginning, not for every look
-            todo, refused = pending(jobs, self.journal, self.recipe, self.policy)
+            found = _unless_stopped(self.stopped, lambda: self._looked(look))
+            if found is None:
+                return
+            looked, conflicting, todo, refused = found
             complete = before - told
             arrived = [job for job in todo if _input_of(job) in complete]
             arrived = [job for job in arrived if not self._told(job.name, job.source.stamp)]
@@ -172,6 +176,15 @@ class _Batch:
             if arrived or refused:
                 yield arrived, refused
 
+    def _looked(
+        self, look: Callable[[], Sequence[Job]]
+    ) -> tuple[Sequence[Job], list[Result], list[Job], list[Result]]:
+        """The jobs there are; those in the way of another; those to be made; and those refused."""
+        looked = look()
+        jobs, conflicting = _without_conflicts(looked, self.journal)
+        # to make all anew is for the beginning, not for every look
+        return looked, conflicting, *pending(jobs, self.journal, self.recipe, self.policy)
+
     def _told(self, name: str, stamp: str) -> bool:
         """Whether the journal says that an input as it is was refused or failed."""
         line = self.journal.last.get(name, {})
@@ -183,6 +196,26 @@ class _Batch:
             if self.stopped.is_set():
                 return
             yield job
+
+
+def _unless_stopped(stopped: threading.Event, compute: Callable[[], T]) -> T | None:
+    """What `compute` returns; None as soon as `stopped` is set, whatever that takes.
+
+    To look through a large tree takes seconds, and a network file system may not answer at all.
+    """
+    found: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(compute())
+        except BaseException as error:
+            found.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()  # a daemon: nobody waits for it at the end
+    while not wait([found], STOPPED_WITHIN).done:
+        if stopped.is_set():
+            return None
+    return found.result()
 
 
 def _input_of(job: Job) -> tuple[str, str]:

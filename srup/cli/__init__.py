@@ -5,15 +5,16 @@ from __future__ import annotations
 import importlib
 import io
 import os
-import signal
 import sys
 from contextlib import suppress
 
 import click
 
 from srup import __version__, memory
+from srup.cli import signals
 from srup.cli.errors import command_of, spelling
 from srup.errors import OutOfMemory, SrupError
+from srup.files import remove_abandoned
 
 COMMANDS = {  # name of a command and its module → its line in `srup --help`, which imports none
     "upscale": "Enlarge images: photographs, animations, documents of many pages.",
@@ -66,7 +67,8 @@ def srup() -> None:
 def main() -> None:
     _keep_standard_streams()
     memory.keep_freed()
-    signal.signal(signal.SIGTERM, _terminated)
+    signals.watch()
+    remove_abandoned()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -82,10 +84,6 @@ def _keep_standard_streams() -> None:
         # names need not be UTF-8, and terminals not show all letters
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _terminated(number: int, _: object) -> None:
-    sys.exit(128 + number)  # an exception, so that unfinished files are removed on the way out
 
 
 def run(arguments: list[str]) -> int:

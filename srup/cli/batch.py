@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shlex
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -25,13 +23,11 @@ from srup.batch.overview import check_report, write_report
 from srup.batch.planning import OnCollision, proposed, size_of
 from srup.batch.running import Executor, record, remove_partial_files
 from srup.cli import console, options
+from srup.cli.signals import CODE, finishing
 from srup.errors import ReadError, UsageError
-from srup.files import remove_unfinished
 from srup.models import choosing, routing
 from srup.pipeline import Job, Recipe, Result, Worker, check, standard_input
 from srup.printable import printable
-
-STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}  # signal → exit code
 
 
 @dataclass(frozen=True)
@@ -261,7 +257,7 @@ def command(
     executor, recipe = workers.executor(recipe)
     look = partial(inputs.proposed, recipe) if watch else None
     stopped, tally = threading.Event(), Tally()
-    with batch.journal(inputs.out) as journal, _signals(stopped) as received:
+    with batch.journal(inputs.out) as journal, finishing(partial(_stop, stopped)) as received:
         output.check_report(journal, policy)
         remove_partial_files(journal, started)  # of a run that was killed
         _warn_of_changes(jobs, journal, recipe)
@@ -269,7 +265,7 @@ def command(
         _follow(partial(run, look=look, stopped=stopped), recipe, tally, output)
         output.write_report(jobs, journal, recipe, policy)
     tally.tell(interrupted=bool(received))
-    return STOPPED[received[0]] if received else int(bool(tally.failed))
+    return CODE + received[0] if received else int(bool(tally.failed))
 
 
 def _warn_of_changes(jobs: Sequence[Job], journal: batch.Journal, recipe: Recipe) -> None:
@@ -354,26 +350,9 @@ def _megapixels(job: Job) -> float:
     return pixels / 1e6
 
 
-@contextlib.contextmanager
-def _signals(stopped: threading.Event) -> Iterator[list[signal.Signals]]:
-    """Lets the first signal finish what is being written; a second one ends the process at once."""
-    received: list[signal.Signals] = []
-
-    def stop(number: int, _: object) -> None:
-        # a process that ends at once leaves what its threads were writing
-        if received:
-            remove_unfinished()
-            os._exit(STOPPED[received[0]])
-        received.append(signal.Signals(number))
-        stopped.set()
-        console.line("finishing what is being written; once more stops at once")
-
-    before = {number: signal.signal(number, stop) for number in STOPPED}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _stop(stopped: threading.Event) -> None:
+    stopped.set()
+    console.line("finishing what is being written; once more stops at once")
 
 
 def _forecast(jobs: Sequence[Job], recipe: Recipe, out: str) -> int:

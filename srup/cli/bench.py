@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Literal
 
 import click
 
-from srup import memory, processor
+from srup import memory, processor, temporaries
 from srup.cli import console, options
 from srup.cli.failures import failures_as_rows
 from srup.errors import OutOfMemory, UsageError
@@ -139,8 +138,8 @@ def command(
         precision = "auto"
     rows: list[Row] = []
     for model, run_options in itertools.product(chosen, _run_options(device, engine, precision)):
-        with tempfile.TemporaryDirectory(prefix="srup-") as folder:
-            test = SpeedTest(model, scale, run_options, Path(folder), runs=runs, picture=picture)
+        with temporaries.folder() as folder:
+            test = SpeedTest(model, scale, run_options, folder, runs=runs, picture=picture)
             rows += _rows(measure, test, sides[:1] if picture else sides)
     if save:
         assert precision != "all"

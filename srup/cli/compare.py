@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from srup import report
+from srup import report, temporaries
 from srup.cli import console, options
 from srup.cli.failures import OF_ONE_IMAGE, failures_as_rows
 from srup.errors import UsageError
@@ -84,10 +83,10 @@ def command(
     console.start_logging(verbose)
     _check(images, models, scale, reference, output)
     check_free(output, overwrite=overwrite)
-    with tempfile.TemporaryDirectory(prefix="srup-") as folder:
+    with temporaries.folder() as folder:
         if models:
             networks = {name: _load(name, scale, run_options) for name in dict.fromkeys(models)}
-            rows = _enlarged(images, networks, scale, Path(folder), reference)
+            rows = _enlarged(images, networks, scale, folder, reference)
         else:
             rows = [compare.given(images, reference)]
         made = _report(rows, scale if models else None, scored=reference is not None)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from srup.errors import WeightsMismatch
 from srup.files import check_regular
+from srup.printable import printable
 
 if TYPE_CHECKING:  # importing torch takes seconds: only reading a checkpoint waits for it
     from torch import Tensor
@@ -72,8 +73,8 @@ def load(path: Path, device: str = "cpu") -> Any:
 
 
 def shown(name: object) -> str:
-    """A name from a file, for a message: cut, and without line breaks or control characters."""
-    return str(name).encode("unicode_escape").decode()[:SHOWN]
+    """A name from a file, for a message: cut, and in a line."""
+    return printable(str(name)[:SHOWN])
 
 
 def _check_declared(path: Path) -> None:

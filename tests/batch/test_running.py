@@ -21,7 +21,7 @@ from srup.batch.running import (
     remove_partial_files,
     settings_key,
 )
-from srup.errors import OutOfMemory, WeightsMismatch
+from srup.errors import OutOfMemory, ReadError, WeightsMismatch
 from srup.images import Encoding, read_image
 from srup.inference.run_options import RunOptions
 from srup.inference.target import Target
@@ -367,3 +367,28 @@ def test_what_was_begun_before_an_error_is_told(folder: Path, out: Path) -> None
         for result in in_order(jobs(), Worker(RECIPE)):
             told.append(result.status)
     assert told == ["done"]
+
+
+@pytest.mark.usefixtures("ends")
+def test_stopped_it_does_not_wait_for_a_look(folder: Path, out: Path) -> None:
+    """Of a large tree, or a file system that does not answer."""
+    jobs, stopped, never = planned(folder, out), threading.Event(), threading.Event()
+
+    def look() -> list[Job]:
+        stopped.set()
+        never.wait()
+        return jobs
+
+    with batch.journal(str(out)) as journal:
+        results = list(batch.run(jobs, RECIPE, journal, look=look, stopped=stopped))
+    never.set()
+    assert len(results) == len(jobs)
+
+
+def test_what_a_look_raises_is_raised(folder: Path, out: Path) -> None:
+    def look() -> list[Job]:
+        raise ReadError("the folder is gone")
+
+    jobs = planned(folder, out)
+    with batch.journal(str(out)) as journal, pytest.raises(ReadError, match="is gone"):
+        list(batch.run(jobs, RECIPE, journal, look=look))

@@ -311,7 +311,8 @@ def test_stopped_it_finishes_what_is_being_written(
     assert images(tmp_path / "out").keys() == done
 
 
-def test_watching_it_makes_what_arrives(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_watching_it_makes_what_arrives(tmp_path: Path, number: signal.Signals, code: int) -> None:
     (tmp_path / "in").mkdir()
     draw(24, 16).save(tmp_path / "in" / "first.png")
     process = start(str(tmp_path / "in"), str(tmp_path / "out"), "--json", "--watch")
@@ -319,8 +320,9 @@ def test_watching_it_makes_what_arrives(tmp_path: Path) -> None:
     assert '"first.png"' in process.stdout.readline()
     draw(24, 16).save(tmp_path / "in" / "second.png")
     assert '"second.png"' in process.stdout.readline()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     process.communicate(timeout=60)
+    assert process.returncode == code
     assert sorted(images(tmp_path / "out")) == ["first.png", "second.png"]
 
 

@@ -66,6 +66,7 @@ def tiff(path: Path, tag: int, kind: int, value: object) -> Path:
     return path
 
 
+@pytest.mark.filterwarnings("ignore:Metadata Warning")
 @pytest.mark.usefixtures("ends")
 @pytest.mark.parametrize(
     ("tag", "kind", "value"),

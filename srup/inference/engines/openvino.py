@@ -10,7 +10,6 @@ import json
 import logging
 import shutil
 import sys
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srup import files, memory, processor
+from srup import files, memory, processor, temporaries
 from srup.errors import EngineUnavailable, OutOfMemory
 from srup.files import hashed
 from srup.inference.engines import BFLOAT16_BITS, Conversion, Program
@@ -185,8 +184,8 @@ def _export(model: Model, weights: Path, folder: Path) -> None:
 
     log.info("exporting %s ×%d for OpenVINO to %s", model.name, model.scale, folder)
     network = loaded(model, weights)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
-        made = Path(temporary) / "made"
+    with temporaries.folder(folder.parent, prefix=f".{folder.name}.") as temporary:
+        made = temporary / "made"
         made.mkdir()
         export(network, made)
         shutil.rmtree(folder, ignore_errors=True)
