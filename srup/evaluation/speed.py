@@ -126,8 +126,8 @@ def pressure(test: SpeedTest, limit: int) -> Iterator[Speed]:
         _limit_memory(limit)
     side = float(test.side)
     while True:
-        image = _picture(replace(test, side=round(side)))
         try:
+            image = _picture(replace(test, side=round(side)))
             seconds = _timed(partial(loaded.enlarge, image))
         except (OutOfMemory, MemoryError):
             return
