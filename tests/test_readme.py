@@ -18,6 +18,7 @@ import torch
 
 from srup.cli import run, srup
 from srup.errors import SrupError
+from srup.images import carried, chunks, metadata, reading
 from srup.models import costs, registry
 from srup.networks.base import Network
 from tests.conftest import in_windows
@@ -26,7 +27,8 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
 DOCS = ROOT / ".github" / "docs"
-DOCUMENTS = [README, CONTRIBUTING, *sorted(DOCS.glob("*.md"))]
+SECURITY = ROOT / ".github" / "SECURITY.md"
+DOCUMENTS = [README, CONTRIBUTING, SECURITY, *sorted(DOCS.glob("*.md"))]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LONGEST = 100  # characters of a line
 
@@ -121,6 +123,19 @@ def test_modules_that_are_run_exist(document: Path) -> None:
 def test_python_examples_are_python(document: Path) -> None:
     for block in blocks(document, "python"):
         ast.parse(block)
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    text = " ".join(SECURITY.read_text().split())
+    assert f"{reading.MAX_PIXELS // 10**6} megapixels are allowed" in text
+    assert f"and {reading.MAX_PAGES:,} pages" in text
+    assert carried.MAX_BYTES == chunks.MAX_BYTES
+    assert f"{carried.MAX_BYTES >> 20} MB of it are read" in text
+    assert f"{metadata.MAX_TAGS:,} tags of an EXIF block" in text
+
+
+def test_security_is_short() -> None:
+    assert len(SECURITY.read_text().splitlines()) <= 60
 
 
 def links() -> Iterator[tuple[Path, str]]:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, TiffImagePlugin
 from PIL import Image as Pillow
 
-from srup.images import metadata, tiff
+from srup.images import jxl, metadata, tiff
 from srup.images.values import Image
 
 log = logging.getLogger(__name__)
@@ -129,20 +129,9 @@ def _as_bytes(block: object) -> bytes | None:
 def _xmp(opened: Pillow.Image) -> bytes | None:
     packet = opened.info.get("xmp")
     if not packet and opened.format == "JXL":
-        packet = _jxl_xmp(opened.fc)  # type: ignore[attr-defined]
+        packet = jxl.xmp(opened.fc)  # type: ignore[attr-defined]
     packet = _as_bytes(packet.encode() if isinstance(packet, str) else packet)
     return metadata.xmp_upright(packet) if packet else None
-
-
-def _jxl_xmp(data: bytes) -> bytes | None:
-    """The XML box of a JPEG XL file, which its plugin does not hand on."""
-    place = 0
-    while data[4:8] == b"JXL " and place + 8 <= len(data):
-        length = int.from_bytes(data[place : place + 4], "big") or len(data) - place
-        if data[place + 4 : place + 8] == b"xml ":
-            return data[place + 8 : place + length]
-        place += max(length, 8)
-    return None
 
 
 def _density(opened: Pillow.Image, sideways: bool) -> tuple[float, float] | None:

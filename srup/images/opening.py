@@ -20,7 +20,7 @@ from PIL import (
 from PIL import Image as Pillow
 
 from srup.files import check_regular
-from srup.images import chunks
+from srup.images import chunks, jxl
 
 ImageFile = str | Path | BinaryIO  # an open file has to be seekable
 
@@ -44,8 +44,8 @@ DECODERS = (
 def open_image(source: ImageFile) -> Iterator[Pillow.Image]:
     """Opens an image file, without decoding it.
 
-    Raises NotRegular for a pipe, socket or device, other OSErrors for what cannot be opened, and
-    PIL.UnidentifiedImageError for a file of another format.
+    Raises NotRegular for a pipe, socket or device, other OSErrors for what cannot be opened,
+    PIL.UnidentifiedImageError for a file of another format, and PIL.DecompressionBombError.
     """
     formats = [name for name in DECODERS if name in Pillow.OPEN]
     with sound(source) as file, Pillow.open(file, formats=formats) as opened:
@@ -56,13 +56,30 @@ def open_image(source: ImageFile) -> Iterator[Pillow.Image]:
 def sound(source: ImageFile) -> Iterator[ImageFile]:
     """The file without damaged metadata that a decoder would refuse a good picture for.
 
-    Raises NotRegular, and other OSErrors.
+    Raises NotRegular and other OSErrors, and PIL.DecompressionBombError.
     """
     if not isinstance(source, (str, Path)):
+        _check_jxl(source)
         yield chunks.sound(source, "standard input")
         return
     check_regular(Path(source))
     with Path(source).open("rb") as file:
+        _check_jxl(file)
         kept = chunks.sound(file, str(source))
         # what is whole is opened by its name: Pillow maps some formats into memory
         yield source if kept is file else kept
+
+
+def _check_jxl(file: BinaryIO) -> None:
+    """Raises DecompressionBombError for too many pixels of JPEG XL, OSError if none are stated.
+
+    Pillow checks a file once it is open, and the plugin of JPEG XL decodes to open it.
+    """
+    file.seek(0)
+    if not file.read(len(jxl.CONTAINER)).startswith((jxl.CODESTREAM, jxl.CONTAINER)):
+        return
+    size, limit = jxl.size(file), Pillow.MAX_IMAGE_PIXELS
+    if size is None:
+        raise OSError("it holds no picture")
+    if limit is not None and size[0] * size[1] > 2 * limit:  # as Pillow has it
+        raise Pillow.DecompressionBombError(f"{size[0]}×{size[1]} pixels")

@@ -18,7 +18,7 @@ from PIL import ImageSequence, TiffImagePlugin, UnidentifiedImageError
 
 from srup.errors import EngineUnavailable, ReadError
 from srup.files import NotRegular, check_regular
-from srup.images import colours, sixteen_bit, tiff
+from srup.images import colours, jxl, sixteen_bit, tiff
 from srup.images.carried import Carried, orientation_of
 from srup.images.codec_errors import codec_errors
 from srup.images.compression import compression_of
@@ -32,7 +32,6 @@ MAX_PIXELS = 500_000_000  # of all pages together
 MAX_PAGES = 20_000  # of a document; Pillow's time to find them grows with their square
 HEAD = 4096  # bytes at the beginning of a file that tell what it is
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
-JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 HDR = {b"\x76\x2f\x31\x01": "OpenEXR", b"#?RADIANCE": "Radiance", b"#?RGBE": "Radiance"}
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
 SUBFILE, REDUCED_OR_MASK = 254, 5  # a TIFF tag, and its bits 1 (smaller version) and 4 (mask)
@@ -178,7 +177,7 @@ def _opened(source: ImageFile, name: str) -> Iterator[Pillow.Image]:
             raise _high_dynamic_range(name, kind)
     if head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS:
         plug_in("pillow_heif", "heif")
-    if head.startswith(JXL):
+    if head.startswith((jxl.CODESTREAM, jxl.CONTAINER)):
         plug_in("pillow_jxl", "jxl")
     primaries, transfer = _colour_codes(head)
     if transfer in HDR_TRANSFERS:

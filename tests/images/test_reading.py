@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from PIL import TiffImagePlugin
 
 from srup.errors import ReadError
-from srup.images import read_image, read_pages, reading
+from srup.images import jxl, read_image, read_pages, reading
 
 
 def document(path: Path, *sizes: tuple[int, int], reduced: tuple[int, ...] = ()) -> Path:
@@ -84,6 +84,19 @@ def test_a_picture_with_others_behind_it_counts_alone(tmp_path: Path) -> None:
     image = Pillow.new("RGB", (60, 40))
     image.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[image, image])
     assert read_image(tmp_path / "a.jpg", max_pixels=2_400).size == (60, 40)
+
+
+def test_jpeg_xl_is_refused_before_its_plugin_decodes_it(tmp_path: Path) -> None:
+    """A file that is cut off behind its size: decoded, it would be damaged."""
+    pytest.importorskip("pillow_jxl", reason="needs the extra srup[jxl]")
+    Pillow.new("RGB", (300, 200)).save(tmp_path / "a.jxl")
+    whole = (tmp_path / "a.jxl").read_bytes()
+    (tmp_path / "a.jxl").write_bytes(whole[: whole.index(jxl.CODESTREAM) + 20])
+    with pytest.raises(ReadError, match="damaged"):
+        read_pages(tmp_path / "a.jxl", max_pixels=60_000)
+    for source in (tmp_path / "a.jxl", io.BytesIO((tmp_path / "a.jxl").read_bytes())):
+        with pytest.raises(ReadError, match="max_pixels raises this limit"):
+            read_pages(source, max_pixels=59_000)
 
 
 @pytest.mark.usefixtures("ends")
