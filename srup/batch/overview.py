@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from srup import report, storage
 from srup.batch.journal import Journal, Record
 from srup.batch.running import decisive
 from srup.errors import AlreadyExists
+from srup.models.registry import AUTO
 from srup.pipeline import Job, Recipe
-from srup.report import Picture, Report, Row
+from srup.report import Picture, Report, Row, Value
 
 BATCH_COLUMNS = {"seconds": ".2f", "consistency": ".1f"}
 TOLD = ("model", "scale", "width", "height")  # of the settings
@@ -43,18 +44,22 @@ def write_report(
 
 def overview(jobs: Sequence[Job], journal: Journal, recipe: Recipe) -> Report:
     """What the journal knows of each job, from this run or an earlier one."""
-    rows = [_row(job, journal.last.get(job.name, {})) for job in jobs]
+    # where the picture decides, each may have another network
+    chosen = {"networks": "network", "why": "why"} if recipe.model == AUTO else {}
+    rows = [_row(job, journal.last.get(job.name, {}), chosen) for job in jobs]
     rows.sort(key=lambda row: row.error is None)
     settings = decisive(recipe)
     notes = [f"{name}: {settings[name]}" for name in TOLD if name in settings]
     return Report(f"{len(rows)} images, to {journal.out}", rows, notes, BATCH_COLUMNS)
 
 
-def _row(job: Job, line: Record) -> Row:
-    values = {}
+def _row(job: Job, line: Record, chosen: Mapping[str, str]) -> Row:
+    """A row of the report; `chosen` are further keys of the journal, with their columns."""
+    values: dict[str, Value] = {}
     for name in ("before", "after"):
         values[name] = "×".join(map(str, line[name])) if name in line else None
-    figures = {name: line.get(name) for name in BATCH_COLUMNS}
+    figures: dict[str, Value] = {name: line.get(name) for name in BATCH_COLUMNS}
+    figures |= {column: line.get(key) for key, column in chosen.items()}
     source, result = job.source.path, job.destination.place
     pictures: tuple[Picture, ...] = ()
     if line.get("status") == "done" and not (storage.is_url(source) or storage.is_url(result)):

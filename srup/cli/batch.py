@@ -381,7 +381,7 @@ def _forecast_like(job: Job, recipe: Recipe, times: float) -> None:
     from srup.forecast import forecast_of
 
     device = recipe.run_options.device.split(",")[0]
-    worker = Worker(recipe.on("auto" if device == "all" else device))
+    worker = Worker(recipe.on("auto" if device == "all" else device), many=True)
     factor = recipe.target.factor(size_of(job) or (1, 1))
     for name in choosing.networks_of(recipe.model):
         route = routing.route(name, factor, own_weights=recipe.weights is not None)

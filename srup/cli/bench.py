@@ -124,6 +124,26 @@ def command(
     srup bench -m imdn --pressure
     """
     console.start_logging(verbose)
+    _check(save, pressure, engine, picture)
+    measure = _under_pressure if pressure else _measured
+    if save and precision == "all":
+        precision = "auto"
+    chosen = [_row(name, scale) for name in models or _light(scale)]
+    rows: list[Row] = []
+    for model, run_options in itertools.product(chosen, _run_options(device, engine, precision)):
+        with temporaries.folder() as folder:
+            test = SpeedTest(model, scale, run_options, folder, runs=runs, picture=picture)
+            rows += _rows(measure, test, sides[:1] if picture else sides)
+    if save and precision != "all":
+        _save(chosen, rows, precision)
+    title = f"{'Pressure test' if pressure else 'Speed'}, ×{scale}"
+    note = PRESSURE_NOTE if pressure else SPEED_NOTE.format(runs=runs, machine=_machine())
+    report_output.show(Report(title, rows, [note], SPEED_COLUMNS, heading="network"))
+    return 1 if any(row.error for row in rows) else 0
+
+
+def _check(save: bool, pressure: bool, engine: str, picture: Path | None) -> None:
+    """Refuses before the work what cannot be measured. Raises UsageError, ReadError."""
     if save and (pressure or engine != "all"):
         raise UsageError(
             "engines are compared by the speed of all of them",
@@ -131,23 +151,7 @@ def command(
             "leave out {pressure}",
         )
     if picture:
-        read_image(picture)  # what cannot be read is met before the work
-    measure = _under_pressure if pressure else _measured
-    chosen = [_row(name, scale) for name in models or _light(scale)]
-    if save and precision == "all":
-        precision = "auto"
-    rows: list[Row] = []
-    for model, run_options in itertools.product(chosen, _run_options(device, engine, precision)):
-        with temporaries.folder() as folder:
-            test = SpeedTest(model, scale, run_options, folder, runs=runs, picture=picture)
-            rows += _rows(measure, test, sides[:1] if picture else sides)
-    if save:
-        assert precision != "all"
-        _save(chosen, rows, precision)
-    title = f"{'Pressure test' if pressure else 'Speed'}, ×{scale}"
-    note = PRESSURE_NOTE if pressure else SPEED_NOTE.format(runs=runs, machine=_machine())
-    report_output.show(Report(title, rows, [note], SPEED_COLUMNS, heading="network"))
-    return 1 if any(row.error for row in rows) else 0
+        read_image(picture)
 
 
 def _machine() -> str:

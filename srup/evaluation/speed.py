@@ -25,7 +25,6 @@ from srup.inference.run_options import RunOptions
 from srup.models import registry
 from srup.models.registry import Model
 
-COUNTED_PIXELS = 1280 * 720  # of the output that the registry's multiply-adds are counted for
 CHANNELS, CONVOLUTIONS = 64, 4  # of the ceiling
 WARM_UP_SIDE = 64  # pixels a side of what is enlarged first
 GROWTH = 2  # times as many pixels at each step of the pressure test
@@ -102,7 +101,7 @@ def measure(test: SpeedTest) -> Iterator[Speed]:
     ceiling, multiply_adds = _ceiling(loaded.computed_by)
     seconds, shares = [], []
     pixels = image.shape[0] * image.shape[1]
-    work = test.model.multi_adds * 1e9 * pixels * test.scale**2 / COUNTED_PIXELS
+    work = test.model.work(test.scale) * pixels
     for _ in range(test.runs):
         seconds.append(_timed(partial(loaded.enlarge, image)))
         # as long as the network, so that both see the same neighbours

@@ -1,7 +1,8 @@
 """Chooses the network by the picture: `lite` for a clean one, `lite-photo` for a compressed or
 noisy one, or a mixture of both.
 
-Thresholds are the table of .github/docs/choosing.md, measured with `srup evaluate --degrade`.
+Thresholds come from the tables of .github/docs/choosing.md: tests.benchmarks.strength prints what
+each strength gives, `srup evaluate --degrade` what `auto` gives.
 """
 
 from __future__ import annotations

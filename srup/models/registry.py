@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # importing torch takes seconds: only building a network wait
     from srup.networks.base import Network
 
 DEFAULT = "lite"
+COUNTED_PIXELS = 1280 * 720  # of the output that multiply-adds are counted for
 AUTO = "auto"  # instead of a name: the network that suits the picture, see `models.choosing`
 
 
@@ -52,6 +53,10 @@ class Model:
     released: bool = True
     origin: str = ""
     strength: float = 1.0
+
+    def work(self, scale: int) -> float:
+        """Multiply-adds for each pixel of an input that is enlarged `scale` times."""
+        return self.multi_adds * 1e9 * scale**2 / COUNTED_PIXELS
 
     @property
     def most_bytes(self) -> int:

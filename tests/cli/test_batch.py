@@ -170,7 +170,9 @@ def test_a_report_has_every_image_failures_first(folder: Path, tmp_path: Path) -
     (folder / "text.png").write_text("no image")
     assert run(["batch", str(folder), str(out), "--report", str(tmp_path / "report.csv")]) == 1
     header, *rows = list(csv.reader((tmp_path / "report.csv").read_text().splitlines()))
-    assert header == ["name", "before", "after", "seconds", "consistency", "error"]
+    facts = ["name", "before", "after", "seconds", "consistency", "network", "why", "error"]
+    assert header == facts
+    assert rows[1][5:7] == ["lite ×4", "it looks clean"]
     assert [row[0] for row in rows] == ["text.png", "a.png", "b.png"]
     assert rows[1][1:3] == ["24×16", "96×64"]
     assert float(rows[1][4]) > 20  # dB

@@ -19,7 +19,7 @@ import pytest
 from PIL import ExifTags, ImageCms, PngImagePlugin, TiffTags
 from PIL import Image as Pillow
 
-from srup.errors import EngineUnavailable, ReadError, WriteError
+from srup.errors import ReadError, WriteError
 from srup.images import (
     FORMATS,
     Encoding,
@@ -33,7 +33,6 @@ from srup.images import (
     tiff,
     write_pages,
 )
-from srup.images.formats import plug_in
 from srup.images.reading import from_pillow
 from tests.data.draw import draw
 from tests.data.hostile import exif_of_tags
@@ -73,17 +72,6 @@ def exif() -> bytes:
     }
     block[ExifTags.IFD.GPSInfo] = {ExifTags.GPS.GPSLatitudeRef: "N"}
     return block.tobytes()
-
-
-@pytest.fixture(params=FORMATS.values(), ids=FORMATS)
-def row(request: pytest.FixtureRequest) -> Format:
-    format_: Format = request.param
-    if format_.module:
-        try:
-            plug_in(format_.module, format_.extra)
-        except EngineUnavailable as error:
-            pytest.skip(str(error))
-    return format_
 
 
 def written(

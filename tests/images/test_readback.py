@@ -6,26 +6,14 @@ import numpy as np
 import pytest
 from PIL import TiffTags
 
-from srup.errors import EngineUnavailable, WriteError
-from srup.images import FORMATS, Encoding, Format, Image, Pages, tiff, write_pages
-from srup.images.formats import plug_in
+from srup.errors import WriteError
+from srup.images import Encoding, Format, Image, Pages, tiff, write_pages
 from srup.images.readback import check
 from tests.data.draw import draw
 from tests.data.hostile import exif_of_tags
 
 COLOURS = np.asarray(draw(67, 43))
 PAGES = Pages((Image(COLOURS),))
-
-
-@pytest.fixture(params=FORMATS.values(), ids=FORMATS)
-def row(request: pytest.FixtureRequest) -> Format:
-    format_: Format = request.param
-    if format_.module:
-        try:
-            plug_in(format_.module, format_.extra)
-        except EngineUnavailable as error:
-            pytest.skip(str(error))
-    return format_
 
 
 @pytest.fixture

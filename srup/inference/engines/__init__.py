@@ -184,13 +184,14 @@ def _chosen(
     A network that OpenVINO has not been prepared for runs through PyTorch once more, so that nobody
     waits for it, and is prepared afterwards.
     """
+    by_pytorch = partial(_made, "pytorch", model, weights, device, precision)
     # only PyTorch runs on a GPU or in float16
     if device not in PROCESSOR_DEVICES or precision == "fp16" or len(libraries()) == 1:
-        return _made("pytorch", model, weights, device, precision)
+        return by_pytorch()
     from srup.inference.engines.choice import choose
 
     if choose(model, precision, pixels) == "pytorch":
-        return _made("pytorch", model, weights, device, precision)
+        return by_pytorch()
     try:
         from srup.inference.engines import openvino
 
@@ -198,8 +199,8 @@ def _chosen(
             return _made("openvino", model, weights, device, precision)
     except EngineUnavailable as error:
         log.info("%s", error)
-        return _made("pytorch", model, weights, device, precision)
-    made = _made("pytorch", model, weights, device, precision)
+        return by_pytorch()
+    made = by_pytorch()
     if made.device != "cpu":
         return made
     return replace(made, afterwards=partial(_prepare, model, weights))

@@ -18,7 +18,6 @@ from srup.models.weights import locked_in_cache
 
 log = logging.getLogger(__name__)
 
-COUNTED_PIXELS = 1280 * 720  # of the output that the registry's multiply-adds are counted for
 # Multiply-adds for an input pixel up to which starting PyTorch is a large part of what a photograph
 # takes. OpenVINO starts in a fifth of that time. It computes about as fast, but takes more memory,
 # and compiles every stage for every size of window.
@@ -37,8 +36,7 @@ def choose(model: Model, precision: Precision, pixels: float) -> EngineName:
     }
     if measured:
         return min(measured, key=measured.__getitem__)
-    per_pixel = model.multi_adds * 1e9 * max(model.scale, 1) ** 2 / COUNTED_PIXELS
-    starts_fast = per_pixel <= LIGHT and pixels <= FEW
+    starts_fast = model.work(max(model.scale, 1)) <= LIGHT and pixels <= FEW
     return "openvino" if starts_fast and "openvino" in libraries() else "pytorch"
 
 

@@ -59,9 +59,8 @@ def program_of(
     `largest` is as in Program; it is counted if it is not given. Raises EngineUnavailable.
     """
     where = pick_device(device)
-    network = network.to(where).eval()
-    # or every convolution would bring its kernel into this order
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # in memory as maps are, or every convolution would bring its kernel into their order
+    network = network.eval().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     chosen = pick_precision(network, where) if precision == "auto" else precision
     _warn_if_emulated(chosen, where)
 
