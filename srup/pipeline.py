@@ -449,7 +449,7 @@ class Worker:
         if destination.make_folders and not folder_exists:
             return
         if not destination.overwrite and (exists or place in self.taken):
-            raise AlreadyExists(f"{place} exists", *REPLACE)
+            raise AlreadyExists(f"{place} exists", *_instead(decided))
         # a read-only folder is met now rather than after minutes of computing
         check_folder(path)
         self.taken.add(place)
@@ -514,6 +514,14 @@ class Worker:
             write(enlarged.pages, decided)
         done = replace(after(enlarged.result, started), status="done")
         return replace(done, consistency=kept.result() if kept else None)
+
+
+def _instead(decided: Plan) -> tuple[str, ...]:
+    """Hints for a result whose place is taken, most likely by one of another network."""
+    if not decided.job.destination.is_folder:
+        return REPLACE
+    both = f"{{suffix=_{decided.route[0].name}}} keeps both"
+    return "{overwrite} replaces it", both, "{compare} shows networks side by side"
 
 
 def _shown_name(job: Job) -> str:

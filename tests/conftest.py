@@ -64,8 +64,10 @@ def _no_internet(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The path of an empty cache; clears the user's settings from the environment."""
-    for name in ("SRUP_MIRROR", "SRUP_OFFLINE", *PROXIES):
+    own = [name for name in os.environ if name.startswith("SRUP_")]
+    for name in (*own, *PROXIES):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
     monkeypatch.setenv("SRUP_CACHE", str(tmp_path / "cache"))
     # with an empty cache every test would measure which engine is faster, which takes seconds
     monkeypatch.setenv("SRUP_ENGINE", "pytorch")

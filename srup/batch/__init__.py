@@ -14,7 +14,7 @@ where it was.
 from srup.batch.executors.threads import in_threads
 from srup.batch.journal import Journal, journal
 from srup.batch.planning import find, planned, read_list
-from srup.batch.running import Policy, run, settings_difference
+from srup.batch.running import Policy, made_otherwise, run, settings_difference
 
 __all__ = [
     "Journal",
@@ -22,6 +22,7 @@ __all__ = [
     "find",
     "in_threads",
     "journal",
+    "made_otherwise",
     "planned",
     "read_list",
     "run",

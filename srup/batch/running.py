@@ -372,22 +372,41 @@ def settings_key(recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(decisive(recipe), sort_keys=True).encode()).hexdigest()[:8]
 
 
-def settings_difference(jobs: Iterable[Job], journal: Journal, recipe: Recipe) -> str | None:
-    """What differs from the settings that earlier results were made with: "3 images, scale: 4 → 2";
-    None if none are.
-    """
+def made_otherwise(jobs: Iterable[Job], journal: Journal, recipe: Recipe) -> int:
+    """How many jobs have a result that was made with other settings, and will be made anew."""
     key, count = settings_key(recipe), 0
     for job in jobs:
         line = journal.last.get(job.name, {})
         count += line.get("status") == "done" and line.get("key") != key
-    if not count:
-        return None
+    return count
+
+
+def settings_difference(journal: Journal, recipe: Recipe) -> str:
+    """What a recipe changes of the settings of the journal's last run: "scale 4.0 → 2.0"; "" for
+    nothing.
+    """
     before, now = journal.settings, decisive(recipe)
     changes = []
     for name in {**before, **now}:
-        if before.get(name) != now.get(name):
-            changes.append(f"{name}: {before.get(name, '–')} → {now.get(name, '–')}")
-    return f"{count} images, {', '.join(changes) or 'with earlier settings'}"
+        if before.get(name) == now.get(name):
+            continue
+        if name == "weights":  # digests say nothing to people
+            changes.append("other weights")
+            continue
+        said = name.replace("_", " ")
+        changes.append(f"{said} {_said(before.get(name))} → {_said(now.get(name))}")
+    if "model" in {**before, **now} and before.get("model") != now.get("model"):
+        changes.remove("other weights")  # another network has others
+    return ", ".join(changes)
+
+
+def _said(value: object) -> str:
+    """A setting as people write it."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def remove_partial_files(journal: Journal, before: float) -> None:

@@ -7,27 +7,17 @@ import io
 import os
 import sys
 from contextlib import suppress
+from typing import Any
 
 import click
 
 from srup import __version__, memory
-from srup.cli import signals
-from srup.cli.errors import command_of, spelling
+from srup.cli import first_word, signals
+from srup.cli.commands import COMMANDS, CONFIGURED, HELP, Context
+from srup.cli.errors import command_of, spelling, usage_error
 from srup.errors import OutOfMemory, SrupError
 from srup.files import remove_abandoned
 
-COMMANDS = {  # name of a command and its module → its line in `srup --help`, which imports none
-    "upscale": "Enlarge images: photographs, animations, documents of many pages.",
-    "batch": "Enlarge folders of images: IN are folders, files or globs, OUT is a folder.",
-    "inspect": "Say what kind of pictures these are: how compressed, how noisy, enlarged before.",
-    "models": "Show the networks; fetch, check and remove their weights.",
-    "train": "Train NETWORK on folders of images, any format, or HDF5 files with groups lr and hr.",
-    "score": "PSNR and SSIM of SR, a file or a folder, against HR.",
-    "evaluate": "Score networks on a folder of HR images, bicubic first.",
-    "compare": "Make a page that compares: networks on an IMAGE, or versions of one image.",
-    "features": "Draw the feature maps after each stage of a network as a grid.",
-    "bench": "Measure this machine: networks in every precision and engine it has.",
-}
 INTERRUPTED = 130
 FULL = OutOfMemory(
     "the memory is full", "take smaller windows with {tile=128}", "or a smaller image"
@@ -35,6 +25,8 @@ FULL = OutOfMemory(
 
 
 class Commands(click.Group):
+    context_class = Context
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -57,10 +49,10 @@ def srup() -> None:
     """Enlarge images with super-resolution networks.
 
     \b
-    srup upscale photo.jpg              4 times larger, with the network that comes with srup
-    srup upscale photo.jpg -s 2 -m imdn
-    srup batch photos/ larger/          a folder; again after a crash, it goes on
-    srup models                         what there is
+    srup photo.jpg                     4 times larger: photo_x4.png, beside it
+    srup photo.jpg -s 2 -o larger.jpg  twice as large, under a name of your own
+    srup batch photos/ larger/         a folder; again after a crash, it goes on
+    srup models                        the networks, and what each is for
     """
 
 
@@ -89,7 +81,9 @@ def _keep_standard_streams() -> None:
 def run(arguments: list[str]) -> int:
     """Runs a command line; its exit code."""
     try:
-        result = srup.main(arguments, prog_name="srup", standalone_mode=False)
+        arguments = first_word.completed(arguments, COMMANDS)
+        own = _own_defaults(arguments)
+        result = srup.main(arguments, prog_name="srup", standalone_mode=False, default_map=own)
         if sys.stdout is not None:
             sys.stdout.flush()  # what cannot be written is met here, and not at the end of Python
         return result if isinstance(result, int) else 0
@@ -98,8 +92,7 @@ def run(arguments: list[str]) -> int:
         command = command_of(srup, arguments)
         return _refused(error.told(spelling(command)), error.exit_code)
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _refused(usage_error(error), error.exit_code)
     except click.exceptions.Exit as error:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
@@ -109,6 +102,16 @@ def run(arguments: list[str]) -> int:
         return 1
     except OSError as error:  # what the system refuses, where nothing else was made of it
         return _refused(_told(error), 1)
+
+
+def _own_defaults(arguments: list[str]) -> dict[str, Any]:
+    """Defaults that are set for the command of a command line. Raises UsageError."""
+    command = arguments[0] if arguments else ""
+    if command not in CONFIGURED or not {*HELP}.isdisjoint(arguments):
+        return {}
+    from srup.cli import settings
+
+    return settings.default_map(command)
 
 
 def _told(error: OSError) -> str:

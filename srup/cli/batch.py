@@ -23,11 +23,15 @@ from srup.batch.overview import check_report, write_report
 from srup.batch.planning import OnCollision, proposed, size_of
 from srup.batch.running import Executor, record, remove_partial_files
 from srup.cli import console, options
+from srup.cli.commands import Command
 from srup.cli.signals import CODE, finishing
+from srup.cli.types import Choice
 from srup.errors import ReadError, UsageError
 from srup.models import choosing, routing
 from srup.pipeline import Job, Recipe, Result, Worker, check, standard_input
 from srup.printable import printable
+
+SHOWN = 3  # of many inputs, in a message
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,19 @@ class Inputs:
     def out(self) -> str:
         """The folder or URL that results go to."""
         return self.places[-1]
+
+    @property
+    def told(self) -> str:
+        """The inputs in words: "photos/, a.jpg and 3 more"."""
+        places = [*self.places[:-1], *([f"the list {self.list_file}"] if self.list_file else [])]
+        more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+        return ", ".join(places[:SHOWN]) + more
+
+    def nothing_found(self) -> str:
+        """What to say where there is no image among the inputs."""
+        folders = any(Path(place).is_dir() for place in self.places[:-1])
+        deeper = "; -r looks into the folders below, too" if folders and not self.recursive else ""
+        return f"no images found in {self.told}{deeper}"
 
     def absolute(self) -> Inputs:
         """The same as processes with other working folders find it."""
@@ -130,7 +147,6 @@ class Output:
 
     report_file: Path | None
     as_json: bool
-    quiet: bool
     verbose: bool
 
     def __post_init__(self) -> None:
@@ -169,7 +185,7 @@ _inputs = (
     click.option("--suffix", default="", help="Added to the names.  [default: none]"),
     click.option(
         "--on-collision",
-        type=click.Choice(["refuse", "suffix"]),
+        type=Choice(["refuse", "suffix"]),
         default="refuse",
         show_default=True,
         help="For a.jpg and a.png: refuse, or make a_jpg.png and a_png.png.",
@@ -214,12 +230,11 @@ _output = (
         help="Write what became of each image, as .html, .csv, .json or .md.",
     ),
     options.as_json,
-    click.option("--quiet", is_flag=True, help="Show failures and the summary only."),
     options.verbose,
 )
 
 
-@click.command("batch")
+@click.command("batch", cls=Command)
 @options.gathered("inputs", Inputs, _inputs)
 @options.recipe(device=options.devices)
 @options.gathered("workers", Workers, _workers)
@@ -251,40 +266,86 @@ def command(
     check(recipe)  # an unknown name is met at once
     if workers.cluster is not None:
         inputs = inputs.absolute()
-    jobs = inputs.jobs(recipe)
+    with console.busy("looking for images"):
+        jobs = inputs.jobs(recipe)
+    if not jobs and not watch:
+        console.line(inputs.nothing_found())
+        return 0
     if dry_run:
         return _forecast(jobs, recipe, inputs.out)
     executor, recipe = workers.executor(recipe)
-    look = partial(inputs.proposed, recipe) if watch else None
+    look = _Watch(partial(inputs.proposed, recipe), inputs.told) if watch else None
     stopped, tally = threading.Event(), Tally()
     with batch.journal(inputs.out) as journal, finishing(partial(_stop, stopped)) as received:
         output.check_report(journal, policy)
         remove_partial_files(journal, started)  # of a run that was killed
-        _warn_of_changes(jobs, journal, recipe)
+        _check_changes(jobs, journal, recipe, policy, inputs.out)
         run = partial(batch.run, jobs, recipe, journal, executor, policy=policy)
-        _follow(partial(run, look=look, stopped=stopped), recipe, tally, output)
+        _follow(partial(run, look=look, stopped=stopped), recipe, tally, output, look)
         output.write_report(jobs, journal, recipe, policy)
     tally.tell(interrupted=bool(received))
     return CODE + received[0] if received else int(bool(tally.failed))
 
 
-def _warn_of_changes(jobs: Sequence[Job], journal: batch.Journal, recipe: Recipe) -> None:
-    if difference := batch.settings_difference(jobs, journal, recipe):
-        told = "the settings have changed, so earlier results are made anew"
-        console.warning(f"{told}: {difference}")
+def _check_changes(
+    jobs: Sequence[Job], journal: batch.Journal, recipe: Recipe, policy: batch.Policy, out: str
+) -> None:
+    """Raises UsageError if results would be replaced by others that nobody may have meant.
+
+    Settings that the last run had were agreed to then: a run that was stopped goes on.
+    """
+    count = batch.made_otherwise(jobs, journal, recipe)
+    changed = batch.settings_difference(journal, recipe)
+    if not count or not changed:
+        return
+    results = "1 result" if count == 1 else f"{count} results"
+    told = f"{results} in {out} would be replaced, as the settings are others: {changed}"
+    if not policy.overwrite:
+        raise UsageError(told, "{overwrite} replaces them", "another folder keeps both")
+    console.line(told.replace("would be", "will be"))
+
+
+@dataclass
+class _Watch:
+    """Looks for what arrives; says so when it begins."""
+
+    look: Callable[[], Sequence[Job]]
+    places: str
+    begun: bool = False
+
+    def __call__(self) -> Sequence[Job]:
+        """The jobs there are now."""
+        if not self.begun:
+            console.line(f"watching {self.places}; Ctrl-C ends it")
+            self.begun = True
+        return self.look()
 
 
 def _follow(
-    run: Callable[..., Iterator[Result]], recipe: Recipe, tally: Tally, output: Output
+    run: Callable[..., Iterator[Result]],
+    recipe: Recipe,
+    tally: Tally,
+    output: Output,
+    watch: _Watch | None,
 ) -> None:
-    """Counts and shows the results of a run as they come."""
-    with console.Overall(shown=not output.quiet) as progress:
+    """Counts and shows the results of a run as they come; those that arrived one by one."""
+    with console.Overall() as progress:
         for result in run(announce=partial(_announce, tally, progress)):
             tally.take(result)
+            if watch and watch.begun:
+                _tell_arrival(result)
             width, height = result.before or (0, 0)
             progress.advance(result.name, width * height / 1e6)
             if output.as_json:
                 click.echo(json.dumps(_facts(result, recipe)))
+
+
+def _tell_arrival(result: Result) -> None:
+    """Says what became of an image that arrived while watching."""
+    if result.error:
+        console.error(result.error)
+    else:
+        console.line(f"{result.source} → {result.destination}  {result.seconds:.1f} s")
 
 
 def _facts(result: Result, recipe: Recipe) -> dict[str, object]:
@@ -327,12 +388,20 @@ class Tally:
             counts.append(f"{len(self.left)} left")
         images, megapixels = self.done / seconds, self.pixels / 1e6 / seconds
         rate = f"{images:.2f} images/s, {megapixels:.2f} megapixels/s"
-        console.line(f"{', '.join(counts)}: {console.duration(seconds)}, {rate}")
+        summary = f"{', '.join(counts)}: {console.duration(seconds)}, {rate}"
+        console.line(summary, always=True)
         for result in self.failed:
             if result.error:
                 console.error(result.error)
         if interrupted or self.left:
-            console.line(f"to go on: {shlex.join(['srup', *sys.argv[1:]])}")
+            console.line(f"to go on: {_same_command()}", always=True)
+
+
+def _same_command() -> str:
+    """The command line that goes on where this one was stopped."""
+    # what -y allowed is in the journal now; with it all would be made anew
+    words = [word for word in sys.argv[1:] if word not in ("-y", "--overwrite")]
+    return shlex.join(["srup", *words])
 
 
 def _announce(

@@ -12,7 +12,9 @@ import click
 
 from srup import memory, processor, temporaries
 from srup.cli import console, options
+from srup.cli.commands import Command
 from srup.cli.failures import failures_as_rows
+from srup.cli.types import Choice
 from srup.errors import OutOfMemory, UsageError
 from srup.evaluation import speed
 from srup.evaluation.speed import Speed, SpeedTest
@@ -39,16 +41,9 @@ PRESSURE_NOTE = (
 )
 
 
-@click.command("bench")
-@click.option(
-    "-m",
-    "--model",
-    "models",
-    multiple=True,
-    metavar="NAME",
-    help="Network to measure; repeat for several.  [default: all of up to 3 M parameters]",
-)
-@click.option("-s", "--scale", type=click.IntRange(2, 4), default=4, show_default=True)
+@click.command("bench", cls=Command)
+@options.models("Network to measure; repeat for several.  [default: all of up to 3 M parameters]")
+@options.whole_scale(2, 4, "How many times larger.")
 @click.option(
     "--side",
     "sides",
@@ -79,14 +74,14 @@ PRESSURE_NOTE = (
 @options.device
 @click.option(
     "--engine",
-    type=click.Choice(["all", *ENGINES]),
+    type=Choice(["all", *ENGINES]),
     default="all",
     show_default=True,
     help="Engine to measure.",
 )
 @click.option(
     "--precision",
-    type=click.Choice(["all", *PRECISIONS[1:]]),
+    type=Choice(["all", *PRECISIONS[1:]]),
     default="all",
     show_default=True,
     help="Precision of the arithmetic to measure.",

@@ -12,6 +12,7 @@ import click
 
 from srup import report, temporaries
 from srup.cli import console, options
+from srup.cli.commands import Command
 from srup.cli.failures import OF_ONE_IMAGE, failures_as_rows
 from srup.errors import UsageError
 from srup.evaluation import compare
@@ -28,21 +29,12 @@ CONSISTENCY_NOTE = (
 )
 
 
-@click.command("compare")
+@click.command("compare", cls=Command)
 @click.argument(
     "images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE..."
 )
-@click.option(
-    "-m",
-    "--model",
-    "models",
-    multiple=True,
-    metavar="NAME",
-    help="Enlarge with this network; repeat for several.",
-)
-@click.option(
-    "-s", "--scale", type=float, default=4, show_default=True, help="How many times larger."
-)
+@options.models("Enlarge with this network; repeat for several.")
+@options.scale(4)
 @click.option(
     "--reference",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -34,6 +34,7 @@ from rich.table import Table
 from rich.text import Text
 
 from srup import report as reports
+from srup.cli.commands import QUIET
 from srup.cli.errors import spelling
 from srup.errors import SrupError
 from srup.files import check_free
@@ -43,6 +44,7 @@ from srup.report import Report
 
 # `emoji` would turn ":cat:" in a name into a cat
 out = Console(soft_wrap=True, highlight=False, emoji=False)
+WRAPPED = ("note", "licence", "for", "weights", "value", "from")  # columns of prose
 LINE_EVERY = 60  # seconds, where no bar can be drawn
 
 err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
@@ -63,6 +65,8 @@ def told(problem: SrupError) -> str:
 
 def warning(message: str) -> None:
     """A line about what the user should know."""
+    if is_quiet():
+        return
     err.print(f"[yellow]warning:[/] {_plain(message)}")
 
 
@@ -71,8 +75,24 @@ def _plain(message: str) -> str:
     return escape(" ".join(printable(message).split()))
 
 
+def is_quiet() -> bool:
+    """Whether the command that runs shows nothing but results and errors."""
+    context = click.get_current_context(silent=True)
+    return context is not None and QUIET in context.meta
+
+
 class _Lines(logging.Handler):
+    """Shows every message once: what is decided for one window or page holds for the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[int] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
+        said = hash(record.getMessage())
+        if said in self.said:
+            return
+        self.said.add(said)
         if record.levelno >= logging.WARNING:
             warning(record.getMessage())
         else:
@@ -82,10 +102,11 @@ class _Lines(logging.Handler):
 
 
 def start_logging(verbose: bool) -> None:
-    """Warnings always, what srup decides along the way with `verbose`."""
+    """Warnings always, what srup decides along the way with `verbose`, nothing when quiet."""
     logger = logging.getLogger("srup")
     logger.handlers = [_Lines()]
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    logger.disabled = is_quiet()
 
 
 @contextmanager
@@ -138,10 +159,10 @@ def _bar(label: str, *columns: ProgressColumn) -> Iterator[Progress]:
         yield update
 
 
-def _made_bar(*columns: ProgressColumn, shown: bool = True) -> bars.Progress:
+def _made_bar(*columns: ProgressColumn) -> bars.Progress:
     """A bar of the given columns; nothing where standard error is no terminal."""
     described = TextColumn("{task.description}")
-    disabled = not (shown and err.is_terminal)
+    disabled = is_quiet() or not err.is_terminal
     return bars.Progress(
         described, BarColumn(), *columns, console=err, transient=True, disable=disabled
     )
@@ -153,14 +174,23 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
         made.add_column(
             column,
             justify="right" if column in right else "left",
-            no_wrap=column not in ("note", "licence"),
+            no_wrap=column not in WRAPPED,
         )
     return made
 
 
-def line(message: str) -> None:
-    """Something said beside the results."""
-    err.print(_plain(message))
+@contextmanager
+def busy(label: str) -> Iterator[None]:
+    """Shows that something is under way whose length is not known."""
+    with _bar(label) as update:
+        update(0, 0)
+        yield
+
+
+def line(message: str, *, always: bool = False) -> None:
+    """Something said beside the results; where it is quiet, only what is to be said `always`."""
+    if always or not is_quiet():
+        err.print(_plain(message))
 
 
 def duration(seconds: float) -> str:
@@ -180,10 +210,9 @@ class Overall:
     where no bar can be drawn.
     """
 
-    def __init__(self, *, shown: bool) -> None:
-        self.shown = shown
+    def __init__(self) -> None:
         columns = (TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
-        self.bar = _made_bar(*columns, shown=shown)
+        self.bar = _made_bar(*columns)
         self.task = self.bar.add_task("", total=0, speed="", visible=False)
         self.images = self.done = 0
         self.megapixels = self.through = 0.0
@@ -219,7 +248,7 @@ class Overall:
             speed=f"{speed}  {_plain(name)}",
             visible=True,
         )
-        if self.shown and not err.is_terminal and now - self.said >= LINE_EVERY:
+        if not err.is_terminal and now - self.said >= LINE_EVERY:
             self.said = now
             left = (self.megapixels - self.through) * passed / max(self.through, 1e-9)
             line(f"{self.done} of {self.images}, {speed}, {duration(left)} left")

@@ -8,14 +8,15 @@ from collections.abc import Sequence
 
 import click
 
+from srup.cli.commands import COMMANDS
 from srup.errors import Spelling
 
 
 def spelling(command: click.Command) -> Spelling:
     """Writes an option as this command has it: "overwrite" → "-y", ("tile", "128") → "-t 128"; None
-    for one it lacks.
+    for one it lacks. A command is written as such: "compare" → "srup compare".
     """
-    options = {}
+    options = {name: f"srup {name}" for name in COMMANDS}
     for parameter in command.params:
         # arguments have no flag to advise
         if isinstance(parameter, click.Option) and parameter.name:
@@ -27,6 +28,16 @@ def spelling(command: click.Command) -> Spelling:
         return f"{options[name]} {value}" if value else options[name]
 
     return spelled
+
+
+def usage_error(error: click.ClickException) -> str:
+    """What click says is wrong with a command line, in one line that says where to look."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    message = message[:1].lower() + message[1:]
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None or "did you mean" in message.lower():
+        return message
+    return f"{message}; {context.command_path} --help shows what there is"
 
 
 def command_of(root: click.Command, arguments: Sequence[str]) -> click.Command:

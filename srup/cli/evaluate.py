@@ -10,7 +10,9 @@ from pathlib import Path
 import click
 
 from srup.cli import console, options
+from srup.cli.commands import Command
 from srup.cli.failures import failures_as_rows
+from srup.cli.types import Choice
 from srup.errors import UsageError
 from srup.evaluation import benchmark
 from srup.evaluation.benchmark import (
@@ -27,6 +29,7 @@ from srup.images.degrade import CLEAN, KINDS, known
 from srup.inference.run_options import RunOptions
 from srup.isolate import run_isolated
 from srup.models import choosing, registry, routing, weights
+from srup.models.registry import AUTO
 from srup.report import Report, Row, Value
 from srup.report.lines import line_plot
 from srup.report.plot import Point, bubbles
@@ -67,13 +70,13 @@ evaluation_options = options.gathered(
     "template",
     _template,
     (
-        click.option("-s", "--scale", type=click.IntRange(2, 8), default=4, show_default=True),
+        options.whole_scale(2, 8, "How many times HR is shrunk and enlarged."),
         click.option(
             "--protocol",
-            type=click.Choice(list(COMPARED)),
+            type=Choice(list(COMPARED)),
             default="paper",
             show_default=True,
-            help="Which values are compared: Y as in papers, Y rounded, colours, …",
+            help="Which values are compared: Y as in papers, Y rounded, or colours.",
         ),
         click.option(
             "--border",
@@ -97,16 +100,9 @@ evaluation_options = options.gathered(
 )
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=Command)
 @click.argument("hr", type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "-m",
-    "--model",
-    "models",
-    multiple=True,
-    metavar="NAME",
-    help=f"Network to evaluate; repeat for several.  [default: {registry.DEFAULT}]",
-)
+@options.models(f"Network to evaluate; repeat for several.  [default: {registry.DEFAULT}]", AUTO)
 @click.option(
     "--lr",
     type=click.Path(path_type=Path, file_okay=False),
@@ -145,7 +141,7 @@ def command(
     \b
     srup evaluate Set5/HR -m imdn -m lesrcnn -s 4 -o set5.html
     srup evaluate Set14/HR -m imdn --lr Set14/LR_x4
-    srup evaluate Kodak -m lite --degrade clean --degrade jpeg:75 --degrade noise:5+jpeg:75
+    srup evaluate Kodak --degrade clean --degrade jpeg:75 --degrade noise:5
     """
     console.start_logging(verbose)
     given_lr = lr is not None

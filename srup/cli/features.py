@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srup.cli import console, options
+from srup.cli.commands import Command
 from srup.errors import UsageError
 from srup.files import check_free
 from srup.images import Image, Pixels, format_of, read_image, write_image
@@ -31,18 +32,11 @@ def _channels(_: click.Context, __: click.Parameter, value: str) -> int | None:
     raise click.BadParameter(f"{value!r} is neither all nor a number from 1 on")
 
 
-@click.command("features")
+@click.command("features", cls=Command)
 @click.argument("image", type=click.Path(path_type=Path))
 @options.model(DEFAULT, "Network (srup models lists them).")
 @options.weights
-@click.option(
-    "-s",
-    "--scale",
-    type=float,
-    default=4,
-    show_default=True,
-    help="Scale of the network to look into.",
-)
+@options.scale(4, "Scale of the network to look into.")
 @click.option(
     "--channels",
     default="8",

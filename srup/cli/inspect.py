@@ -8,6 +8,7 @@ import click
 
 from srup.batch.planning import find
 from srup.cli import console, options
+from srup.cli.commands import Command
 from srup.cli.failures import OF_ONE_IMAGE, failures_as_rows
 from srup.images import Compression, Pages, read_pages
 from srup.models.inspect import Inspection, inspection_of
@@ -24,7 +25,7 @@ NOTES = (
 AGAIN = 3  # a difference of qualities that tells of an earlier compression
 
 
-@click.command("inspect")
+@click.command("inspect", cls=Command)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("-r", "--recursive", is_flag=True, help="Take all below the folders.")
 @options.max_pixels

@@ -11,24 +11,28 @@ import click
 from rich.markup import escape
 
 from srup.cli import console, options
+from srup.cli.commands import Group
 from srup.errors import UsageError, WeightsError
 from srup.files import writing
 from srup.models import registry, weights
+from srup.models.choosing import CLEAN, PHOTO
 from srup.models.registry import Model
 
-COLUMNS = ("name", "scales", "parameters", "multi-adds", "Set5", "licence")
+COLUMNS = ("name", "scales", "for", "parameters", "multi-adds", "Set5", "licence")
+SHORT = ("name", "scales", "for")  # of these, the ones that narrow terminals show
+WIDE = 132  # columns of a terminal that shows all
 FIRST = ("name", "scale")  # facts that `srup models info` shows in the heading
 
 
-@click.group("models", invoke_without_command=True)
+@click.group("models", cls=Group, invoke_without_command=True)
 @options.as_json
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, markdown: bool) -> None:
     """Show the networks; fetch, check and remove their weights.
 
-    Parameters and multi-adds (for an output of 1280×720) are those of the largest scale; PSNR is
-    what the papers print for Set5 (Y), scale by scale.
+    A wide terminal shows parameters, multi-adds (for an output of 1280×720, both of the largest
+    scale), what papers print for Set5 (Y-PSNR, scale by scale) and licences, too.
     """
     console.start_logging(False)
     if ctx.invoked_subcommand is not None:
@@ -40,14 +44,16 @@ def command(ctx: click.Context, as_json: bool, markdown: bool) -> None:
     if markdown:
         click.echo(_markdown())
         return
-    table = console.table(*COLUMNS, "weights", right=("parameters", "multi-adds", "Set5"))
+    columns = COLUMNS if console.out.width >= WIDE else SHORT
+    table = console.table(*columns, "weights", right=("parameters", "multi-adds", "Set5"))
     for name in registry.names():
         rows = list(registry.find(name).values())
-        table.add_row(*_cells(rows), _state(rows))
-    console.out.print(table)
+        cells = dict(zip(COLUMNS, _cells(rows), strict=True))
+        table.add_row(*(cells[column] for column in columns), _state(rows))
+    console.out.print(table, soft_wrap=False)
     console.out.print(
-        f"\n[dim]Set5: Y-PSNR as published. The default is {registry.DEFAULT}. "
-        "More: srup models info NAME[/]"
+        f"\n[dim]Without -m, srup takes {CLEAN} or {PHOTO}, by the picture.\n"
+        "More of one, with its paper and scores: srup models info NAME[/]"
     )
 
 
@@ -58,6 +64,7 @@ def _cells(rows: Sequence[Model]) -> list[str]:
     return [
         first.name,
         " ".join(map(_scale, rows)),
+        registry.PURPOSES[first.name],
         f"{last.parameters / 1e3:,.0f} K",
         f"{last.multi_adds:,.1f} G",
         " / ".join(published) or "–",
@@ -156,7 +163,7 @@ def _verdict(model: Model) -> tuple[str, bool]:
 @command.command("path")
 @click.argument("name", required=False)
 def path(name: str | None) -> None:
-    """Print where weights are kept: the folder, or the files of a network."""
+    """Print where weights are kept: a folder, or one network's files."""
     if name is None:
         click.echo(weights.path_of(""))
         return
@@ -220,6 +227,7 @@ def _facts(model: Model) -> dict[str, object]:
     return {
         "name": model.name,
         "scale": model.scale or "any",
+        "for": registry.PURPOSES[model.name],
         "parameters": model.parameters,
         "multi_adds": model.multi_adds,
         "published": dict(model.published),

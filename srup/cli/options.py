@@ -15,6 +15,7 @@ import click
 
 from srup import report
 from srup.cli.console import ReportOutput
+from srup.cli.types import EXTENSIONS, Choice, Device, NameAndScale, Named, NetworkName, Scale
 from srup.images import FORMATS, MAX_PIXELS, QUALITY, Encoding
 from srup.inference.engines import ENGINES
 from srup.inference.run_options import PRECISIONS, RunOptions
@@ -58,28 +59,63 @@ def _tile(_: click.Context, __: click.Parameter, value: str) -> int | str:
     raise click.BadParameter(f"{value!r} is neither auto, none nor a number of pixels from 16 on")
 
 
-scale = click.option(
-    "-s", "--scale", type=float, help="How many times larger, whole or not.  [default: 4]"
-)
+def scale(
+    default: float | None = None, help_: str = "How many times larger, as 4 or 2.5."
+) -> Option:
+    """How many times larger results are; where it is left out, `default`."""
+    return click.option(
+        "-s", "--scale", type=Scale(), default=default, show_default=default is not None, help=help_
+    )
+
+
+def whole_scale(low: int, high: int, help_: str) -> Option:
+    """A whole scale within bounds, 4 where it is left out."""
+    return click.option(
+        "-s", "--scale", type=Scale(low, high), default=4, show_default=True, help=help_
+    )
+
+
+def _wanted(
+    scale: float | None,
+    size: str | None,
+    width: int | None,
+    height: int | None,
+    long_edge: int | None,
+    megapixels: float | None,
+    fill: bool,
+    stretch: bool,
+) -> Target | None:
+    """The target that was asked for; None where nothing was said of it."""
+    asked = (scale, size, width, height, long_edge, megapixels, fill or stretch or None)
+    if all(value is None for value in asked):
+        return None
+    return target(
+        scale=scale,
+        size=size,
+        width=width,
+        height=height,
+        long_edge=long_edge,
+        megapixels=megapixels,
+        fill=fill,
+        stretch=stretch,
+    )
+
+
 # how large results are to be: one of these, or a width and a height
 wanted = gathered(
     "wanted",
-    target,
+    _wanted,
     (
-        scale,
-        click.option("--size", metavar="WxH", help="Fit inside so many pixels."),
-        click.option("--fill", is_flag=True, help="With --size: cover it, and crop what is over."),
+        scale(help_="How many times larger, as 4, 2.5 or 250%.  [default: 4]"),
+        click.option("--size", metavar="WxH", help="Fit inside so many pixels, as 1920x1080."),
+        click.option("--fill", is_flag=True, help="With --size: cover it, and crop the rest."),
         click.option("--stretch", is_flag=True, help="With --size: exactly that, out of shape."),
-        click.option("--width", type=click.IntRange(1), help="Enlarge to this width."),
-        click.option("--height", type=click.IntRange(1), help="Enlarge to this height."),
+        click.option("--width", type=click.IntRange(1), help="Enlarge to this width in pixels."),
+        click.option("--height", type=click.IntRange(1), help="Enlarge to this height in pixels."),
         click.option(
-            "--long-edge", type=click.IntRange(1), help="Enlarge the longer side to this."
+            "--long-edge", type=click.IntRange(1), help="Enlarge the longer side to this in pixels."
         ),
-        click.option(
-            "--megapixels",
-            type=float,
-            help="Enlarge to so many million pixels.",
-        ),
+        click.option("--megapixels", type=float, help="Enlarge to so many million pixels."),
     ),
 )
 
@@ -87,18 +123,42 @@ wanted = gathered(
 def model(default: str, help_: str) -> Option:
     """The network of a command that runs one."""
     return click.option(
-        "-m", "--model", default=default, show_default=True, metavar="NAME", help=help_
+        "-m",
+        "--model",
+        type=NetworkName(),
+        default=default,
+        show_default=True,
+        metavar="NAME",
+        help=help_,
     )
 
 
-_model = model(
-    AUTO,
-    "Network (srup models lists them); auto: lite, for compressed or noisy pictures lite-photo.",
+def models(help_: str, *also: str) -> Option:
+    """Networks of a command that runs several; `also` are words that it takes in place of one."""
+    return click.option(
+        "-m",
+        "--model",
+        "models",
+        type=NetworkName(*also),
+        multiple=True,
+        metavar="NAME",
+        help=help_,
+    )
+
+
+_model = click.option(
+    "-m",
+    "--model",
+    type=NameAndScale(AUTO),
+    default=AUTO,
+    show_default=True,
+    metavar="NAME",
+    help="Network (srup models lists them); auto: by the picture.",
 )
 _strength = click.option(
     "--strength",
     type=click.FloatRange(0, 1),
-    help="How much of compression and noise to take away, 0 to 1.  [default: by the picture]",
+    help="How much compression and noise to take away, 0 to 1.  [default: by the picture]",
 )
 weights = click.option(
     "--weights", type=click.Path(), metavar="FILE", help="A checkpoint of your own for the network."
@@ -110,14 +170,18 @@ device = click.option(
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="Where to compute: auto, cpu, cuda, cuda:1, mps.",
+    type=Device(),
+    help="Where to compute: auto, cpu, gpu, cuda:1, mps.",
 )
 devices = click.option(
     "-d",
     "--device",
     default="auto",
     show_default=True,
-    help="Where to compute: cpu, cuda:0, …; several, or all: a worker process for each.",
+    type=Device(),
+    metavar="NAME",
+    help="Where to compute: auto, cpu, gpu, cuda:1, mps; a worker process for each of several, as"
+    " cuda:0,cuda:1, or for all.",
 )
 # how networks are run: the same for every command that runs one
 _tiles = click.option(
@@ -131,7 +195,7 @@ _tiles = click.option(
 )
 _tiling = click.option(
     "--tiling",
-    type=click.Choice(["exact", "acs"]),
+    type=Choice(["exact", "acs"]),
     default="exact",
     show_default=True,
     help="exact: the result of the whole image. acs: the IMDN paper's adaptive cropping.",
@@ -145,7 +209,7 @@ _self_ensemble = click.option(
 )
 _engine = click.option(
     "--engine",
-    type=click.Choice(["auto", *ENGINES]),
+    type=Choice(["auto", *ENGINES]),
     default="auto",
     show_default=True,
     help="The library that computes; auto: the faster one.",
@@ -159,7 +223,7 @@ def precision(default: str) -> Option:
     """
     return click.option(
         "--precision",
-        type=click.Choice(PRECISIONS),
+        type=Choice(PRECISIONS),
         default=default,
         show_default=True,
         help="Precision of the arithmetic; auto: the fastest that costs no more than 0.01 dB here.",
@@ -214,14 +278,14 @@ format_ = click.option(
     "-f",
     "--format",
     "format_",
-    type=click.Choice(list(FORMATS)),
+    type=Choice(list(FORMATS), EXTENSIONS),
     help="Output format.  [default: png; of a document's pages tiff]",
 )
 
 
 def _recipe(
-    wanted: Target,
-    model: str,
+    wanted: Target | None,
+    model: Named,
     weights: str | None,
     run_options: RunOptions,
     read_options: ReadOptions,
@@ -231,7 +295,9 @@ def _recipe(
 ) -> Recipe:
     if weights is not None:
         check_file(weights)  # before anything runs
-    return Recipe(wanted, model, weights, run_options, read_options, encoding, format_, strength)
+    # a network that is called imdn_x2 says how large, unless somebody says otherwise
+    size = wanted or Target(scale=model.scale or 4)
+    return Recipe(size, model.name, weights, run_options, read_options, encoding, format_, strength)
 
 
 def recipe(device: Option = device) -> Option:
@@ -247,7 +313,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print results as
 verbose = click.option("-v", "--verbose", is_flag=True, help="Say what is decided along the way.")
 edges = click.option(
     "--edges",
-    type=click.Choice(["mirror", "clamp"]),
+    type=Choice(["mirror", "clamp"]),
     default="mirror",
     show_default=True,
     help="What lies outside an image that is shrunk; clamp for Set14.",
@@ -274,7 +340,7 @@ _report_format = click.option(
     "-f",
     "--format",
     "format_",
-    type=click.Choice(list(report.REPORT_FORMATS)),
+    type=Choice(list(report.REPORT_FORMATS)),
     help="Print in this format.",
 )
 report_output = gathered(

@@ -10,7 +10,9 @@ from pathlib import Path
 import click
 
 from srup.cli import console, options
+from srup.cli.commands import Command
 from srup.cli.failures import OF_ONE_IMAGE, failures_as_rows
+from srup.cli.types import Choice, Scale
 from srup.errors import UsageError
 from srup.evaluation.consistency import consistency
 from srup.evaluation.pairing import Pairing, pair, scale_in
@@ -30,12 +32,12 @@ CONSISTENCY_NOTE = (
 )
 
 
-@click.command("score")
+@click.command("score", cls=Command)
 @click.argument("sr", type=click.Path(path_type=Path))
 @click.argument("hr", type=click.Path(path_type=Path))
 @click.option(
     "--protocol",
-    type=click.Choice(list(PROTOCOLS)),
+    type=Choice(list(PROTOCOLS)),
     default="paper",
     show_default=True,
     help="Which values are compared: Y as in papers, Y rounded, or colours.",
@@ -43,7 +45,7 @@ CONSISTENCY_NOTE = (
 @click.option(
     "-s",
     "--scale",
-    type=click.IntRange(1),
+    type=Scale(1),
     help="Scale of SR: so many pixels are left out at each border."
     "  [default: by --lr, or names (_x4)]",
 )

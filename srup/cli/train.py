@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from srup.cli import console, options
+from srup.cli.commands import Command
+from srup.cli.types import Choice, NetworkName, Scale
 from srup.errors import TrainingError, UsageError
 from srup.files import cache, check_folder
 from srup.images.degrade import CLEAN
@@ -47,7 +49,7 @@ hyperparameters = options.gathered(
             "-s",
             "--scale",
             "scales",
-            type=int,
+            type=Scale(1),
             multiple=True,
             help="Scale to train; repeat for several. One that is given twice is drawn twice as"
             " often.  [default: all the network has]",
@@ -95,14 +97,14 @@ hyperparameters = options.gathered(
         ),
         click.option(
             "--schedule",
-            type=click.Choice(SCHEDULES),
+            type=Choice(SCHEDULES),
             default="cosine",
             show_default=True,
             help="How the learning rate falls; step halves it at each quarter of the run.",
         ),
         click.option(
             "--loss",
-            type=click.Choice(LOSSES),
+            type=Choice(LOSSES),
             help="Loss to train with.  [default: the network's own]",
         ),
         click.option(
@@ -139,7 +141,7 @@ hyperparameters = options.gathered(
         ),
         click.option(
             "--precision",
-            type=click.Choice(TRAINING_PRECISIONS),
+            type=Choice(TRAINING_PRECISIONS),
             default="auto",
             show_default=True,
             help="Precision to compute in; auto: bf16 where the device is fast at it.",
@@ -153,7 +155,7 @@ hyperparameters = options.gathered(
         ),
         click.option(
             "--degrade",
-            type=click.Choice(list(DEGRADATIONS)),
+            type=Choice(list(DEGRADATIONS)),
             callback=_degradation,
             help="Make LR patches worse; photo: as cameras and the web do.",
         ),
@@ -238,8 +240,8 @@ files = options.gathered(
 )
 
 
-@click.command("train")
-@click.argument("network")
+@click.command("train", cls=Command)
+@click.argument("network", type=NetworkName())
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATA...")
 @files
 @hyperparameters
@@ -249,7 +251,12 @@ files = options.gathered(
     metavar="FILE|published",
     help="Begin with these weights; those of another scale give what they share.",
 )
-@click.option("--teacher", metavar="NAME", help="Distil from a larger network of the registry.")
+@click.option(
+    "--teacher",
+    type=NetworkName(),
+    metavar="NAME",
+    help="Distil from a larger network of the registry.",
+)
 @click.option(
     "--validate",
     type=click.Path(path_type=Path),
@@ -279,7 +286,7 @@ def command(
 
     \b
     srup train lite photos/ -o mine.pt --validate held_out/
-    srup train imdn scans/ -s 4 --from published --rate 1e-5 --steps 5000 -o scans.pt
+    srup train imdn scans/ -s 4 --from published --rate 1e-5 -o scans.pt
     srup upscale old.png --weights scans.pt -m imdn -s 4
     """
     console.start_logging(verbose)

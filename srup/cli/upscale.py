@@ -14,6 +14,7 @@ import click
 
 from srup.batch.executors.threads import in_order
 from srup.cli import console, options
+from srup.cli.commands import Command
 from srup.errors import UsageError
 from srup.files import writing
 from srup.pipeline import STANDARD, Destination, Job, Recipe, Result, Worker, check
@@ -25,7 +26,7 @@ if TYPE_CHECKING:  # it measures, and brings what that takes
     from srup.forecast import Forecast
 
 
-@click.command("upscale")
+@click.command("upscale", cls=Command)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
     "-o",
@@ -151,7 +152,7 @@ def _tell(result: Result, forecast: Forecast | None, as_json: bool, *, aside: bo
         console.error(result.error)
     if as_json:
         click.echo(json.dumps(_facts(result, forecast)), err=aside)
-    elif not result.error:
+    elif not result.error and not console.is_quiet():
         click.echo(_line(result, forecast), err=aside)
 
 

@@ -1,12 +1,13 @@
 """The table of all networks, one row per scale: class, weights, costs and published scores.
 
-A new network is one file in `networks/` and its rows in `MODELS`.
+A new network is one file in `networks/`, its rows in `MODELS` and its line in `PURPOSES`.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -105,6 +106,7 @@ def _scores(*figures: float) -> dict[str, tuple[float, float | None]]:
 
 
 LITE = "srup's own, after MDSR: Lim et al., CVPRW 2017, https://arxiv.org/abs/1707.02921"
+KEYS = "Keys, IEEE TASSP 1981, https://doi.org/10.1109/TASSP.1981.1163711"
 IMDN = "Hui et al., ACM MM 2019, https://arxiv.org/abs/1909.11856"
 NTIRE = (
     "team 39 of the NTIRE 2022 challenge on efficient super-resolution, "
@@ -135,6 +137,7 @@ UNKNOWN = "none stated"
 NEVER = "its weights were never released"
 LITE_DIGEST = "sha256:27a53da24e0f16e6947b9884b95f4a7ec041e391bfb150cbe040148e342043ce"
 PHOTO_DIGEST = "sha256:f23bc3b659cdd1b6ca55b19dc921edcf2116b2e2f0201c55f6083346318ffeb7"
+BICUBIC_DIGEST = "sha256:6363367ab515397dbfd3d0a515567564d81e7005f2c017fc3767262504ace166"
 FULL = {"channels": 256, "blocks": 32, "factor": 0.1}  # EDSR; without them, EDSR-baseline
 
 # fmt: off
@@ -149,6 +152,7 @@ MODELS = (
             48, "MIT", LITE, options={"scale": scale}, note="for compressed and noisy photographs",
             origin="lite")
       for scale, multi_adds in ((2, 58.8), (3, 26.8), (4, 15.6))),
+    Model("bicubic", 0, "bicubic:Bicubic", "bicubic.pt", BICUBIC_DIGEST, 0, 0.0, 3, "MIT", KEYS),
     Model("imdn", 2, "imdn:IMDN", "imdn_x2.pth",
           "sha256:740b39653592bd3f49955a21cd9e16f2d37f2c413368cc09327601b8fbe42ce1",
           694_404, 159.6, 64, UNKNOWN, IMDN,
@@ -304,21 +308,105 @@ MODELS = (
 # fmt: on
 
 
+PURPOSES = {  # name → the pictures that a network is for, in a few words
+    "lite": "clean pictures, quickly",
+    "lite-photo": "JPEGs and noisy photographs",
+    "bicubic": "comparison: interpolation, no network",
+    "imdn": "clean pictures, more detail",
+    "imdn-as": "real photographs, any scale",
+    "imdn-rtc": "very small machines",
+    "imdn-rte": "noisy pictures, small machines",
+    "imdn-plus": "clean pictures, quicker than imdn",
+    "imdn-kair": "clean pictures, own checkpoint",
+    "lesrcnn": "clean pictures, research",
+    "lesrcnn-m": "clean pictures, own checkpoint",
+    "edsr-baseline": "clean pictures, research",
+    "edsr": "clean pictures, most detail, GPU",
+    "mdsr-baseline": "clean pictures, research",
+    "mdsr": "clean pictures, research",
+    "rdcab": "clean pictures, own checkpoint",
+    "rdcab-split": "clean pictures, research",
+    "rdcab-fdirb": "clean pictures, research",
+    "rfdn": "clean pictures, quicker than imdn",
+    "rdn": "clean pictures, most detail, GPU",
+    "rdsrn": "clean pictures, fine detail",
+}
+# what other programs call a network, without signs → the one here that serves the same purpose
+ELSEWHERE = {
+    "realesrgan": "lite-photo",
+    "realcugan": "lite-photo",
+    "bsrgan": "lite-photo",
+    "scunet": "lite-photo",
+    "waifu2x": "lite-photo",
+    "gigapixel": "lite-photo",
+    "upscayl": "lite-photo",
+    "ultrasharp": "lite-photo",
+    "remacri": "lite-photo",
+    "esrgan": "edsr",
+    "srgan": "edsr",
+    "srresnet": "edsr-baseline",
+    "rcan": "edsr",
+    "swinir": "rdn",
+    "swin2sr": "rdn",
+    "hat": "rdn",
+    "carn": "imdn",
+    "vdsr": "lesrcnn",
+    "srcnn": "lesrcnn",
+    "fsrcnn": "imdn-rtc",
+    "espcn": "imdn-rtc",
+    "ecbsr": "lite",
+    "rlfn": "rfdn",
+    "span": "imdn-plus",
+    "lanczos": "bicubic",
+    "bilinear": "bicubic",
+    "cubic": "bicubic",
+    "nearest": "bicubic",
+}
+WITH_SCALE = re.compile(r"(.+?)[-_]?x(\d)", re.IGNORECASE)  # imdn_x4, imdn-x4, IMDNx4
+
+
 def names() -> list[str]:
     """The names of all networks, in the order of the table."""
     return list(dict.fromkeys(model.name for model in MODELS))
 
 
+def named(text: str) -> tuple[str, int | None]:
+    """The network that a text means, and the scale if the text ends in one: "IMDN_x4" is imdn ×4.
+
+    Raises UnknownModel.
+    """
+    name = _canonical(text)
+    with_scale = WITH_SCALE.fullmatch(name)
+    if name not in names() and with_scale and with_scale[1] in names():
+        name, scale = with_scale[1], int(with_scale[2])
+        if {0, scale} & find(name).keys():
+            return name, scale
+    find(text)
+    return name, None
+
+
 def find(name: str) -> dict[int, Model]:
-    """The rows of a network by scale. Raises UnknownModel, which suggests similar names."""
-    rows = {model.scale: model for model in MODELS if model.name == name}
+    """The rows of a network by scale. Raises UnknownModel, which suggests the nearest."""
+    rows = {model.scale: model for model in MODELS if model.name == _canonical(name)}
     if not rows:
-        near = difflib.get_close_matches(name.lower().replace("_", "-"), names(), n=2, cutoff=0.5)
-        advice = f"there are {', '.join(names())}"
-        if near:
-            advice = f"did you mean {' or '.join(near)}?"
-        raise UnknownModel(f"no model is called {name!r}: {advice} (srup models lists them)")
+        raise UnknownModel(f"no network is called {name!r}: {_advice(name)}")
     return rows
+
+
+def _canonical(text: str) -> str:
+    return text.strip().lower().replace("_", "-")
+
+
+def _advice(name: str) -> str:
+    """What to take for a name that nothing has: what serves its purpose, or is spelled like it."""
+    letters = re.sub(r"[^a-z0-9]", "", name.lower())
+    for known, ours in ELSEWHERE.items():
+        if letters.startswith(known):
+            return f"nearest in purpose is {ours}, for {PURPOSES[ours]} (srup models lists all)"
+    near = difflib.get_close_matches(_canonical(name), names(), n=2, cutoff=0.5)
+    if near:
+        return f"did you mean {' or '.join(near)}? (srup models lists all)"
+    return f"there are {', '.join(names())}"
 
 
 def build(model: Model) -> Network:

@@ -115,9 +115,10 @@ def test_other_settings_make_all_anew_and_say_so(folder: Path, out: Path) -> Non
     larger = replace(RECIPE, target=Target(scale=3))
     with batch.journal(str(out)) as journal:
         jobs = planned(folder, out)
-        told = batch.settings_difference(jobs, journal, larger)
-        assert told == "3 images, scale: 2.0 → 3.0"
-        assert batch.settings_difference(jobs, journal, RECIPE) is None
+        assert batch.settings_difference(journal, larger) == "scale 2 → 3"
+        assert batch.made_otherwise(jobs, journal, larger) == 3
+        assert batch.settings_difference(journal, RECIPE) == ""
+        assert batch.made_otherwise(jobs, journal, RECIPE) == 0
     assert made(folder, out, larger)["20.png"] == "done"
     assert read_image(out / "20.png").size == (60, 48)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -260,12 +261,51 @@ def test_a_dry_run_does_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_changed_settings_are_told(
+def test_results_of_other_settings_are_replaced_only_on_request(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(["batch", str(folder), str(tmp_path / "out")])
-    run(["batch", str(folder), str(tmp_path / "out"), "-s", "2"])
-    assert "2 images, scale: 4.0 → 2.0" in capsys.readouterr().err
+    command = ["batch", str(folder), str(tmp_path / "out")]
+    run(command)
+    before = images(tmp_path / "out")
+    for words, told in (
+        (["-s", "2"], "2 results in .*would be replaced.*: scale 4 → 2; -y replaces them"),
+        (["-m", "imdn"], "model auto → imdn; -y"),
+        (["-x"], "self ensemble off → on"),
+    ):
+        assert run([*command, *words]) == 2
+        (line,) = capsys.readouterr().err.splitlines()[-1:]
+        assert re.search(told, line)
+        assert "sha256" not in line
+    assert images(tmp_path / "out") == before
+    assert run([*command, "-s", "2", "-y"]) == 0
+    assert "2 results in" in capsys.readouterr().err
+    assert images(tmp_path / "out") != before
+
+
+def test_what_was_agreed_to_once_goes_on(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stopped after -y, the command is told without -y: with it all would be made anew."""
+    out, command = tmp_path / "out", ["batch", str(folder), str(tmp_path / "out")]
+    run(command)
+    first = journal(out)
+    run([*command, "-s", "2", "-y"])
+    # as if it had been stopped after the first result
+    lines = (out / NAME).read_text().splitlines(keepends=True)
+    (out / NAME).write_text("".join(lines[: len(first) + 4]))
+    capsys.readouterr()
+    assert run([*command, "-s", "2"]) == 0
+    assert "1 done, 1 were done before, 0 failed" in capsys.readouterr().err
+
+
+def test_no_images(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (*folder.glob("*.png"), *folder.glob("*.jpg")):
+        path.unlink()
+    assert run(["batch", str(folder), str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err == (
+        f"no images found in {folder}; -r looks into the folders below, too\n"
+    )
+    assert run(["batch", "-r", str(folder), str(tmp_path / "out"), "--dry-run"]) == 0
 
 
 @pytest.mark.parametrize(

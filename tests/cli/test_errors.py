@@ -62,7 +62,8 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 
 
 def options_of_all() -> set[str]:
-    return {
+    """The names that a hint may have: of every option, and of every command."""
+    return {*COMMANDS} | {
         parameter.name
         for _, command in commands()
         for parameter in command.params

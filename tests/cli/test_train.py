@@ -127,7 +127,7 @@ def test_a_file_of_another_origin_is_kept(
         (["imdn", "pictures", "-o", "a.pt", "-s", "2", "-s", "3"], 2, "one by one"),
         (["imdn", "pictures", "-o", "a.pt", "-s", "5"], 2, "has no ×5"),
         (["imdn-as", "pictures", "-o", "a.pt"], 2, "any scale"),
-        (["imdn-rtc", "pictures", "-o", "a.pt", "--degrade", "fog"], 2, "'fog' is not 'photo'"),
+        (["imdn-rtc", "pictures", "-o", "a.pt", "--degrade", "fog"], 2, "'fog' is none of photo"),
         (["imdn-rtc", "nowhere", "-o", "a.pt"], 1, "no such file"),
         (["imdn-rtc", "pictures", "-o", "nowhere/a.pt"], 1, "create it first"),
         (["imdn-rtc", "pictures", "-o", "a.pt", "--teacher", "imdn-plus"], 2, "cannot teach ×2"),

@@ -270,7 +270,7 @@ def test_how_consistent_a_result_is(
         (["photo.png", "--megapixels", "nan"], 2, "nan megapixels are no size"),
         (["photo.png", "--megapixels", "inf"], 2, "inf megapixels are no size"),
         (["photo.png", "--megapixels", "0"], 2, "0 megapixels are no size"),
-        (["photo.png", "-s", "nan"], 2, "scale nan is out of range"),
+        (["photo.png", "-s", "nan"], 2, "'nan' is no scale"),
         (["photo.png", "--dpi", "nan"], 2, "nan pixels per inch is no density"),
         (["photo.png", "--dpi", "0"], 2, "0 pixels per inch is no density"),
         (["photo.png", "--suffix", "/x"], 2, "'/x' is no part of a file name"),

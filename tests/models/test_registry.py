@@ -83,8 +83,13 @@ def test_names_and_scales_are_unique() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "hint"),
-    [("imnd", "imdn"), ("IMDN_AS", "imdn-as"), ("Lite", "lite"), ("zzz", "there are")],
+    [("imnd", "imdn"), ("imdn-az", "imdn-as"), ("esrgan", "edsr"), ("zzz", "there are")],
 )
 def test_an_unknown_name_gets_a_suggestion(asked: str, hint: str) -> None:
     with pytest.raises(UnknownModel, match=hint):
         registry.find(asked)
+
+
+@pytest.mark.parametrize("asked", ["IMDN_AS", "Imdn-As", " imdn-as"])
+def test_a_name_in_another_spelling(asked: str) -> None:
+    assert registry.find(asked) == registry.find("imdn-as")

@@ -110,10 +110,17 @@ def _free(device: torch.device) -> int:
 def pick_device(name: str) -> torch.device:
     """The device of a name such as "cpu", "cuda:1" or "mps".
 
-    "auto" prefers CUDA, then Metal, then the processor. Raises EngineUnavailable.
+    "auto" prefers CUDA, then Metal, then the processor; "gpu" is that without the processor. Raises
+    EngineUnavailable.
     """
-    if name == "auto":
-        name = _best_device()
+    if name in ("auto", "gpu"):
+        best = _best_device()
+        if name == "gpu" and best == "cpu":
+            raise EngineUnavailable(
+                "there is no GPU that PyTorch can use here",
+                "{device=cpu} computes on the processor",
+            )
+        name = best
     try:
         device = torch.device(name)
         if device.type not in DEVICES:

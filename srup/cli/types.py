@@ -1,0 +1,126 @@
+"""What people type for a value: names in any case, scales in any notation; what is wrong is told in
+one line with the nearest right one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import click
+
+from srup.errors import UsageError
+from srup.images import FORMATS
+from srup.models import registry
+
+SCALE = re.compile(r"[x×]?(\d+(?:\.\d+)?|\.\d+)(?:[x×]|(%))?", re.IGNORECASE)
+# "jpg" → "jpeg": a format is also called as its files end
+EXTENSIONS = {end[1:]: row.name for row in FORMATS.values() for end in row.extensions}
+
+
+class Choice(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
+    """One of several words, in any case, or another word for one of them."""
+
+    name = "choice"
+
+    def __init__(self, choices: Sequence[str], also: Mapping[str, str] | None = None) -> None:
+        self.choices, self.also = tuple(choices), dict(also or {})
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        word = value.lower()
+        word = self.also.get(word, word)
+        if word not in self.choices:
+            near = difflib.get_close_matches(word, self.choices, n=1)
+            advice = f"; did you mean {near[0]}?" if near else ""
+            self.fail(f"{value!r} is none of {', '.join(self.choices)}{advice}", param, ctx)
+        return word
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str | None:
+        return f"[{'|'.join(self.choices)}]"
+
+
+class Scale(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
+    """How many times larger: 4, 2.5, 4x, x4, ×4 or 400%. A whole number from `low` to `high`, if
+    these are given, any number otherwise.
+    """
+
+    name = "scale"
+
+    def __init__(self, low: int | None = None, high: int | None = None) -> None:
+        self.low, self.high = low, high
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        scale = _times(value)
+        if scale is None:
+            self.fail(f"{value!r} is no scale; write 4, 2.5, 4x or 400%", param, ctx)
+        if self.low is None:
+            return scale
+        if not scale.is_integer() or scale < self.low or (self.high and scale > self.high):
+            reach = f"from {self.low} to {self.high}" if self.high else f"from {self.low} on"
+            self.fail(f"{value!r} is no whole scale {reach}", param, ctx)
+        return int(scale)
+
+
+def _times(value: str | float) -> float | None:
+    """The number that a scale is written as, if it is one."""
+    if not isinstance(value, str):
+        return float(value)
+    match = SCALE.fullmatch(value.strip())
+    if match is None:
+        return None
+    return float(match[1]) / (100 if match[2] else 1)
+
+
+class Named(NamedTuple):
+    """A network that was named, and the scale if the name has one, as "imdn_x4"."""
+
+    name: str
+    scale: int | None
+
+
+class NetworkName(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
+    """A network's name, in any spelling; `also` are words that mean something else than one.
+
+    Raises UnknownModel, which is told as it is.
+    """
+
+    name = "network"
+
+    def __init__(self, *also: str) -> None:
+        self.also = also
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        named = network_and_scale(value, self.also)
+        if named.scale:
+            about = f"{value} names a network and a scale"
+            raise UsageError(about, f"write {{models={named.name}}}", f"{{scale={named.scale}}}")
+        return named.name
+
+
+class NameAndScale(NetworkName):
+    """A network's name, which may end in a scale."""
+
+    def convert(  # type: ignore[override]
+        self, value: str | Named, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Named:
+        return value if isinstance(value, Named) else network_and_scale(value, self.also)
+
+
+def network_and_scale(value: str, also: Sequence[str] = ()) -> Named:
+    """The network that a word means, and the scale at its end. Raises UnknownModel."""
+    if value.lower() in also:
+        return Named(value.lower(), None)
+    return Named(*registry.named(value))
+
+
+class Device(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
+    """Where to compute; "gpu" is the best there is besides the processor."""
+
+    name = "device"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return value.lower()
