@@ -447,7 +447,8 @@ def _forecast(jobs: Sequence[Job], recipe: Recipe, out: str) -> int:
 
 def _forecast_like(job: Job, recipe: Recipe, times: float) -> None:
     """Says what so many times a job takes; nothing where weights would have to be downloaded."""
-    from srup.forecast import forecast_of
+    with console.busy("loading networks"):
+        from srup.forecast import forecast_of
 
     device = recipe.run_options.device.split(",")[0]
     worker = Worker(recipe.on("auto" if device == "all" else device), many=True)
@@ -456,7 +457,8 @@ def _forecast_like(job: Job, recipe: Recipe, times: float) -> None:
         route = routing.route(name, factor, own_weights=recipe.weights is not None)
         if not worker.upscalers.at_hand(route):
             return
-    result, forecast = forecast_of(job, worker)
+    with console.busy("measuring what it takes"):
+        result, forecast = forecast_of(job, worker)
     if forecast is None:
         if result.error:
             console.error(result.error)

@@ -125,7 +125,9 @@ def command(
         precision = "auto"
     chosen = [_row(name, scale) for name in models or _light(scale)]
     rows: list[Row] = []
-    for model, run_options in itertools.product(chosen, _run_options(device, engine, precision)):
+    with console.busy("looking for engines and devices"):
+        measured = _run_options(device, engine, precision)
+    for model, run_options in itertools.product(chosen, measured):
         with temporaries.folder() as folder:
             test = SpeedTest(model, scale, run_options, folder, runs=runs, picture=picture)
             rows += _rows(measure, test, sides[:1] if picture else sides)

@@ -82,7 +82,8 @@ def command(
         else:
             rows = [compare.given(images, reference)]
         made = _report(rows, scale if models else None, scored=reference is not None)
-        report.write(made, output, limit=sys.maxsize, overwrite=overwrite)
+        with console.busy(f"writing {output.name}"):
+            report.write(made, output, limit=sys.maxsize, overwrite=overwrite)
         console.show(made, as_json=as_json)
     console.line(f"open {output} in a browser")
     return 1 if any(row.error for row in rows) else 0

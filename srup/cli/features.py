@@ -91,8 +91,11 @@ def command(
     title += f" on {image.name}, {_size(source.pixels)}"
     if pixels.shape != source.pixels.shape:
         title += f" shrunk to {_size(pixels)}"
-    upscaler = _loaded(model, scale, weights, device)
-    write_image(_grid(_maps(upscaler, pixels, scale), title, channels), target, overwrite=overwrite)
+    with console.busy(f"preparing {model}"):
+        upscaler = _loaded(model, scale, weights, device)
+    with console.busy(f"drawing {target.name}"):
+        grid = _grid(_maps(upscaler, pixels, scale), title, channels)
+        write_image(grid, target, overwrite=overwrite)
     click.echo(printable(str(target)))
 
 

@@ -362,8 +362,14 @@ def test_watching_it_makes_what_arrives(tmp_path: Path, number: signal.Signals, 
     assert '"first.png"' in process.stdout.readline()
     draw(24, 16).save(tmp_path / "in" / "second.png")
     assert '"second.png"' in process.stdout.readline()
+    (tmp_path / "in" / "third.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    assert '"third.png"' in process.stdout.readline()
     process.send_signal(number)
-    process.communicate(timeout=60)
+    _, said = process.communicate(timeout=60)
+    assert f"watching {tmp_path / 'in'}; Ctrl-C ends it\n" in said
+    assert f"second.png → {tmp_path / 'out' / 'second.png'}" in said
+    assert said.index("second.png") < said.index("error: ")  # told when it fails, and at the end
+    assert said.count("error: ") == 2
     assert process.returncode == code
     assert sorted(images(tmp_path / "out")) == ["first.png", "second.png"]
 

@@ -37,3 +37,17 @@ def test_a_traceback_is_shown_to_who_asks(capsys: pytest.CaptureFixture[str]) ->
             verbose,
             verbose,
         )
+
+
+def test_a_message_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    console.start_logging(True)
+    log = logging.getLogger("srup.test")
+    for _ in range(8):
+        log.info("lite: exact tiling")
+    log.warning("another")
+    said = capsys.readouterr().err
+    assert said.count("lite: exact tiling") == 1
+    assert "another" in said
+    console.start_logging(True)  # the next command says it again
+    log.info("lite: exact tiling")
+    assert "exact tiling" in capsys.readouterr().err

@@ -18,8 +18,9 @@ from PIL import ExifTags
 from PIL import Image as Pillow
 
 from srup.cli import run
-from srup.images import read_pages
+from srup.images import read_image, read_pages
 from srup.models import registry
+from srup.resize import imresize
 from tests.conftest import json_lines, random_network
 from tests.data.draw import draw
 
@@ -430,3 +431,47 @@ def test_what_decides_the_result_is_said(
     ]
     assert run(arguments) == 0
     assert "pytorch, cpu, fp32" in capsys.readouterr().err
+
+
+def test_what_is_decided_is_told_once(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["upscale", str(photo), "-m", "bicubic", "-x", "-v"]) == 0
+    assert capsys.readouterr().err.count("exact tiling") == 1
+
+
+def test_another_network_on_the_same_photo(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["upscale", str(photo), "-s", "2"]) == 0
+    capsys.readouterr()
+    assert run(["upscale", str(photo), "-s", "2", "-m", "bicubic"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "-y replaces it, --suffix _bicubic keeps both, srup compare shows" in line
+    assert run(["upscale", str(photo), "-s", "2", "-m", "bicubic", "--suffix", "_bicubic"]) == 0
+
+
+def test_bicubic_is_what_imresize_makes(photo: Path) -> None:
+    assert run(["upscale", str(photo), "-s", "2.5", "-m", "bicubic"]) == 0
+    exact = imresize(read_image(photo).pixels.astype(np.float64), size=(200, 150))
+    made = read_image(photo.with_name("photo_x2.5.png")).pixels
+    assert np.abs(made - exact.clip(0, 255)).max() <= 0.5001
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["upscale", "{photo}", "-s", "1", "--quiet"], False),
+        (["upscale", "{photo}", "-s", "1", "--quiet", "--json"], True),
+        (["score", "{photo}", "{photo}", "--quiet"], True),
+    ],
+)
+def test_quiet(
+    words: list[str], said: bool, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Results and errors are shown, and nothing else."""
+    assert run([word.format(photo=photo) for word in words]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert bool(told.out) == said
+
+
+def test_quiet_still_tells_errors(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["upscale", str(photo.with_name("gone.png")), "--quiet"]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
