@@ -10,6 +10,7 @@ several.
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import math
 import shutil
@@ -227,15 +228,19 @@ class Plan:
         """What runs: "imdn ×4", or "imdn ×2 ×3, resized" where the networks enlarge more than was
         asked.
         """
-        first, total = self.route[0], math.prod(row.scale for row in self.route)
-        if not first.scale:
-            return first.name
-        mixed = f", strength {first.strength:g}" if first.strength < 1 else ""
-        steps = " ".join(f"×{row.scale}" for row in self.route)
+        total = math.prod(row.scale for row in self.route)
+        if not total:
+            return ", ".join(row.name for row in self.route)
+        strength = self.route[-1].strength
+        mixed = f", strength {strength:g}" if strength < 1 else ""
+        steps = ", ".join(
+            " ".join([name, *(f"×{row.scale}" for row in rows)])
+            for name, rows in itertools.groupby(self.route, key=lambda row: row.name)
+        )
         before = self.pages.images[0].size
         natural = (before[0] * total, before[1] * total)
         resized = self.recipe.target.enlarged(before) != natural
-        return f"{first.name} {steps}{mixed}{', resized' if resized else ''}"
+        return f"{steps}{mixed}{', resized' if resized else ''}"
 
 
 def check(recipe: Recipe) -> None:

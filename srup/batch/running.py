@@ -27,7 +27,7 @@ from srup.batch.planning import conflicts
 from srup.errors import AlreadyExists, ReadError, SrupError
 from srup.files import TEMPORARY, hashed, shortened
 from srup.images import EXTENSIONS, QUALITY
-from srup.models import checkpoints, choosing, registry
+from srup.models import checkpoints, choosing, community, registry, routing
 from srup.pipeline import Job, Recipe, Result, Worker
 from srup.progress import Progress, ignore
 
@@ -338,7 +338,7 @@ def decisive(recipe: Recipe) -> dict[str, object]:
     """
     run_options, encoding, read = recipe.run_options, recipe.encoding, recipe.read_options
     settings: dict[str, object] = {
-        "model": recipe.model,
+        "model": _name(recipe.model),
         # 95 is written as nothing, as the first version did, so that its journals still fit
         "quality": None if encoding.quality == QUALITY else encoding.quality,
         "extension": EXTENSIONS[recipe.format or "png"],
@@ -363,8 +363,18 @@ def _digests(recipe: Recipe) -> list[str]:
     if recipe.weights:
         checkpoints.check_file(recipe.weights)
         return [f"sha256:{hashed(Path(recipe.weights))}"]
-    names = choosing.networks_of(recipe.model)
+    names = [*choosing.networks_of(recipe.model)]
+    if routing.CHAIN in recipe.model:
+        names = recipe.model.split(routing.CHAIN)
     return list(dict.fromkeys(row.digest for name in names for row in registry.find(name).values()))
+
+
+def _name(model: str) -> str:
+    """A network's name; of a file that alone, wherever it lies: its digest tells it from others."""
+    parts = model.split(routing.CHAIN)
+    return routing.CHAIN.join(
+        Path(each).name if community.is_file(each) else each for each in parts
+    )
 
 
 def settings_key(recipe: Recipe) -> str:

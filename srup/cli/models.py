@@ -14,7 +14,7 @@ from srup.cli import console, options
 from srup.cli.commands import Group
 from srup.errors import UsageError, WeightsError
 from srup.files import writing
-from srup.models import registry, weights
+from srup.models import community, registry, weights
 from srup.models.choosing import CLEAN, PHOTO
 from srup.models.registry import Model
 
@@ -37,8 +37,9 @@ def command(ctx: click.Context, as_json: bool, markdown: bool) -> None:
     console.start_logging(False)
     if ctx.invoked_subcommand is not None:
         return
+    added = [row for name in community.added() for row in registry.find(name).values()]
     if as_json:
-        for model in registry.MODELS:
+        for model in (*registry.MODELS, *added):
             click.echo(json.dumps(_facts(model)))
         return
     if markdown:
@@ -46,7 +47,7 @@ def command(ctx: click.Context, as_json: bool, markdown: bool) -> None:
         return
     columns = COLUMNS if console.out.width >= WIDE else SHORT
     table = console.table(*columns, "weights", right=("parameters", "multi-adds", "Set5"))
-    for name in registry.names():
+    for name in (*registry.names(), *community.added()):
         rows = list(registry.find(name).values())
         cells = dict(zip(COLUMNS, _cells(rows), strict=True))
         table.add_row(*(cells[column] for column in columns), _state(rows))
@@ -64,7 +65,7 @@ def _cells(rows: Sequence[Model]) -> list[str]:
     return [
         first.name,
         " ".join(map(_scale, rows)),
-        registry.PURPOSES[first.name],
+        registry.PURPOSES.get(first.name, first.note),
         f"{last.parameters / 1e3:,.0f} K",
         f"{last.multi_adds:,.1f} G",
         " / ".join(published) or "–",
@@ -111,6 +112,14 @@ def info(name: str, as_json: bool) -> None:
         for key, value in facts.items():
             if value and key not in FIRST:
                 console.out.print(f"  {key.replace('_', ' '):<11} {escape(_readable(value))}")
+
+
+@command.command("add")
+@click.argument("file", type=click.Path())
+@click.option("--name", help="What to call it.  [default: as the file is called]")
+def add(file: str, name: str | None) -> None:
+    """Keep a checkpoint of any known network, to be run by its name."""
+    click.echo(community.add(file, name))
 
 
 @command.command("download")
@@ -176,6 +185,12 @@ def path(name: str | None) -> None:
 @click.option("--all", "everything", is_flag=True, help="Remove the weights of every network.")
 def remove(names: tuple[str, ...], everything: bool) -> None:
     """Delete weights from the cache, broken-off downloads too."""
+    kept = [name for name in names if name in community.added()]
+    for name in kept:
+        click.echo(f"removed {community.remove(name)}")
+    names = tuple(name for name in names if name not in kept)
+    if kept and not names:
+        return
     for model in _chosen(names, everything=everything):
         target = weights.path_of(model.file)
         if model.urls:  # without URLs it could not be fetched again
@@ -218,6 +233,8 @@ def _where(model: Model) -> str:
     """Where a network's weights come from now."""
     if not model.released:
         return "own only"
+    if model.is_file:
+        return "added"
     if weights.packaged(model):
         return "in srup"
     return "cached" if weights.cached(model) else "to fetch"
@@ -227,13 +244,14 @@ def _facts(model: Model) -> dict[str, object]:
     return {
         "name": model.name,
         "scale": model.scale or "any",
-        "for": registry.PURPOSES[model.name],
+        "for": registry.PURPOSES.get(model.name, model.note),
         "parameters": model.parameters,
         "multi_adds": model.multi_adds,
         "published": dict(model.published),
         "paper": model.paper,
         "licence": model.licence,
         "note": model.note,
+        "windows": community.sight_in_words(model) if model.is_file else "",
         "weights": str(_path(model)),
         "state": _where(model),
         "urls": list(model.urls),

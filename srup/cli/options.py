@@ -16,10 +16,12 @@ import click
 from srup import report
 from srup.cli.console import ReportOutput
 from srup.cli.types import EXTENSIONS, Choice, Device, NameAndScale, Named, NetworkName, Scale
+from srup.errors import UsageError
 from srup.images import FORMATS, MAX_PIXELS, QUALITY, Encoding
 from srup.inference.engines import ENGINES
 from srup.inference.run_options import PRECISIONS, RunOptions
 from srup.inference.target import Target, target
+from srup.models import community, registry, routing
 from srup.models.checkpoints import check_file
 from srup.models.registry import AUTO
 from srup.pipeline import ReadOptions, Recipe
@@ -150,10 +152,9 @@ _model = click.option(
     "-m",
     "--model",
     type=NameAndScale(AUTO),
-    default=AUTO,
-    show_default=True,
+    multiple=True,
     metavar="NAME",
-    help="Network (srup models lists them); auto: by the picture.",
+    help="Network (srup models lists them), or a checkpoint's FILE.  [default: by the picture]",
 )
 _strength = click.option(
     "--strength",
@@ -161,7 +162,10 @@ _strength = click.option(
     help="How much compression and noise to take away, 0 to 1.  [default: by the picture]",
 )
 weights = click.option(
-    "--weights", type=click.Path(), metavar="FILE", help="A checkpoint of your own for the network."
+    "--weights",
+    type=click.Path(),
+    metavar="FILE",
+    help="A checkpoint of your own, of the network that -m names, or else of any that is known.",
 )
 
 device = click.option(
@@ -283,9 +287,27 @@ format_ = click.option(
 )
 
 
+def _networks(named: Sequence[Named], weights: str | None) -> tuple[str, int]:
+    """The name of the networks that were named, and the scale where nobody says how large.
+
+    Raises what `registry.find` raises.
+    """
+    if weights and not named and not community.is_file(weights):
+        raise UsageError(
+            f"{weights} is not called like a checkpoint ({', '.join(community.SUFFIXES)})",
+            "say which network it is of with {model}",
+        )
+    if not named:
+        named = [Named(weights or AUTO, None)]  # a checkpoint says itself which network it is of
+    last = named[-1]
+    # a network that is called imdn_x2 says how large, and so does a file
+    scale = last.scale or (4 if last.name == AUTO else registry.natural_scale(last.name))
+    return routing.CHAIN.join(each.name for each in named), scale
+
+
 def _recipe(
     wanted: Target | None,
-    model: Named,
+    model: Sequence[Named],
     weights: str | None,
     run_options: RunOptions,
     read_options: ReadOptions,
@@ -295,9 +317,11 @@ def _recipe(
 ) -> Recipe:
     if weights is not None:
         check_file(weights)  # before anything runs
-    # a network that is called imdn_x2 says how large, unless somebody says otherwise
-    size = wanted or Target(scale=model.scale or 4)
-    return Recipe(size, model.name, weights, run_options, read_options, encoding, format_, strength)
+    name, scale = _networks(model, weights)
+    if not model:
+        weights = None
+    size = wanted or Target(scale=scale)
+    return Recipe(size, name, weights, run_options, read_options, encoding, format_, strength)
 
 
 def recipe(device: Option = device) -> Option:

@@ -30,12 +30,12 @@ from srup.inference.run_options import (
 )
 from srup.inference.self_ensemble import ORIENTATIONS, self_ensemble
 from srup.inference.target import Target
-from srup.inference.tiling import MEMORY, SMALLEST, cropped, tiled, windows
+from srup.inference.tiling import MEMORY, SMALLEST, blended, cropped, tiled, windows
 from srup.models import registry, routing, weights
 from srup.models.registry import Model
 from srup.models.weights import verified
 from srup.networks.stages import Array, Stage, pad_to_multiple, whole
-from srup.progress import Progress, share
+from srup.progress import Progress, ignore, share
 from srup.resize import imresize
 
 log = logging.getLogger(__name__)
@@ -282,6 +282,8 @@ class Upscaler:
         stages = program.stages(conversion, full)
         size = window_size(program, stages, self.tile, image.shape[2], image.shape[3])
         cut = f"windows of {size} px" if size else "one window"
+        if program.overlap and size:
+            cut += f", blended over {program.overlap} px since it looks at the whole image"
         computed_by = (replace(program, precision="fp32") if full else program).computed_by
         log.info("%s: %s tiling, %s; %s", program.name, self.tiling, cut, computed_by)
         if self.tiling == "acs":
@@ -293,6 +295,8 @@ class Upscaler:
                 return enlarged
 
             return cropped(enlarge, image, size=size, multiple=program.multiple, progress=progress)
+        if program.overlap and size:
+            return self._blended(program, image, conversion, full, size, progress)
         # what is free is asked now: another image may be on its way beside this one
         parked = min(memory.available() // 4, self.memory_budget)
 
@@ -310,11 +314,31 @@ class Upscaler:
         result: NDArray[Any] = pad_to_multiple(program, image, in_windows)
         return result
 
+    def _blended(
+        self,
+        program: Program,
+        image: NDArray[Any],
+        conversion: Conversion,
+        full: bool,
+        size: int,
+        progress: Progress | None,
+    ) -> NDArray[Any]:
+        """One network over an image N×C×H×W, in windows that give way to one another."""
+        entering, leaving = Conversion(before=conversion.before), replace(conversion, before=None)
+        stages = program.stages(entering, full)
+
+        def enlarge(crop: NDArray[Any]) -> NDArray[Any]:
+            return pad_to_multiple(program, crop, lambda padded: whole(stages, padded))
+
+        overlap, told = program.overlap, progress or ignore
+        made = blended(enlarge, image, size, overlap, program.multiple, told)
+        return leaving.postprocess(made)
+
 
 def load(
     name: str = registry.DEFAULT,
     *,
-    scale: float = 4,
+    scale: float | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
     engine: EngineName = "auto",
@@ -327,6 +351,8 @@ def load(
 ) -> Upscaler:
     """An Upscaler for `scale`, its weights downloaded and verified if need be.
 
+    `name` is that of a network, or the path of a checkpoint whose network is known. `scale` is 4
+    where it is left out, or what the checkpoint can.
     A fixed-scale network asked for another scale runs the least chain of its own scales that
     suffices, and the result is resized down. `weights` is a checkpoint of one's own, for a network
     that needs no chain. `tile` is "auto", "none" or a window's side in pixels. `precision` is
@@ -335,6 +361,8 @@ def load(
     times the work, about 0.1 dB. `strength`, 0 to 1, is how much of compression and noise
     "lite-photo" takes away. Raises UnknownModel, ScaleError, EngineUnavailable, WeightsError.
     """
+    if scale is None:
+        scale = registry.natural_scale(name)
     route = routing.route(name, scale, own_weights=weights is not None, strength=strength)
     run_options = RunOptions(tile, tiling, self_ensemble, device, engine, precision)
     return _loaded(route, scale, weights, run_options, progress=progress)
@@ -460,6 +488,8 @@ def window_size(
     per_pixel = program.largest * 4 * MAPS  # bytes
     # multiples of 32 keep the number of window sizes small, which engines prepare for each
     side = max(SMALLEST, math.isqrt(int(free / program.workers / per_pixel)) // 32 * 32)
+    if program.overlap and height * width * per_pixel <= program.free() // 2:
+        return None  # there is no seam in one window
     if not on_processor:
         return side
     side = min(side, _fastest(program))

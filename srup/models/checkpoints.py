@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srup.errors import WeightsMismatch
 from srup.files import NotRegular, check_regular
-from srup.models import state_dicts
+from srup.models import registry, state_dicts
+from srup.models.registry import Model
 from srup.models.state_dicts import shown
 
 if TYPE_CHECKING:  # importing torch takes seconds: only reading a checkpoint waits for it
@@ -57,6 +59,19 @@ def load_weights(network: Network, path: str | Path) -> Network:
     return network
 
 
+def fits(tensors: Mapping[str, Tensor], model: Model) -> bool:
+    """Whether a state dict is one of a row's network, by names and shapes."""
+    import torch
+
+    with torch.device("meta"):  # nothing is allocated or computed
+        network = registry.build(model)
+    try:
+        adapted = _renamed(network, dict(tensors))
+    except Exception:  # `adapt` relies on names of the published file
+        return False
+    return not _difference(adapted, network.state_dict())
+
+
 def load_what_fits(network: Network, path: str | Path) -> list[str]:
     """Loads those tensors of a checkpoint whose name and shape the network has.
 
@@ -96,14 +111,15 @@ def _difference(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> str:
 def _adapted(network: Network, path: Path) -> dict[str, Tensor]:
     """The tensors in the network's layout, converted by `adapt` of its file where it has one."""
     tensors = state_dicts.read(path)
-    adapt = getattr(importlib.import_module(type(network).__module__), "adapt", None)
-    if adapt is None:
-        return tensors
     try:
-        adapted: dict[str, Tensor] = adapt(tensors)
+        return _renamed(network, tensors)
     except Exception as error:  # it relies on names and shapes of the published file
         raise WeightsMismatch(f"{path} has some names of another network, but not all") from error
-    return adapted
+
+
+def _renamed(network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    adapt = getattr(importlib.import_module(type(network).__module__), "adapt", None)
+    return adapt(tensors) if adapt else tensors
 
 
 def _take(network: Network, tensors: dict[str, Tensor], path: Path, *, strict: bool) -> None:

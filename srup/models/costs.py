@@ -36,12 +36,12 @@ def largest_map(network: Network) -> float:
 
     That is its channels times the square of its enlargement.
     """
-    with _Largest() as largest:
+    with LargestMap() as largest:
         _walk(network, PROBE, PROBE)
     return float(largest.numel) / PROBE**2
 
 
-class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LargestMap(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records the size of the largest map that any operation returns."""
 
     def __init__(self) -> None:

@@ -10,6 +10,8 @@ import importlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from srup.errors import UnknownModel
@@ -58,6 +60,11 @@ class Model:
     def work(self, scale: int) -> float:
         """Multiply-adds for each pixel of an input that is enlarged `scale` times."""
         return self.multi_adds * 1e9 * scale**2 / COUNTED_PIXELS
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the weights are a file of the user's, which `file` is the path of."""
+        return PurePath(self.file).is_absolute()
 
     @property
     def most_bytes(self) -> int:
@@ -373,9 +380,12 @@ def names() -> list[str]:
 def named(text: str) -> tuple[str, int | None]:
     """The network that a text means, and the scale if the text ends in one: "IMDN_x4" is imdn ×4.
 
-    Raises UnknownModel.
+    The name of a checkpoint's file stays as it is. Raises UnknownModel, and what
+    `community.rows` raises.
     """
     name = _canonical(text)
+    if community().is_file(text):
+        return text, None
     with_scale = WITH_SCALE.fullmatch(name)
     if name not in names() and with_scale and with_scale[1] in names():
         name, scale = with_scale[1], int(with_scale[2])
@@ -386,8 +396,12 @@ def named(text: str) -> tuple[str, int | None]:
 
 
 def find(name: str) -> dict[int, Model]:
-    """The rows of a network by scale. Raises UnknownModel, which suggests the nearest."""
+    """The rows of a network by scale: one of the table, or a checkpoint of the user's.
+
+    Raises UnknownModel, which suggests the nearest, and what `community.rows` raises.
+    """
     rows = {model.scale: model for model in MODELS if model.name == _canonical(name)}
+    rows = rows or community().rows(name)
     if not rows:
         raise UnknownModel(f"no network is called {name!r}: {_advice(name)}")
     return rows
@@ -409,8 +423,26 @@ def _advice(name: str) -> str:
     return f"there are {', '.join(names())}"
 
 
+def natural_scale(name: str) -> int:
+    """How many times a network enlarges where nobody says: 4, or what a checkpoint's file can."""
+    rows = find(name)
+    if 0 in rows or 4 in rows or not next(iter(rows.values())).is_file:
+        return 4
+    return max(rows)
+
+
+def community() -> ModuleType:
+    """The checkpoints of users, which are described by rows as here."""
+    return importlib.import_module("srup.models.community")
+
+
 def build(model: Model) -> Network:
-    """The network of a row with random weights, in evaluation mode."""
+    """The network of a row, in evaluation mode.
+
+    Its weights are random; those of a checkpoint that is none of srup's own are the file's.
+    """
+    if not model.network:
+        return community().network(Path(model.file))  # type: ignore[no-any-return]
     file, _, name = model.network.partition(":")
     module = importlib.import_module(f"srup.networks.{file}")
     network: Network = getattr(module, name)(**model.options)

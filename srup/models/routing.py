@@ -11,6 +11,7 @@ from srup.errors import ScaleError, UsageError
 from srup.models.registry import MODELS, Model, find
 
 SMALLEST_SCALE, LARGEST_SCALE = 1, 32
+CHAIN = " + "  # between names of networks that run one after the other
 MOST_STEPS = 5  # enough to reach the largest scale with steps of ×2
 
 
@@ -19,12 +20,17 @@ def route(
 ) -> tuple[Model, ...]:
     """The rows of a network whose scales multiply to at least `scale`, in the order to run them.
 
-    Of all chains it is the one with the smallest product, and of those the shortest. A network for
-    any scale takes a single row. Rows without released weights are left out, unless the network
-    has no others or the user brings `own_weights`. A `strength` below 1 mixes in the weights of the
-    network's origin. Raises UnknownModel, UsageError for a network without one, and ScaleError if
-    `scale` is not between SMALLEST_SCALE and LARGEST_SCALE.
+    Networks that restore may stand before it, as in "restore.pth + lite". Of all chains it is the
+    one with the smallest product, and of those the shortest. A network for any scale takes a single
+    row. Rows without released weights are left out, unless the network has no others or the user
+    brings `own_weights`. A `strength` below 1 mixes in the weights of the network's origin. Raises
+    UnknownModel, UsageError for a network without one, and ScaleError if `scale` is not between
+    SMALLEST_SCALE and LARGEST_SCALE.
     """
+    *before, last = name.split(CHAIN)
+    if before:
+        restoring = [_restoring(each) for each in before]
+        return (*restoring, *route(last, scale, own_weights=own_weights, strength=strength))
     rows = find(name)
     if strength < 1:
         rows = _mixed(rows, strength, own_weights)
@@ -36,8 +42,21 @@ def route(
     if 0 in rows:
         return (rows[0],)
     released = [row.scale for row in rows.values() if row.released]
+    if max(rows) == 1 < scale:
+        raise ScaleError(
+            f"{name} restores pictures and enlarges none; run a network after it that does",
+            "{model=lite} once more",
+        )
     chain = _least_chain(rows if own_weights or not released else released, scale)
     return tuple(rows[step] for step in chain)
+
+
+def _restoring(name: str) -> Model:
+    """The row of a network that works at an image's own size. Raises UsageError for others."""
+    rows = find(name)
+    if 1 not in rows:
+        raise UsageError(f"{name} enlarges; only networks that restore may run before another one")
+    return rows[1]
 
 
 def _mixed(rows: Mapping[int, Model], strength: float, own_weights: bool) -> dict[int, Model]:

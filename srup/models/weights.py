@@ -205,12 +205,12 @@ def _from_source(url: str, partial: Path, digest: str, progress: Progress, limit
 
 def packaged(model: Model) -> bool:
     """Whether the weights are part of the installed package."""
-    return model.released and not model.urls
+    return model.released and not model.urls and not model.is_file
 
 
 def at_hand(model: Model) -> bool:
     """Whether the weights are here already, without a download."""
-    return packaged(model) or (model.released and cached(model))
+    return model.is_file or packaged(model) or (model.released and cached(model))
 
 
 def cached(model: Model) -> bool:
@@ -231,6 +231,8 @@ def verified(model: Model, *, progress: Progress | None = None) -> Path:
             f"{model.name} ×{model.scale} has no weights to download ({model.note})",
             "give a checkpoint with {weights=FILE}",
         )
+    if model.is_file:
+        return Path(model.file)
     if packaged(model):
         return Path(str(resources.files("srup.networks") / model.file))
     limits = Limits(largest=model.most_bytes)
@@ -242,6 +244,8 @@ def loaded(model: Model, path: Path) -> Network:
 
     With a strength below 1 they are mixed with those of the row's origin. Raises WeightsError.
     """
+    if not model.network:
+        return registry.build(model)
     network = checkpoints.load_weights(registry.build(model), path)
     if model.strength < 1:
         origin = registry.find(model.origin)[model.scale]

@@ -103,7 +103,8 @@ class Program:
     is how many values its largest map has for each input pixel. `workers` windows are computed at
     a time, in threads of `pool`. `free()` is how many bytes are free where it computes. `network`
     is the PyTorch module, None where another engine runs the network. `afterwards()` is to be
-    called when nobody waits any more: it makes the next start faster.
+    called when nobody waits any more: it makes the next start faster. Windows of a network that
+    looks at the whole image `overlap` by so many pixels, and are blended.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Program:
     workers: int = 1
     pool: Pool = ThreadPoolExecutor
     free: Callable[[], int] = memory.available
+    overlap: int = 0
     network: Network | None = field(default=None, repr=False)
     afterwards: Callable[[], None] | None = field(default=None, repr=False)
 
@@ -185,6 +187,8 @@ def _chosen(
     waits for it, and is prepared afterwards.
     """
     by_pytorch = partial(_made, "pytorch", model, weights, device, precision)
+    if not model.network:  # what others have trained may not convert
+        return by_pytorch()
     # only PyTorch runs on a GPU or in float16
     if device not in PROCESSOR_DEVICES or precision == "fp16" or len(libraries()) == 1:
         return by_pytorch()

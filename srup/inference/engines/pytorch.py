@@ -44,7 +44,12 @@ def program(
     Raises EngineUnavailable, WeightsMismatch.
     """
     network = loaded(model, weights)
-    return program_of(network, device=device, precision=precision, largest=model.largest)
+    if not model.network:
+        from srup.inference.sight import measure
+
+        measure(network, model.digest, model.name)
+    made = program_of(network, device=device, precision=precision, largest=model.largest)
+    return replace(made, name=model.name) if model.is_file else made
 
 
 def program_of(
@@ -85,6 +90,7 @@ def program_of(
         workers=workers,
         pool=partial(_pool, where),
         free=partial(_free, where),
+        overlap=network.overlap,
         network=network,
     )
 

@@ -1,0 +1,102 @@
+"""Checkpoints of one's own on the command line: by file, by name, in a chain, in a batch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from srup.cli import run
+from srup.models import registry
+from tests.conftest import json_lines, random_network
+from tests.models.checkpoints_of_others import needs_spandrel, saved
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A checkpoint of one of srup's own networks, which enlarges two times."""
+    path = tmp_path / "own.pth"
+    torch.save(random_network(registry.find("imdn-rtc")[2]).state_dict(), path)
+    return path
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_a_file_says_which_network_and_how_large(
+    photo: Path, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["upscale", str(photo), "--weights", str(own), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["networks"] == "imdn-rtc ×2"
+    assert size_of(photo.with_name("photo_x2.png")) == (160, 120)
+    assert run(["upscale", str(photo), "-m", str(own), "-o", str(photo.with_name("b.png"))]) == 0
+    same = [photo.with_name(name).read_bytes() for name in ("photo_x2.png", "b.png")]
+    assert same[0] == same[1]
+
+
+def test_by_name(photo: Path, own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "add", str(own), "--name", "mine"]) == 0
+    own.unlink()
+    assert run(["upscale", str(photo), "-m", "mine", "-s", "2"]) == 0
+    capsys.readouterr()
+    assert run(["models", "--json"]) == 0
+    last = json_lines(capsys.readouterr().out)[-1]
+    assert last["state"] == "added"
+    assert run(["models", "remove", "mine"]) == 0
+    assert run(["upscale", str(photo), "-m", "mine", "-s", "2"]) == 2
+
+
+@needs_spandrel
+def test_a_network_of_others(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = saved(tmp_path, "compact")
+    assert run(["upscale", str(photo), "--weights", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["networks"] == "compact ×4"
+    assert size_of(photo.with_name("photo_x4.png")) == (320, 240)
+    assert run(["models", "info", str(path)]) == 0
+    assert "sees 6 px: windows are exact" in capsys.readouterr().out
+
+
+@needs_spandrel
+def test_one_that_restores_before_one_that_enlarges(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = saved(tmp_path, "nafnet")
+    assert run(["upscale", str(photo), "-m", str(path), "-m", "lite", "-s", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["networks"] == "nafnet ×1, lite ×2"
+    assert run(["upscale", str(photo), "-m", str(path)]) == 0
+    assert size_of(photo.with_name("photo_x1.png")) == size_of(photo)
+
+
+def test_a_batch_knows_a_file_by_its_content(
+    photo: Path, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["batch", str(photo), str(tmp_path / "out"), "--weights"]
+    assert run([*command, str(own)]) == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    moved = own.rename(elsewhere / own.name)
+    assert run([*command, str(moved)]) == 0
+    assert "1 were done before" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["--weights", "gone.pth"], 3, "no such file"),
+        (["--weights", "{photo}"], 2, "is not called like a checkpoint"),
+        (["-m", "lite", "-m", "imdn"], 2, "only networks that restore may run before"),
+    ],
+)
+def test_what_is_wrong_takes_one_line(
+    words: list[str], code: int, told: str, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["upscale", str(photo), *(word.format(photo=photo) for word in words)]) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
