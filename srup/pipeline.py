@@ -79,8 +79,9 @@ DENSITIES = (1, 100_000)  # pixels per inch
 class ReadOptions:
     """What is read of an image, and what is kept of what came with it.
 
-    Images of more than `max_pixels` are refused; `strip` leaves EXIF, XMP, IPTC and texts out;
-    `dpi` replaces the density. Raises UsageError for one that is out of range.
+    Images of more than `max_pixels` are refused; `strip` leaves EXIF, XMP, IPTC and texts out, and
+    what made the result; `dpi` replaces the density. Raises UsageError for one that is out of
+    range.
     """
 
     max_pixels: int = MAX_PIXELS
@@ -467,6 +468,8 @@ class Worker:
             upscaler = replace(upscaler, tile=decided.job.tile)
         computing = self._told(f"enlarging {_shown_name(decided.job)}")
         enlarged = upscaler(decided.pages, size=self.recipe.target, progress=computing)
+        if self.recipe.read_options.strip:
+            enlarged = enlarged.map(Image.stripped)
         return Enlarged(decided, after(read.result, started), enlarged)
 
     def _told(self, stage: str) -> Progress:
