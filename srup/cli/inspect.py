@@ -37,11 +37,11 @@ def command(
     max_pixels: int,
     report_output: console.ReportOutput,
 ) -> int:
-    """Say what kind of pictures these are: how compressed, how noisy, enlarged before; what came
-    with them, and of results of srup what made them.
+    """Say what kind of pictures these are: how compressed, how noisy, enlarged before.
 
-    INPUT are files, folders, globs, or - for standard input. Of several pages or frames the first
-    is inspected.
+    Further lines say what came with a picture, such as EXIF or a colour profile, and of results of
+    srup what made them. INPUT are files, folders, globs, or - for standard input. Of several pages
+    or frames the first is inspected.
 
     \b
     srup inspect photo.jpg

@@ -303,7 +303,8 @@ def command(
             return
     validation = _validation(validate, scales, asked.degrade)
     pairs = _pairs(data, scales)
-    _introduce(network, final, len(pairs), made, validation)
+    # weights that were trained on are no first ones
+    _introduce(network, final, len(pairs), made, None if before else validation)
     if before:
         _say_continues(before, final)
     run = _run(made, pairs, final, files, where, _teachers(teacher, scales, where), validation)

@@ -1,4 +1,4 @@
-"""A Pillow image that is saved with EXIF, XMP and density, as Pillow does with the profile."""
+"""A Pillow image that is saved with all that came along and that Pillow can write."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def _format_of(fp: object) -> str:
 
 
 def _carried(info: Mapping[str | tuple[int, int], Any], name: str) -> dict[str, Any]:
-    """What Pillow's `save` takes to write EXIF, XMP and density in a format."""
-    options = {key: info[key] for key in ("exif", "xmp", "dpi") if info.get(key)}
+    """What Pillow's `save` takes to write profile, EXIF, XMP and density in a format."""
+    options = {key: info[key] for key in ("icc_profile", "exif", "xmp", "dpi") if info.get(key)}
     if isinstance(options.get("exif"), Pillow.Exif):
         options["exif"] = options["exif"].tobytes()
     if name == "TIFF":  # not every tag of a photograph may be in one

@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 import srup
 from srup.errors import EngineUnavailable, ScaleError, UnsoundResult, UsageError, WeightsMismatch
 from srup.images import Image, Pages, Provenance
+from srup.images.colours import SRGB
 from srup.inference.engines import Conversion
 from srup.inference.engines.pytorch import tensor_of
 from srup.inference.tiling import windows
@@ -305,7 +306,8 @@ def test_a_pillow_image_is_saved_with_what_came_along(tmp_path: Path, extension:
     block[ExifTags.Base.Artist] = "somebody"
     block[ExifTags.IFD.Exif] = {ExifTags.Base.ExifImageWidth: 48}
     xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
-    Pillow.fromarray(COLOURS).save(tmp_path / "a.jpg", exif=block, xmp=xmp, dpi=(300, 200))
+    along = {"exif": block, "xmp": xmp, "dpi": (300, 200), "icc_profile": SRGB}
+    Pillow.fromarray(COLOURS).save(tmp_path / "a.jpg", **along)
     opened = Pillow.open(tmp_path / "a.jpg")
     path = tmp_path / f"b.{extension}"
     srup.load("lite", scale=2)(opened).save(path)
@@ -316,6 +318,7 @@ def test_a_pillow_image_is_saved_with_what_came_along(tmp_path: Path, extension:
         assert found[ExifTags.Base.Artist] == "somebody"
         assert found.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExifImageWidth] == 72
         assert saved.info["xmp"] == xmp
+        assert saved.info["icc_profile"] == SRGB
     read = srup.read_image(path)
     if extension in ("png", "jpg", "tif"):
         assert read.dpi == pytest.approx((200, 300), abs=0.1)
