@@ -100,9 +100,11 @@ def xmp_without(xmp: bytes | None) -> bytes | None:
 
 def of_xmp(xmp: bytes | None) -> Provenance | None:
     """What a packet says of srup; None if nothing."""
+    if xmp is None or PREFIX.encode() not in xmp:
+        return None
     facts = {}
     for name in NAMES:
-        match = re.search(_attribute(name) + b"|" + _element(name), xmp or b"")
+        match = re.search(_attribute(name) + b"|" + _element(name), xmp)
         if match:
             found = next(group for group in match.groups() if group is not None)
             facts[name] = unescape(found.decode("utf-8", "replace"))
