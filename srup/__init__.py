@@ -11,18 +11,22 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from srup.version import __version__
 
 if TYPE_CHECKING:
-    from srup.errors import SrupError
+    from srup import batch
+    from srup.errors import SrupError, UsageError
     from srup.images import Image, Pages, read_image, read_pages, write_image, write_pages
     from srup.inference.upscaler import Upscaler, load
 
-_PUBLIC = {  # imported when first asked for: most of these bring torch, which takes seconds
+# Imported when first asked for: most of these bring torch, which takes seconds.
+_MODULES = ("batch",)
+_PUBLIC = {  # name → module
     "Image": "srup.images",
     "Pages": "srup.images",
     "SrupError": "srup.errors",
     "Upscaler": "srup.inference.upscaler",
+    "UsageError": "srup.errors",
     "load": "srup.inference.upscaler",
     "read_image": "srup.images",
     "read_pages": "srup.images",
@@ -35,7 +39,9 @@ __all__ = [
     "Pages",
     "SrupError",
     "Upscaler",
+    "UsageError",
     "__version__",
+    "batch",
     "load",
     "read_image",
     "read_pages",
@@ -45,6 +51,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"srup.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'srup' has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    """What there is, whether it was imported already or not."""
+    return sorted(__all__)

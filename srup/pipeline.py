@@ -10,7 +10,6 @@ several.
 from __future__ import annotations
 
 import io
-import itertools
 import logging
 import math
 import shutil
@@ -80,8 +79,9 @@ DENSITIES = (1, 100_000)  # pixels per inch
 class ReadOptions:
     """What is read of an image, and what is kept of what came with it.
 
-    Images of more than `max_pixels` are refused; `strip` leaves EXIF, XMP, IPTC and texts out;
-    `dpi` replaces the density. Raises UsageError for one that is out of range.
+    Images of more than `max_pixels` are refused; `strip` leaves EXIF, XMP, IPTC and texts out, and
+    what made the result; `dpi` replaces the density. Raises UsageError for one that is out of
+    range.
     """
 
     max_pixels: int = MAX_PIXELS
@@ -229,14 +229,11 @@ class Plan:
         asked.
         """
         total = math.prod(row.scale for row in self.route)
+        steps = routing.in_words(self.route)
         if not total:
-            return ", ".join(row.name for row in self.route)
+            return steps
         strength = self.route[-1].strength
         mixed = f", strength {strength:g}" if strength < 1 else ""
-        steps = ", ".join(
-            " ".join([name, *(f"×{row.scale}" for row in rows)])
-            for name, rows in itertools.groupby(self.route, key=lambda row: row.name)
-        )
         before = self.pages.images[0].size
         natural = (before[0] * total, before[1] * total)
         resized = self.recipe.target.enlarged(before) != natural
@@ -472,6 +469,8 @@ class Worker:
             upscaler = replace(upscaler, tile=decided.job.tile)
         computing = self._told(f"enlarging {_shown_name(decided.job)}")
         enlarged = upscaler(decided.pages, size=self.recipe.target, progress=computing)
+        if self.recipe.read_options.strip:
+            enlarged = enlarged.map(Image.stripped)
         return Enlarged(decided, after(read.result, started), enlarged)
 
     def _told(self, stage: str) -> Progress:

@@ -24,7 +24,8 @@ from srup.inference.run_options import PRECISIONS, EngineName, Precision, RunOpt
 from srup.isolate import run_isolated
 from srup.models import registry
 from srup.processor import has_bfloat16
-from srup.report import Report, Row, Value
+from srup.report import Report, Row, Value, shown
+from srup.report.bars import Bar, bars
 
 FILLED = 0.7  # share of the free memory to fill under pressure; beyond, the system may stall
 LIGHT = 3e6  # parameters; a larger network is measured only when asked for
@@ -135,8 +136,28 @@ def command(
         _save(chosen, rows, precision)
     title = f"{'Pressure test' if pressure else 'Speed'}, ×{scale}"
     note = PRESSURE_NOTE if pressure else SPEED_NOTE.format(runs=runs, machine=_machine())
-    report_output.show(Report(title, rows, [note], SPEED_COLUMNS, heading="network"))
+    figures = _chart(rows)
+    report_output.show(
+        Report(title, rows, [note], SPEED_COLUMNS, heading="network", figures=figures)
+    )
     return 1 if any(row.error for row in rows) else 0
+
+
+def _chart(rows: Sequence[Row]) -> list[str]:
+    """Megapixels a second as bars, by network; nothing where nothing was measured."""
+    found = []
+    for row in rows:
+        speed = row.values.get("LR MP/s")
+        if isinstance(speed, float):
+            ways = (row.values[name] for name in ("engine", "device", "precision"))
+            found.append(Bar(row.name, f"{', '.join(map(str, ways))}{_side(row, rows)}", speed))
+    return [bars(found, "megapixels of the input a second")] if found else []
+
+
+def _side(row: Row, rows: Sequence[Row]) -> str:
+    """The size of the input, where there are several."""
+    sizes = {each.values.get("LR MP") for each in rows if each.values}
+    return f", {shown(row.values['LR MP'], '.3g')} MP" if len(sizes) > 1 else ""
 
 
 def _check(save: bool, pressure: bool, engine: str, picture: Path | None) -> None:

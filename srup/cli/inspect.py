@@ -10,9 +10,11 @@ from srup.batch.planning import find
 from srup.cli import console, options
 from srup.cli.commands import Command
 from srup.cli.failures import OF_ONE_IMAGE, failures_as_rows
-from srup.images import Compression, Pages, read_pages
+from srup.images import Compression, Image, Pages, provenance, read_pages
+from srup.images.colours import name_of
 from srup.models.inspect import Inspection, inspection_of
 from srup.pipeline import STANDARD, fetched
+from srup.printable import printable
 from srup.report import Report, Row, Value
 from srup.storage import Entry
 
@@ -20,7 +22,7 @@ NAMES = {"webp": "WebP", "jxl": "JPEG XL"}  # of formats that are not written in
 COLUMN_FORMATS = {"blockiness": ".2f", "noise": ".1f"}
 NOTES = (
     "Quality is what the file says; traces is the quality of the coarsest JPEG compression that "
-    "the pixels show; noise is σ in units of 255.",
+    "the pixels show; noise is σ in units of 255; exif, xmp and iptc are bytes.",
 )
 AGAIN = 3  # a difference of qualities that tells of an earlier compression
 
@@ -38,8 +40,9 @@ def command(
 ) -> int:
     """Say what kind of pictures these are: how compressed, how noisy, enlarged before.
 
-    INPUT are files, folders, globs, or - for standard input. Of several pages or frames the first
-    is inspected.
+    Further lines say what came with a picture, such as EXIF or a colour profile, and of results of
+    srup what made them. INPUT are files, folders, globs, or - for standard input. Of several pages
+    or frames the first is inspected.
 
     \b
     srup inspect photo.jpg
@@ -53,9 +56,9 @@ def command(
             with failures_as_rows(rows, source.path, caught=OF_ONE_IMAGE):
                 pages = _read(source, max_pixels)
                 found = inspection_of(pages)
-                rows.append(Row(source.path, _values(found)))
+                rows.append(Row(source.path, {**_values(found), **_carried(pages)}))
                 if not report_output.printed:
-                    click.echo(f"{source.path}: {', '.join(_words(found, pages))}")
+                    click.echo("\n  ".join(_lines(source.path, found, pages)))
             progress(done, len(sources))
     _report(rows, report_output)
     return 1 if any(row.error for row in rows) else 0
@@ -107,6 +110,66 @@ def _values(found: Inspection) -> dict[str, Value]:
         "noise": found.noise,
         "enlarged": found.enlarged,
     }
+
+
+def _carried(pages: Pages) -> dict[str, Value]:
+    """What came with the first picture, by column; None for what did not."""
+    image = pages.images[0]
+    columns: dict[str, Value] = {
+        "pages": len(pages),
+        "animated": pages.animated,
+        "bits": image.depth,
+        "transparency": image.alpha is not None,
+        "profile": name_of(image.icc) if image.icc else None,
+        "exif": len(image.exif or b""),
+        "xmp": len(image.xmp or b""),
+        "iptc": len(image.iptc or b""),
+        "texts": len(image.text),
+        "dpi": _density(image),
+    }
+    made = image.provenance.facts if image.provenance else {}
+    for name in provenance.NAMES:
+        columns[_column(name)] = made.get(name)
+    return columns
+
+
+def _column(name: str) -> str:
+    """Where what made a picture is shown: "srup" is the version."""
+    return "srup" if name == "Version" else provenance.NAMES[name].replace("_", " ")
+
+
+def _density(image: Image) -> str | None:
+    """300, or 300×200 where it differs across and down."""
+    if image.dpi is None:
+        return None
+    across, down = (f"{value:.5g}" for value in image.dpi)
+    return across if across == down else f"{across}×{down}"
+
+
+def _lines(name: str, found: Inspection, pages: Pages) -> list[str]:
+    """What is to be said of a picture: a line, and one each for what came with it and what made it,
+    if there is anything.
+    """
+    lines = [f"{name}: {', '.join(_words(found, pages))}"]
+    image = pages.images[0]
+    if carried := _carried_words(image):
+        lines.append(f"with {', '.join(carried)}")
+    if image.provenance:
+        facts = image.provenance.facts.items()
+        lines.append(f"made by {', '.join(f'{_column(name)} {value}' for name, value in facts)}")
+    return list(map(printable, lines))
+
+
+def _carried_words(image: Image) -> list[str]:
+    """16 bits per channel, transparency, the profile Display P3, EXIF, XMP, 2 texts, 300 dpi"""
+    words = [f"{image.depth} bits per channel"] if image.depth > 8 else []
+    words += ["transparency"] if image.alpha is not None else []
+    words += [f"the profile {name_of(image.icc)}"] if image.icc else []
+    blocks = {"EXIF": image.exif, "XMP": image.xmp, "IPTC": image.iptc}
+    words += [name for name, block in blocks.items() if block]
+    if image.text:
+        words.append(f"{len(image.text)} text{'s' if len(image.text) > 1 else ''}")
+    return [*words, f"{_density(image)} dpi"] if image.dpi else words
 
 
 def _words(found: Inspection, pages: Pages) -> list[str]:

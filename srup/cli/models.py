@@ -22,6 +22,8 @@ COLUMNS = ("name", "scales", "for", "parameters", "multi-adds", "Set5", "licence
 SHORT = ("name", "scales", "for")  # of these, the ones that narrow terminals show
 WIDE = 132  # columns of a terminal that shows all
 FIRST = ("name", "scale")  # facts that `srup models info` shows in the heading
+RIGHT, DAMAGED, MISSING = "right", "damaged", "not here"  # what `srup models verify` says
+REMEDY = ": srup models remove it, and it is fetched anew"
 
 
 @click.group("models", cls=Group, invoke_without_command=True)
@@ -143,30 +145,43 @@ def download(names: tuple[str, ...], everything: bool) -> int:
 
 @command.command("verify")
 @click.argument("names", nargs=-1)
-def verify(names: tuple[str, ...]) -> int:
-    """Check the weights in the cache against their published digests."""
-    code = 0
-    for model in _chosen(names, everything=not names):
-        verdict, sound = _verdict(model)
-        if not sound:
-            code = WeightsError.exit_code
-        click.echo(f"{model.file}  {verdict}")
-    return code
+@options.as_json
+def verify(names: tuple[str, ...], as_json: bool) -> int:
+    """Check the weights in the cache against their published digests.
+
+    Of all networks, those that are not here are only counted.
+    """
+    chosen = _chosen(names, everything=not names)
+    verdicts = list(map(_verdict, chosen))
+    for model, verdict in zip(chosen, verdicts, strict=True):
+        if as_json:
+            click.echo(json.dumps(_checked(model, verdict)))
+        elif names or verdict != MISSING:
+            click.echo(f"{model.file}  {verdict}{REMEDY if verdict == DAMAGED else ''}")
+    missing = verdicts.count(MISSING)
+    if missing and not names and not as_json:
+        click.echo(f"{missing} {'others are' if missing > 1 else 'other is'} {MISSING}")
+    return 0 if {RIGHT, MISSING}.issuperset(verdicts) else WeightsError.exit_code
 
 
-def _verdict(model: Model) -> tuple[str, bool]:
-    """What is to be said of a file of weights, and whether that is well."""
+def _verdict(model: Model) -> str:
+    """What is to be said of a file of weights."""
     path = _path(model)
     try:
         path.stat()
         # the digest of a file of one's own is not known
-        if not model.digest or weights.matches(path, model.digest):
-            return "right", True
+        right = not model.digest or weights.matches(path, model.digest)
     except (FileNotFoundError, NotADirectoryError):
-        return "not here", True
+        return MISSING
     except OSError as error:
-        return f"cannot be read ({error.strerror})", False
-    return "damaged: srup models remove it, and it is fetched anew", False
+        return f"cannot be read ({error.strerror})"
+    return RIGHT if right else DAMAGED
+
+
+def _checked(model: Model, verdict: str) -> dict[str, str]:
+    """A file of weights as a record."""
+    names = {"name": model.name, "file": model.file, "path": str(_path(model))}
+    return {**names, "verdict": verdict}
 
 
 @command.command("path")

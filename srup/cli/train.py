@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,12 +26,13 @@ from srup.training.hyperparameters import (
     SCHEDULES,
     TRAINING_PRECISIONS,
     Hyperparameters,
+    rate_at,
 )
 
 if TYPE_CHECKING:
     from srup.networks.base import Network
     from srup.training.dataset import Pairs
-    from srup.training.loop import Step
+    from srup.training.loop import Recorded, Step
     from srup.training.validation import Validation
 
 LOG_EVERY = 100  # steps between records of the log, besides those of validations
@@ -282,7 +284,7 @@ def command(
 
     LR patches are made by MATLAB's bicubic imresize. The best weights by Y-PSNR on --validate go to
     OUTPUT; beside it lie the state to resume from (OUTPUT.state.pt: run the same command again),
-    the log (OUTPUT.log.jsonl) and the curve (OUTPUT.png).
+    the log (OUTPUT.log.jsonl) and the curve (OUTPUT.png). With more --steps a finished run goes on.
 
     \b
     srup train lite photos/ -o mine.pt --validate held_out/
@@ -290,22 +292,32 @@ def command(
     srup upscale old.png --weights scans.pt -m imdn -s 4
     """
     console.start_logging(verbose)
-    from srup.training.loop import resolved
+    from srup.training.loop import check_continues, recorded, resolved
 
     where = _device(device)
     scales = _scales(network, hyperparameters.scales)
     asked = _asked(hyperparameters, scales, distilled=teacher is not None)
     # before images are shrunk, which takes minutes
     _check_files(files, start)
-    validation = _validation(validate, scales, asked.degrade)
-    pairs = _pairs(data, scales)
     made = _start(network, scales[0], start, asked.seed)
     # the network says its own loss, the device its own precision
     final = resolved(asked, made, where)
-    _introduce(network, final, len(pairs), made, validation)
+    before = recorded(files.output)
+    if before:
+        check_continues(before, final, files.output)
+        if before.step >= final.steps:
+            _say_nothing_left(before, files.output)
+            return
+    validation = _validation(validate, scales, asked.degrade)
+    pairs = _pairs(data, scales)
+    # weights that were trained on are no first ones
+    _introduce(network, final, len(pairs), made, None if before else validation)
+    if before:
+        _say_continues(before, final)
     run = _run(made, pairs, final, files, where, _teachers(teacher, scales, where), validation)
-    _follow(run, final.steps, files.log, as_json=as_json)
+    seconds = _follow(run, final.steps, files.log, as_json=as_json)
     files.draw()
+    _say_finished(files.output, before.step if before else 0, seconds)
 
 
 def _device(name: str) -> str:
@@ -459,13 +471,45 @@ def _introduce(
         )
 
 
+def _say_nothing_left(before: Recorded, output: Path) -> None:
+    more = f"more with --steps {2 * before.step}"
+    console.line(f"finished: {before.step:,} steps{_best(before)}, {output}; nothing left, {more}")
+
+
+def _say_continues(before: Recorded, hyperparameters: Hyperparameters) -> None:
+    """Prints where a run goes on, and what more steps than before do to its learning rate."""
+    text = f"goes on after step {before.step:,}"
+    earlier = before.hyperparameters
+    if earlier.steps != hyperparameters.steps:
+        rates = (rate_at(each, before.step + 1) for each in (earlier, hyperparameters))
+        text += " of {:,}, as a run of {:,} steps: the rate there was {:.2e} and is {:.2e}".format(
+            earlier.steps, hyperparameters.steps, *rates
+        )
+    console.line(text)
+
+
+def _say_finished(output: Path, before: int, seconds: float) -> None:
+    """Prints what a run came to; `before` are the steps that an earlier one did."""
+    from srup.training.loop import recorded
+
+    found = recorded(output)
+    assert found, "a run that ended has a state"
+    steps = f"{found.step:,} steps" + (f", the last {found.step - before:,}" if before else "")
+    console.line(f"finished: {steps} in {console.duration(seconds)}{_best(found)}, {output}")
+
+
+def _best(found: Recorded) -> str:
+    """The score of the weights that were saved; "" where nothing was validated."""
+    return f", best {found.best:.3f} dB" if math.isfinite(found.best) else ""
+
+
 def _named(spec: str) -> str:
     """What stands before a figure of validation: nothing where LR is clean."""
     return "" if spec == CLEAN else f"{spec} "
 
 
-def _follow(run: Iterable[Step], steps: int, log: Path, *, as_json: bool) -> None:
-    """Runs the steps, writes the log and shows progress.
+def _follow(run: Iterable[Step], steps: int, log: Path, *, as_json: bool) -> float:
+    """Runs the steps, writes the log and shows progress; how many seconds that took.
 
     The loss of a record is the mean since the record before.
     """
@@ -490,6 +534,7 @@ def _follow(run: Iterable[Step], steps: int, log: Path, *, as_json: bool) -> Non
             elif step.psnr or last or step.number % PRINT_EVERY == 0:
                 left = (steps - step.number) * seconds / (step.number - first + 1)
                 console.err.print(_line(record, steps, left))
+    return time.monotonic() - started
 
 
 def _record(step: Step, loss: float, seconds: float) -> dict[str, object]:

@@ -14,7 +14,9 @@ from srup.images.formats import (
 )
 from srup.images.opening import open_image
 from srup.images.pictures import to_pillow
+from srup.images.provenance import Provenance
 from srup.images.reading import MAX_PIXELS, from_pillow, read_image, read_pages
+from srup.images.savable import savable
 from srup.images.transparency import fill_transparent
 from srup.images.values import Bytes, Compression, Floats, Image, Pages, Pixels
 from srup.images.writing import (
@@ -39,6 +41,7 @@ __all__ = [
     "Image",
     "Pages",
     "Pixels",
+    "Provenance",
     "check_holds",
     "default_format",
     "fill_transparent",
@@ -49,6 +52,7 @@ __all__ = [
     "open_image",
     "read_image",
     "read_pages",
+    "savable",
     "to_pillow",
     "write_image",
     "write_pages",

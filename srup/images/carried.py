@@ -15,7 +15,8 @@ import numpy as np
 from PIL import ExifTags, TiffImagePlugin
 from PIL import Image as Pillow
 
-from srup.images import jxl, metadata, tiff
+from srup.images import jxl, metadata, provenance, tiff
+from srup.images.provenance import Provenance
 from srup.images.values import Image
 
 log = logging.getLogger(__name__)
@@ -52,14 +53,18 @@ class Carried:
         """
         # First of all, because it makes Pillow read what lies behind a PNG file's pixels.
         sideways = orientation_of(opened) > 4  # turned by 90°, maybe mirrored
+        icc = self._block("colour profile", _profile, opened)
+        exif = self._block("EXIF", _exif, opened)
+        xmp, texts = self._block("XMP", _xmp, opened), self._texts(opened)
         return Image(
             np.zeros((0, 0, 3), np.uint8),
-            icc=self._block("colour profile", _profile, opened),
-            exif=self._block("EXIF", _exif, opened),
-            xmp=self._block("XMP", _xmp, opened),
+            icc=icc,
+            exif=metadata.exif_without(exif),
+            xmp=provenance.xmp_without(xmp),
             iptc=self._block("IPTC", _iptc, opened),
             dpi=self._sound("density", partial(_density, sideways=sideways), opened),
-            text=self._texts(opened),
+            text=provenance.texts_without(texts),
+            provenance=_provenance(xmp, texts, opened),
         )
 
     def _sound(
@@ -132,6 +137,16 @@ def _xmp(opened: Pillow.Image) -> bytes | None:
         packet = jxl.xmp(opened.fc)  # type: ignore[attr-defined]
     packet = _as_bytes(packet.encode() if isinstance(packet, str) else packet)
     return metadata.xmp_upright(packet) if packet else None
+
+
+def _provenance(
+    xmp: bytes | None, texts: provenance.Texts, opened: Pillow.Image
+) -> Provenance | None:
+    """What made the picture, from wherever its format says so."""
+    made = provenance.of_xmp(xmp) or provenance.of_texts(texts)
+    if made is None and opened.format == "GIF":
+        made = provenance.of_comment(opened.info.get("comment"))
+    return made
 
 
 def _density(opened: Pillow.Image, sideways: bool) -> tuple[float, float] | None:

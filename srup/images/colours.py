@@ -75,6 +75,15 @@ def space_of(icc: bytes | None) -> bytes:
     return (icc or b"")[16:20]
 
 
+def name_of(icc: bytes) -> str:
+    """What a profile calls itself; "unknown" for one that cannot be read."""
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        return ImageCms.getProfileDescription(profile).strip() or "unknown"
+    except (ImageCms.PyCMSError, OSError):
+        return "unknown"
+
+
 def to_srgb(image: Pillow.Image, icc: bytes | None, name: str) -> Pillow.Image:
     """Converts CMYK or L*a*b* to sRGB, through the profile `icc` if there is one.
 

@@ -28,11 +28,14 @@ class Format:
     lossy: bool = False  # has a quality
     lossless: bool = True  # can be written without loss, by default or on request
     keeps: frozenset[str] = frozenset()  # the fields of `Image` that it stores besides pixels
+    block: int = 0  # bytes of EXIF or XMP at most; 0 for any
     module: str = ""  # the Pillow plugin that writes it
     extra: str = ""  # the extra of srup that installs the plugin
 
 
-WEB_KEEPS = frozenset(("icc", "exif", "xmp"))
+# A JPEG segment has 65,533 bytes after its length; the name of what it holds takes some of them.
+SEGMENT = 65_502  # bytes
+WEB_KEEPS = frozenset(("icc", "exif", "xmp", "provenance"))
 PHOTO_KEEPS = WEB_KEEPS | {"iptc", "dpi"}
 FORMATS = {
     row.name: row
@@ -52,11 +55,19 @@ FORMATS = {
             lossy=True,
             lossless=False,
             keeps=PHOTO_KEEPS,
+            block=SEGMENT,
         ),
         Format("webp", (".webp",), longest=16_383, animated=True, lossy=True, keeps=WEB_KEEPS),
         Format("tiff", (".tif", ".tiff"), sixteen_bit=True, paged=True, keeps=PHOTO_KEEPS),
         Format("bmp", (".bmp",), alpha=False, keeps=frozenset(("dpi",))),
-        Format("gif", (".gif",), longest=65_535, animated=True, grey_only=True),
+        Format(
+            "gif",
+            (".gif",),
+            longest=65_535,
+            animated=True,
+            grey_only=True,
+            keeps=frozenset(("provenance",)),
+        ),
         Format(
             "avif",
             (".avif",),
@@ -79,7 +90,7 @@ FORMATS = {
             "jxl",
             (".jxl",),
             lossy=True,
-            keeps=frozenset(("exif", "xmp")),
+            keeps=frozenset(("exif", "xmp", "provenance")),
             module="pillow_jxl",
             extra="jxl",
         ),

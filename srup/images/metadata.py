@@ -1,7 +1,7 @@
 """Updates EXIF, XMP and IPTC blocks where turning and enlarging make them untrue.
 
-An EXIF block is overwritten in place. Writing it anew would move what cameras store in it with
-offsets of their own (maker notes), and break that.
+An EXIF block is overwritten in place, and what is added goes to its end. Writing it anew would move
+what cameras store in it with offsets of their own (maker notes), and break that.
 """
 
 from __future__ import annotations
@@ -11,16 +11,24 @@ import logging
 import re
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from srup.images import provenance
+from srup.images.values import Image
 
 log = logging.getLogger(__name__)
 
 HEADER = b"Exif\0\0"
-SHORT, LONG, RATIONAL = 3, 4, 5  # TIFF types
+ASCII, SHORT, LONG, RATIONAL = 2, 3, 4, 5  # TIFF types
 WIDTH, HEIGHT, ORIENTATION, ACROSS, DOWN, UNIT = 0x100, 0x101, 0x112, 0x11A, 0x11B, 0x128
 SUB, PIXELS_ACROSS, PIXELS_DOWN = 0x8769, 0xA002, 0xA003
 THUMBNAIL, THUMBNAIL_LENGTH = 0x201, 0x202
+# Software is, by the Exif standard, that of the camera or scanner. ProcessingSoftware is no tag of
+# the standard, but the one that ExifTool and Exiv2 know for programs that come later.
+SOFTWARE, PROCESSING_SOFTWARE = 0x131, 0x0B
+NO_TAGS = HEADER + b"II*\0\x08\0\0\0" + bytes(6)
 INCH = 2
+PNG_XMP = "XML:com.adobe.xmp"  # the keyword of the text that holds XMP
 MAX_TAGS = 10_000  # entries that are looked at in one block; cameras write some hundred
 THUMBNAILS = (b"<xmp:Thumbnails>", b"</xmp:Thumbnails>")
 
@@ -79,6 +87,17 @@ class _Block:
         self.write("L", entry.place + 8, 0)  # a SHORT fills only two of the four bytes
         self.write("H" if kind == SHORT else "L", entry.place + 8, value)
 
+    def text(self, entry: _Entry) -> str:
+        """The value of an ASCII entry, without what fills it up at the end."""
+        place = entry.place + 8 if entry.count <= 4 else self.read("L", entry.place + 8)
+        return self.data[place : place + entry.count].decode("latin-1").rstrip("\0 ")
+
+    def append(self, data: bytes) -> int:
+        """Adds bytes at the end; the place where they begin, which is even as TIFF wants it."""
+        self.data += bytes(len(self.data) % 2)
+        self.data += data
+        return len(self.data) - len(data)
+
     def put_ratio(self, entry: _Entry, value: float) -> None:
         """Writes a number into a RATIONAL entry, to three decimals; others stay as they are."""
         if entry.type == RATIONAL:
@@ -122,6 +141,54 @@ def sized(exif: bytes, size: tuple[int, int], dpi: tuple[float, float] | None) -
                 block.put(entry, INCH)
 
     return _changed(exif, change)
+
+
+@functools.lru_cache(maxsize=1)
+def with_software(exif: bytes | None, software: str) -> bytes | None:
+    """The EXIF block that names the program which made the picture of another one.
+
+    A camera's own Software stays where it is, and the program is named as ProcessingSoftware.
+    None, with a warning, if the block is damaged.
+    """
+
+    def change(block: _Block, directory: int) -> None:
+        entries = list(block.entries(directory))
+        stated = [block.text(entry) for entry in entries if entry.tag == SOFTWARE]
+        anothers = any(text and not provenance.is_ours(text) for text in stated)
+        tag = PROCESSING_SOFTWARE if anothers else SOFTWARE
+        kept = [entry for entry in entries if entry.tag != tag]
+        following = block.read("L", block.next(directory))
+        _put_directory(block, kept, tag, software.encode("ascii", "replace") + b"\0", following)
+
+    return _changed(exif or NO_TAGS, change)
+
+
+def exif_without(exif: bytes | None) -> bytes | None:
+    """The block; None if it says no more than what `with_software` writes where there is none."""
+    try:
+        block = _Block((exif or b"").removeprefix(HEADER))
+        entries = list(block.entries(block.read("L", 4)))
+        ours = [each.tag == SOFTWARE and provenance.is_ours(block.text(each)) for each in entries]
+    except (struct.error, KeyError, _TooManyTags):
+        return exif
+    return None if ours == [True] else exif
+
+
+def _put_directory(
+    block: _Block, entries: list[_Entry], tag: int, text: bytes, following: int
+) -> None:
+    """Writes the first directory anew, with a text of more than four bytes beside its `entries`.
+
+    It goes to the end, so that all else in the block stays where it is. `following` is the place of
+    the second directory.
+    """
+    place = block.append(text)
+    made = {tag: struct.pack(f"{block.order}HHLL", tag, ASCII, len(text), place)}
+    made |= {entry.tag: bytes(block.data[entry.place :][:12]) for entry in entries}
+    count = struct.pack(f"{block.order}H", len(made))
+    end = struct.pack(f"{block.order}L", following)
+    in_order = (made[each] for each in sorted(made))
+    block.write("L", 4, block.append(b"".join([count, *in_order, end])))
 
 
 def _changed(exif: bytes, change: Callable[[_Block, int], None]) -> bytes | None:
@@ -219,3 +286,23 @@ def iim(resources: bytes) -> bytes | None:
 def resources(records: bytes) -> bytes:
     """IPTC records (IIM) as a block of Photoshop's image resources, as most formats keep them."""
     return b"8BIM\x04\x04\0\0" + len(records).to_bytes(4, "big") + records + bytes(len(records) % 2)
+
+
+def stated(image: Image, most: int = 0) -> Image:
+    """The image with EXIF, XMP and texts that are true of it: its size in pixels, its density, and
+    what made it.
+
+    What would make a block larger than `most` bytes is not added to it; 0 is for any size.
+    """
+    exif = sized(image.exif, image.size, image.dpi) if image.exif else None
+    xmp = xmp_sized(image.xmp, image.size) if image.xmp else None
+    made, texts = image.provenance, image.text
+    if made:
+        exif = _within(most, with_software(exif, made.software), exif)
+        xmp = _within(most, provenance.with_xmp(xmp, made), xmp)
+        texts = provenance.with_texts(texts, made)
+    return replace(image, exif=exif, xmp=xmp, text=texts)
+
+
+def _within(most: int, block: bytes | None, otherwise: bytes | None) -> bytes | None:
+    return otherwise if most and len(block or b"") > most else block

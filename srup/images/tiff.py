@@ -45,6 +45,7 @@ NAMED_TYPES = {XMP: TiffTags.BYTE, IPTC: TiffTags.UNDEFINED, ICC: TiffTags.UNDEF
 # earth they lie (GeoTIFF), which is untrue of the enlarged ones, and `Image` has fields for some.
 CARRIED = frozenset(
     (
+        11,  # software that processed the picture
         269,  # name of the document
         *range(270, 273),  # description, make and model of the camera
         285,  # name of the page
@@ -91,8 +92,17 @@ def exif_of(opened: TiffImagePlugin.TiffImageFile) -> bytes | None:
     None if there are no such tags.
     """
     own, subs = _carried(opened.tag_v2, opened.getexif())
-    if not own and not subs:
-        return None
+    return _block(own, subs) if own or subs else None
+
+
+def portable(exif: bytes | None, xmp: bytes | None) -> bytes:
+    """An EXIF block of the tags that may be in any TIFF file, XMP among them."""
+    own, subs = _tags_of(exif) if exif else ({}, {})
+    return _block({**own, XMP: xmp} if xmp else own, subs)
+
+
+def _block(own: Mapping[int, Any], subs: Mapping[int, Mapping[int, Any]]) -> bytes:
+    """Tags and the directories that belong to them as an EXIF block."""
     block = io.BytesIO(_header(False))
     place = _directories(block, own, subs, False)[0]
     data = block.getvalue()

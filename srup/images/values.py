@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from srup.images.provenance import Provenance
+
 Bytes = NDArray[np.uint8]
 Pixels = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16
 Floats = NDArray[np.floating[Any]]
@@ -29,6 +31,7 @@ class Image:
     xmp: bytes | None = None  # an XML packet
     iptc: bytes | None = None  # IIM records
     text: tuple[tuple[str, str], ...] = ()  # keys and values of a PNG file
+    provenance: Provenance | None = None  # what made it, if srup did
 
     @property
     def size(self) -> tuple[int, int]:
@@ -52,12 +55,12 @@ class Image:
         return replace(self, pixels=pixels, alpha=alpha)
 
     def stripped(self) -> Image:
-        """The image without EXIF, XMP, IPTC and texts.
+        """The image without EXIF, XMP, IPTC and texts, and without what made it.
 
         Profile and density stay: without them it would show other colours and print at another
         size.
         """
-        return replace(self, exif=None, xmp=None, iptc=None, text=())
+        return replace(self, exif=None, xmp=None, iptc=None, text=(), provenance=None)
 
     def eight(self) -> Image:
         """The image with 8 bits per channel, rounded."""

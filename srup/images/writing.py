@@ -15,7 +15,7 @@ from PIL import PngImagePlugin
 
 from srup.errors import EngineUnavailable, WriteError
 from srup.files import placing
-from srup.images import colours, metadata, png, readback, tiff
+from srup.images import colours, metadata, png, provenance, readback, tiff
 from srup.images.codec_errors import codec_errors
 from srup.images.formats import FORMATS, Format, format_of, plug_in
 from srup.images.pictures import pillow_info, pixels_to_pillow
@@ -26,9 +26,7 @@ log = logging.getLogger(__name__)
 QUALITY = 95
 PNG_INSTEAD = "use {format=png}"
 PNG_LEVEL = 3  # of Pillow, which writes animations
-# A JPEG segment has 65,533 bytes after its length; the name of what it holds takes some of them.
-EXIF_OR_XMP_SEGMENT = 65_502  # bytes
-IPTC_SEGMENT = 65_500  # bytes
+IPTC_SEGMENT = 65_500  # bytes of a JPEG file
 
 
 @dataclass(frozen=True)
@@ -133,15 +131,9 @@ def write_pages(
 
 
 def _storable(image: Image, row: Format) -> Image:
-    """The image as a format stores it: depth, profile and metadata; warns of what is lost.
-
-    EXIF and XMP state the size in pixels, which enlarging has changed, so they are updated.
-    """
+    """The image as a format stores it: depth, profile and metadata; warns of what is lost."""
     if not row.sixteen_bit:
         image = image.eight()
-    exif = metadata.sized(image.exif, image.size, image.dpi) if image.exif else None
-    xmp = metadata.xmp_sized(image.xmp, image.size) if image.xmp else None
-    image = replace(image, exif=exif, xmp=xmp)
     lost = []
     for name in ("exif", "xmp", "iptc"):
         if getattr(image, name) and name not in row.keeps:
@@ -150,6 +142,7 @@ def _storable(image: Image, row: Format) -> Image:
         _warn_once(row.name, " and ".join(lost), "left out")
     if image.icc and "icc" not in row.keeps:
         image = _without_profile(image, row)
+    image = metadata.stated(image, row.block)
     kept = {name: getattr(image, name) for name in row.keeps}
     return replace(Image(image.pixels, image.alpha), **kept)
 
@@ -249,11 +242,13 @@ def _options(image: Image, row: Format, encoding: Encoding) -> dict[str, Any]:
     if row.name == "png":
         options |= {"compress_level": PNG_LEVEL, "pnginfo": _png_texts(image)}
     if row.name == "jpeg":
-        options |= _jpeg_segments(image)
+        options |= _jpeg_segments(image, row)
+    if row.name == "gif" and image.provenance:
+        options["comment"] = provenance.as_comment(image.provenance)
     return options
 
 
-def _jpeg_segments(image: Image) -> dict[str, Any]:
+def _jpeg_segments(image: Image, row: Format) -> dict[str, Any]:
     """Pillow's options for metadata of a JPEG file; blocks too large for a segment are left out."""
     extra = b""
     if image.iptc:
@@ -265,7 +260,7 @@ def _jpeg_segments(image: Image) -> dict[str, Any]:
             _warn_once("jpeg", f"{len(block)} bytes of IPTC", "left out")
     options: dict[str, Any] = {"extra": extra}
     for name, value in (("exif", image.exif), ("xmp", image.xmp)):
-        if value and len(value) > EXIF_OR_XMP_SEGMENT:
+        if value and len(value) > row.block:
             _warn_once("jpeg", f"{len(value)} bytes of {name.upper()}", "left out")
             options[name] = b""
     return options
@@ -280,7 +275,7 @@ def _png_texts(image: Image) -> PngImagePlugin.PngInfo:
         else:
             info.add_itxt(key, value)
     if image.xmp:
-        info.add_itxt("XML:com.adobe.xmp", image.xmp.decode("utf-8", "replace"))
+        info.add_itxt(metadata.PNG_XMP, image.xmp.decode("utf-8", "replace"))
     if image.iptc:
         # ImageMagick's way to put IPTC into PNG, which ExifTool reads as well.
         block = metadata.resources(image.iptc)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, BinaryIO, TypeVar, overload
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -16,8 +17,20 @@ from PIL import Image as Pillow
 
 from srup import memory, processor
 from srup.errors import EngineUnavailable, UnsoundResult, UsageError
-from srup.images import Image, Pages, Pixels, fill_transparent, from_pillow, read_image, to_pillow
+from srup.files import hashed
+from srup.images import (
+    Image,
+    Pages,
+    Pixels,
+    Provenance,
+    fill_transparent,
+    from_pillow,
+    read_image,
+    savable,
+)
 from srup.inference import engines
+from srup.inference.arguments import check_kinds, check_pixels, check_strength, size_of
+from srup.inference.arrays import array_of, image_of
 from srup.inference.canvas import MapSpec, canvas
 from srup.inference.engines import ADVICE, Conversion, Program
 from srup.inference.run_options import (
@@ -37,10 +50,12 @@ from srup.models.weights import verified
 from srup.networks.stages import Array, Stage, pad_to_multiple, whole
 from srup.progress import Progress, ignore, share
 from srup.resize import imresize
+from srup.version import __version__
 
 log = logging.getLogger(__name__)
 
 Size = tuple[int, int] | Target
+Kind = TypeVar("Kind", np.uint8, np.uint16, np.float32, np.float64)  # of an array
 
 # Pixels a side of a window on a processor. From 384 on little is gained: 6 % up to 512, for a tenth
 # more memory (12 megapixels with `lite` through PyTorch).
@@ -53,6 +68,7 @@ WORKSPACE = 2 << 30  # bytes that a stage may take on a processor
 BLOCK = 64  # pixels a side
 BAND = 256  # rows or columns that are resized at a time
 DARK = 1 / 16  # of white: what is brighter on average cannot have become black
+DIGITS = 16  # of the digest by which a result names a checkpoint of the user's own
 MAPS = 8  # like the largest one: about what a stage holds at once, with what the allocator keeps
 
 
@@ -60,7 +76,8 @@ MAPS = 8  # like the largest one: about what a stage holds at once, with what th
 class Upscaler:
     """Networks to run one after the other, and how.
 
-    Calling it enlarges an image `scale` times, or to `size`.
+    Calling it enlarges an image `scale` times, or to `size`. `weights` names a checkpoint of the
+    user's own by the beginning of its digest.
     """
 
     models: tuple[Model, ...]
@@ -73,6 +90,7 @@ class Upscaler:
     memory_budget: int = (
         MEMORY  # bytes of maps and results that stay in memory; what is beyond lies on disk
     )
+    weights: str = ""
 
     @property
     def network(self) -> Any:
@@ -103,32 +121,30 @@ class Upscaler:
     @overload
     def __call__(
         self,
-        image: str | Path | Pillow.Image,
+        image: str | Path | BinaryIO | Pillow.Image,
         *,
         size: Size | None = ...,
         progress: Progress | None = ...,
     ) -> Pillow.Image: ...
     @overload
     def __call__(
-        self, image: NDArray[np.uint8], *, size: Size | None = ..., progress: Progress | None = ...
-    ) -> NDArray[np.uint8]: ...
-    @overload
-    def __call__(
-        self, image: NDArray[np.uint16], *, size: Size | None = ..., progress: Progress | None = ...
-    ) -> NDArray[np.uint16]: ...
+        self, image: NDArray[Kind], *, size: Size | None = ..., progress: Progress | None = ...
+    ) -> NDArray[Kind]: ...
 
     def __call__(
         self,
-        image: Pages | Image | str | Path | Pillow.Image | Pixels,
+        image: Pages | Image | str | Path | BinaryIO | Pillow.Image | NDArray[Any],
         *,
         size: Size | None = None,
         progress: Progress | None = None,
-    ) -> Pages | Image | Pillow.Image | Pixels:
-        """The enlarged image, in kind: `Pages` for `Pages`, an `Image` for an `Image`, an array
-        (H×W or H×W×C, uint8 or uint16) for an array, else a Pillow image.
+    ) -> Pages | Image | Pillow.Image | NDArray[Any]:
+        """The enlarged image, in kind: `Pages` for `Pages`, an `Image` for an `Image`, an array of
+        the same type (H×W or H×W×C; uint8, uint16, or floats in [0, 1]) for an array, else a Pillow
+        image that is saved with its EXIF, XMP and density.
 
         `size` is (width, height), or a Target that decides for each page; by default
-        `round(width·scale)` × `round(height·scale)`. Raises ReadError, UnsoundResult, OutOfMemory.
+        `round(width·scale)` × `round(height·scale)`. Floats are computed as 16 bits per channel.
+        Raises UsageError, ReadError, UnsoundResult, OutOfMemory.
         """
         if isinstance(image, Pages):
             images = tuple(self._each(image.images, size, progress))
@@ -136,9 +152,8 @@ class Upscaler:
         if isinstance(image, Image):
             return self._enlarge(image, self._target(size), progress)
         if isinstance(image, np.ndarray):
-            return self._array(image, size, progress)
-        own = from_pillow(image) if isinstance(image, Pillow.Image) else read_image(image)
-        return to_pillow(self(own, size=size, progress=progress))
+            return array_of(self(image_of(image), size=size, progress=progress), image)
+        return savable(self(_opened(image), size=size, progress=progress))
 
     # pages share one budget of memory
     def _each(
@@ -152,37 +167,42 @@ class Upscaler:
             held += enlarged.nbytes
             yield enlarged
 
-    def _array(self, image: Pixels, size: Size | None, progress: Progress | None) -> Pixels:
-        known = image.dtype in (np.uint8, np.uint16) and image.ndim in (2, 3)
-        if not known or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
-            kinds = "uint8 or uint16, H×W or H×W×1, 3 or 4"
-            raise UsageError(f"an array must be {kinds}, not {image.dtype} {image.shape}")
-        planes = image.reshape(*image.shape[:2], -1)
-        alpha = None
-        if planes.shape[2] == 4:
-            alpha = planes[:, :, 3]
-        enlarged = self(Image(planes[:, :, :3], alpha), size=size, progress=progress)
-        result = enlarged.pixels
-        if enlarged.alpha is not None:
-            result = np.dstack([enlarged.pixels, enlarged.alpha])
-        return result.reshape(*result.shape[:2], *image.shape[2:])
-
     def _enlarge(self, image: Image, target: Target, progress: Progress | None) -> Image:
+        check_pixels(image.size)
         size, final = target.enlarged(image.size), target.size(image.size)
         pixels = image.pixels
         # colours under what is transparent would bleed into the edges
         if image.alpha is not None:
             pixels = fill_transparent(pixels, image.alpha)
         # float16 overflows where an image is extreme; full precision does not
+        upscaler = self
         try:
             enlarged = self._sound(pixels, size, progress)
         except UnsoundResult as error:
             log.warning("%s: once more in full precision", error)
-            enlarged = replace(self, precision="fp32")._sound(pixels, size, progress)
+            upscaler = replace(self, precision="fp32")
+            enlarged = upscaler._sound(pixels, size, progress)
         alpha = None
         if image.alpha is not None:  # the networks know colours alone
             alpha = _cropped(self._resized_alpha(image.alpha, size), final)
-        return image.with_pixels(_cropped(enlarged, final), alpha)
+        made = upscaler._provenance(image, target.factor(image.size))
+        return replace(image.with_pixels(_cropped(enlarged, final), alpha), provenance=made)
+
+    def _provenance(self, image: Image, factor: float) -> Provenance:
+        """What makes the enlarged image of `image`."""
+        last, full = self.models[-1], self.in_full(image.pixels)
+        files = [row.digest.partition(":")[2][:16] for row in self.models if row.is_file]
+        precisions = dict.fromkeys("fp32" if full else each.precision for each in self.programs)
+        return Provenance(
+            __version__,
+            network=routing.in_words(self.models).replace("×", "x"),
+            scale=f"{factor:g}",
+            precision=" ".join(precisions),
+            strength=f"{last.strength:g}" if last.origin and not self.weights else "",
+            source_size="{}x{}".format(*image.size),
+            self_ensemble="yes" if self.self_ensemble else "",
+            weights=self.weights or " ".join(files),
+        )
 
     def _resized_alpha(self, alpha: Pixels, size: tuple[int, int]) -> Pixels:
         levels = np.float32(np.iinfo(alpha.dtype).max)
@@ -194,7 +214,8 @@ class Upscaler:
             return size
         if size is None:
             return Target(self.scale)
-        return Target(width=size[0], height=size[1], fit="stretch")
+        width, height = size_of(size)
+        return Target(width=width, height=height, fit="stretch")
 
     def _sound(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None) -> Pixels:
         """What `colours` makes, if it is a picture. Raises UnsoundResult."""
@@ -359,10 +380,15 @@ def load(
     "fp32", "bf16", "fp16", or "auto": the fastest that costs no more than 0.01 dB on Set14, and
     float32 for images of 16 bits. `self_ensemble` takes the mean over eight orientations: eight
     times the work, about 0.1 dB. `strength`, 0 to 1, is how much of compression and noise
-    "lite-photo" takes away. Raises UnknownModel, ScaleError, EngineUnavailable, WeightsError.
+    "lite-photo" takes away. Raises UsageError for arguments of another type or out of range
+    (UnknownModel, ScaleError, EngineUnavailable among them), and WeightsError.
     """
+    check_kinds(name=name, weights=weights, device=device, engine=engine)
+    check_kinds(precision=precision, tiling=tiling, self_ensemble=self_ensemble, strength=strength)
+    check_strength(strength)
     if scale is None:
         scale = registry.natural_scale(name)
+    check_kinds(scale=scale)
     route = routing.route(name, scale, own_weights=weights is not None, strength=strength)
     run_options = RunOptions(tile, tiling, self_ensemble, device, engine, precision)
     return _loaded(route, scale, weights, run_options, progress=progress)
@@ -400,7 +426,8 @@ def _loaded(
             pixels=pixels,
         )
         programs.append(made)
-    return _upscaler(route, programs, scale, run_options)
+    own = hashed(Path(weights))[:DIGITS] if weights else ""
+    return replace(_upscaler(route, programs, scale, run_options), weights=own)
 
 
 def _upscaler(
@@ -414,6 +441,21 @@ def _upscaler(
         run_options.tiling,
         run_options.precision,
         run_options.self_ensemble,
+    )
+
+
+def _opened(image: str | Path | BinaryIO | Pillow.Image) -> Image:
+    """A picture of a file, or one of Pillow's. Raises UsageError for what is neither, ReadError."""
+    if isinstance(image, Pillow.Image):
+        check_pixels(image.size)
+        return from_pillow(image)
+    if isinstance(image, (str, os.PathLike)):
+        return read_image(Path(image))
+    if hasattr(image, "read"):
+        return read_image(image)
+    raise UsageError(
+        f"cannot enlarge an object of type {type(image).__name__}; give a path, an open file, "
+        "a Pillow image, a NumPy array, or what srup.read_pages returns"
     )
 
 

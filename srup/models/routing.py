@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from srup.errors import ScaleError, UsageError
@@ -49,6 +49,14 @@ def route(
         )
     chain = _least_chain(rows if own_weights or not released else released, scale)
     return tuple(rows[step] for step in chain)
+
+
+def in_words(route: Sequence[Model]) -> str:
+    """What runs one after the other: "imdn ×2 ×3", or "restore ×1, lite ×4"."""
+    parts = []
+    for name, rows in itertools.groupby(route, key=lambda row: row.name):
+        parts.append(" ".join([name, *(f"×{row.scale}" for row in rows if row.scale)]))
+    return ", ".join(parts)
 
 
 def _restoring(name: str) -> Model:

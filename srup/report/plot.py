@@ -127,10 +127,12 @@ def bubbles(points: Sequence[Point], across: str, up: str) -> str:
     return svg([*_x_ticks(axes), *y_ticks(axes), *circles, *_labels(discs), named])
 
 
-def svg(parts: Iterable[str]) -> str:
-    """The whole picture of its parts."""
+def svg(parts: Iterable[str], height: float | None = None) -> str:
+    """The whole picture of its parts. With a `height` in pixels it is shown at that, or smaller."""
     style = 'font-family="system-ui, sans-serif" font-size="13" fill="currentColor"'
-    size = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
+    size = f'viewBox="0 0 {WIDTH} {height or HEIGHT:g}" role="img"'
+    if height:
+        size += f' style="max-height: {height:g}px"'
     inside = "\n".join(parts)
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>\n{inside}\n</svg>'
 

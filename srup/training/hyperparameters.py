@@ -22,9 +22,9 @@ TRAINING_PRECISIONS: tuple[TrainingPrecision, ...] = ("auto", "fp32", "bf16")
 class Hyperparameters:
     """What determines a run, besides the data and the first weights.
 
-    A run's state file records them, and a resumed run must have the same. They are all final
-    there: `loss` None (the network's own) and `precision` "auto" (bf16 where the device is fast at
-    it) are resolved before.
+    A run's state file records them, and a resumed run must have the same, or more steps. They are
+    all final there: `loss` None (the network's own) and `precision` "auto" (bf16 where the device
+    is fast at it) are resolved before.
 
     `scales`: each step draws one; a scale listed twice is drawn twice as often.
     `patch`: side of an LR patch in pixels; `batch` of them are a step.

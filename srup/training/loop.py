@@ -60,6 +60,52 @@ class Step:
     degraded: Mapping[str, Mapping[int, float]] | None = None
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """How far a run has come, by its state file.
+
+    `best` is the Y-PSNR in dB of the weights that were saved, the mean over scales and specs;
+    infinite where nothing was validated.
+    """
+
+    hyperparameters: Hyperparameters
+    step: int
+    best: float
+
+
+def recorded(out: Path) -> Recorded | None:
+    """How far the run whose result is `out` has come; None if there is no such run.
+
+    Raises WeightsMismatch if its state is damaged.
+    """
+    path = state_path(out)
+    if not path.exists():
+        return None
+    state = state_dicts.load(path, "cpu")
+    return Recorded(Hyperparameters(**state["hyperparameters"]), state["step"], state["best"])
+
+
+def check_continues(before: Recorded, hyperparameters: Hyperparameters, out: Path) -> None:
+    """Raises TrainingError unless a run goes on with these hyperparameters: the same, but for more
+    steps.
+    """
+    now = dataclasses.asdict(hyperparameters)
+    earlier = dataclasses.asdict(before.hyperparameters)
+    changed = [name for name in now if earlier[name] != now[name] and name != "steps"]
+    path = state_path(out)
+    if changed:
+        raise TrainingError(
+            f"{path} is of a run with other {', '.join(changed)}; give the same to go on",
+            "{overwrite} begins anew",
+        )
+    if now["steps"] < earlier["steps"]:
+        raise TrainingError(
+            f"{path} is of a run of {earlier['steps']} steps",
+            "give {steps} no fewer to go on",
+            "{overwrite} begins anew",
+        )
+
+
 def resolved(hyperparameters: Hyperparameters, network: Network, device: str) -> Hyperparameters:
     """The hyperparameters with the network's own loss for None and a precision for "auto"."""
     loss, precision = hyperparameters.loss, hyperparameters.precision
@@ -95,11 +141,15 @@ def train(
     """Trains, and yields each step. `out` receives the best averaged weights as a state dict.
 
     Every `every` steps the averaged weights are validated and the state is saved beside `out`; a
-    run that finds such a state of the same hyperparameters continues from it. Without `validation`
-    the last weights count as the best. `teachers` are networks to distil from, by scale; `half`
-    saves in float16. Raises TrainingError.
+    run that finds such a state of the same hyperparameters continues from it. With more `steps`
+    than before it continues too, and the schedule is that of all steps from there on. Without
+    `validation` the last weights count as the best. `teachers` are networks to distil from, by
+    scale; `half` saves in float16. Raises TrainingError.
     """
     hyperparameters = resolved(hyperparameters, network, device)
+    before = recorded(out)
+    if before:
+        check_continues(before, hyperparameters, out)
     torch.manual_seed(hyperparameters.seed)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = _Run(network, hyperparameters)
@@ -147,6 +197,8 @@ def _batches(
             lr = degradations.degrade_batch(lr, degradation, seed=seed)
         return lr, hr
 
+    if first > hyperparameters.steps:
+        return
     with ThreadPoolExecutor(1) as ahead:
         following = ahead.submit(batch, first)
         for step in range(first, hyperparameters.steps + 1):
@@ -267,24 +319,13 @@ class _Run:
     def restore(self, path: Path, device: str) -> int:
         """Takes over the state in `path`; the number of steps done, 0 if there is no such file.
 
-        Raises TrainingError if it is of a run with other hyperparameters, WeightsMismatch if it is
-        damaged.
+        Raises WeightsMismatch if it is damaged.
         """
         if not path.exists():
             return 0
         state = state_dicts.load(path, device)
-        self._check_same(Hyperparameters(**state["hyperparameters"]), path)
         self.network.load_state_dict(state["network"])
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.best = state["best"]
         return int(state["step"])
-
-    def _check_same(self, recorded: Hyperparameters, path: Path) -> None:
-        before, now = dataclasses.asdict(recorded), dataclasses.asdict(self.hyperparameters)
-        changed = [name for name in now if before[name] != now[name]]
-        if changed:
-            raise TrainingError(
-                f"{path} is of a run with other {', '.join(changed)}; give the same to go on",
-                "{overwrite} begins anew",
-            )

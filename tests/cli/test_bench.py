@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,18 @@ def test_a_row_for_each_precision(capsys: pytest.CaptureFixture[str]) -> None:
         "fp32",
     )
     assert all(float(str(row[name])) > 0 for name in ("LR MP/s", "MB", "s", "of ceiling"))
+
+
+def test_the_page_has_a_chart(tmp_path: Path) -> None:
+    page = tmp_path / "speed.html"
+    small = ["-s", "2", "--side", "64", "--side", "32", "--runs", "1", "-d", "cpu"]
+    how = ["--engine", "pytorch", "--precision", "fp32"]
+    assert run(["bench", "-m", "imdn-rtc", "-m", "lite", *small, *how, "-o", str(page)]) == 0
+    text = page.read_text()
+    (chart,) = re.findall(r'<figure class="plot">(.*?)</figure>', text, re.DOTALL)
+    assert chart.count("<rect") == 4
+    for word in ("imdn-rtc", "lite", "pytorch, cpu, fp32, 0.0041 MP", "megapixels of the input"):
+        assert f">{word}" in chart
 
 
 def test_a_network_that_cannot_do_it_is_named(capsys: pytest.CaptureFixture[str]) -> None:

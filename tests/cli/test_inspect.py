@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL import PngImagePlugin
 
+import srup
 from srup.cli import run
+from srup.images import colours
 from tests.conftest import json_lines
 from tests.data.draw import draw
 
@@ -28,6 +31,24 @@ COLUMNS = [
     "blockiness",
     "noise",
     "enlarged",
+    "pages",
+    "animated",
+    "bits",
+    "transparency",
+    "profile",
+    "exif",
+    "xmp",
+    "iptc",
+    "texts",
+    "dpi",
+    "srup",
+    "network",
+    "scale",
+    "precision",
+    "strength",
+    "source size",
+    "self ensemble",
+    "weights",
 ]
 
 
@@ -86,6 +107,56 @@ def test_a_line_for_what_was_enlarged(tmp_path: Path, capsys: pytest.CaptureFixt
     size = (640, 480)
     draw(320, 240).resize(size, Pillow.Resampling.BICUBIC).save(tmp_path / "large.png")
     assert printed(capsys, tmp_path / "large.png")[0].endswith(", enlarged before or blurred")
+
+
+def test_what_made_a_result_and_what_came_along(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.tif"
+    exif = Pillow.Exif()
+    exif[0x13B] = "somebody"
+    picture = draw(80, 60)
+    picture.putalpha(90)
+    picture.save(path, exif=exif, dpi=(300, 200), icc_profile=colours.SRGB)
+    arguments = [str(path), "-m", "lite-photo", "-s", "2", "--strength", "0.5", "-f", "png"]
+    assert run(["upscale", *arguments, "--precision", "fp32"]) == 0
+    capsys.readouterr()
+    about, carried, made = printed(capsys, tmp_path / "a_x2.png")
+    assert ": photograph, 160×120, lossless PNG" in about
+    assert carried == "  with transparency, the profile sRGB built-in, EXIF, 300×200 dpi"
+    assert made == (
+        f"  made by srup {srup.__version__}, network lite-photo x2, scale 2, precision fp32, "
+        "strength 0.5, source size 80x60"
+    )
+    (facts,) = json_lines("\n".join(printed(capsys, tmp_path / "a_x2.png", "--json")))
+    expected = {
+        "pages": 1,
+        "animated": False,
+        "bits": 8,
+        "transparency": True,
+        "profile": "sRGB built-in",
+        "xmp": 0,
+        "iptc": 0,
+        "texts": 0,
+        "dpi": "300×200",
+        "srup": srup.__version__,
+        "network": "lite-photo x2",
+        "strength": "0.5",
+        "weights": None,
+    }
+    assert expected.items() <= facts.items()
+    assert int(str(facts["exif"])) > 20
+
+
+def test_a_name_or_a_text_that_commands_the_terminal_is_escaped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("srup:Version", "1\x1b[2J")
+    draw(40, 30).save(tmp_path / "a\x1bb.png", pnginfo=info)
+    about, made = printed(capsys, tmp_path / "a\x1bb.png")
+    assert "\x1b" not in about + made
+    assert made == r"  made by srup 1\x1b[2J"
 
 
 def test_the_first_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,36 @@ def test_verify_finds_damage_and_remove_removes_it(
     assert list((cache / "weights").iterdir()) == []
 
 
+def test_verify_names_what_is_here_and_counts_the_rest(
+    cache: Path, shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {model.file for model in MODELS}
+    packaged = [f"{name}.pt  right" for name in ("lite", "lite-photo")]
+    (cache / "weights").mkdir(parents=True)
+    (cache / "weights" / "imdn_x4.pth").symlink_to(shared / "weights" / "imdn_x4.pth")
+    assert run(["models", "verify"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(lines[:-1]) == sorted(["imdn_x4.pth  right", *packaged])
+    assert lines[-1] == f"{len(files) - 3} others are not here"
+    assert run(["models", "verify", "--json"]) == 0
+    records = json_lines(capsys.readouterr().out)
+    assert {record["file"] for record in records} == files
+    right = [record["name"] for record in records if record["verdict"] == "right"]
+    assert sorted(map(str, right)) == ["imdn", "lite", "lite-photo"]
+
+
+def test_verify_fails_for_one_that_is_damaged(
+    cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cache / "weights").mkdir(parents=True)
+    (cache / "weights" / "imdn_x2.pth").write_bytes(b"rotten")
+    assert run(["models", "verify"]) == 3
+    assert "imdn_x2.pth  damaged: srup models remove it" in capsys.readouterr().out
+    assert run(["models", "verify", "imdn", "--json"]) == 3
+    verdicts = [record["verdict"] for record in json_lines(capsys.readouterr().out)]
+    assert verdicts == ["damaged", "not here", "not here"]
+
+
 def test_remove_leaves_the_package_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "remove", "--all"]) == 0
     assert capsys.readouterr().out == ""

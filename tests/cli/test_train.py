@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,43 @@ def test_a_killed_run_resumes_exactly(pictures: Path, tmp_path: Path, cache: Pat
     assert not list(tmp_path.glob(".*.part"))
     logged = [record["step"] for record in json_lines((tmp_path / "killed.log.jsonl").read_text())]
     assert logged == sorted(set(logged)) == [60]
+
+
+def test_a_finished_run_says_so_and_goes_on_with_more_steps(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, validated = tmp_path / "own.pt", ["--validate", str(pictures)]
+    assert run(command(pictures, out, "--steps", "4", *validated)) == 0
+    end = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(rf"finished: 4 steps in [\d.]+ s, best ([\d.]+) dB, {out}", end)
+    written = out.stat().st_mtime_ns
+    assert run(command(pictures, out, "--steps", "4", *validated)) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    best = re.search(r"best [\d.]+ dB", end)
+    assert best and line == (
+        f"finished: 4 steps, {best[0]}, {out}; nothing left, more with --steps 8"
+    )
+    assert out.stat().st_mtime_ns == written
+    assert run(command(pictures, out, "--steps", "8", *validated)) == 0
+    told = capsys.readouterr().err
+    assert "goes on after step 4 of 4, as a run of 8 steps: the rate there was 1.00e-05" in told
+    assert "finished: 8 steps, the last 4 in" in told
+    logged = [record["step"] for record in json_lines((tmp_path / "own.log.jsonl").read_text())]
+    assert logged == [2, 4, 6, 8]
+
+
+def test_a_run_does_not_go_on_with_other_settings(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command(pictures, tmp_path / "own.pt", "--steps", "4")) == 0
+    capsys.readouterr()
+    for options, says in (
+        (["--steps", "8", "--rate", "1e-4"], "is of a run with other rate; give the same to go on"),
+        (["--steps", "2"], "is of a run of 4 steps; give --steps no fewer to go on"),
+    ):
+        assert run(command(pictures, tmp_path / "own.pt", *options)) == 1
+        error = capsys.readouterr().err
+        assert says in error and error.count("\n") == 1
 
 
 def test_begins_with_given_weights(

@@ -155,6 +155,22 @@ def test_damaged_standard_input(photo: Path) -> None:
     assert b"cannot read standard input: damaged" in broken.stderr
 
 
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tif", "gif", "avif"])
+def test_a_result_says_what_made_it_unless_stripped(
+    photo: Path, own: list[str], extension: str
+) -> None:
+    place = photo.with_name(f"larger.{extension}")
+    arguments = ["upscale", str(photo), *own, "-s", "2", "--palette", "-o", str(place), "-y"]
+    assert run(arguments) == 0
+    made, first = read_pages(place).images[0].provenance, place.read_bytes()
+    assert made and (made.network, made.source_size) == ("imdn-rtc x2", "80x60")
+    assert run(arguments) == 0
+    assert place.read_bytes() == first
+    assert run([*arguments, "--strip"]) == 0
+    assert read_pages(place).images[0].provenance is None
+    assert b"srup" not in place.read_bytes()
+
+
 def test_metadata_density_and_strip(photo: Path, own: list[str]) -> None:
     exif = Pillow.Exif()
     exif[ExifTags.Base.Artist] = "somebody"

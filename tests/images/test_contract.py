@@ -26,6 +26,7 @@ from srup.images import (
     Format,
     Image,
     Pages,
+    Provenance,
     colours,
     read_image,
     read_pages,
@@ -51,6 +52,9 @@ IPTC = b"\x1c\x02\x78\x00\x09a caption"
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
+MADE = Provenance("9.9", "imdn x2 x3", "6", "bf16", source_size="8x6")
+
+
 def wide_gamut() -> bytes:
     """The profile of sRGB with red and green moved apart, for a wider gamut."""
     changed = bytearray(PROFILE)
@@ -62,8 +66,10 @@ def wide_gamut() -> bytes:
     return bytes(changed)
 
 
-def exif() -> bytes:
+def exif(software: str = "") -> bytes:
     block = Pillow.Exif()
+    if software:
+        block[ExifTags.Base.Software] = software
     block[ExifTags.Base.Artist] = "somebody"
     block[ExifTags.Base.Orientation] = 1
     block[ExifTags.IFD.Exif] = {
@@ -115,6 +121,47 @@ def test_xmp(row: Format, tmp_path: Path) -> None:
 def test_iptc(row: Format, tmp_path: Path) -> None:
     found = read_image(written(row, tmp_path, Image(COLOURS, iptc=IPTC))).iptc
     assert found == (IPTC if "iptc" in row.keeps else None)
+
+
+@pytest.mark.parametrize("software", ["", "Firmware 1.2", "srup 0.1"])
+def test_provenance(row: Format, software: str, tmp_path: Path) -> None:
+    """What made it is added to what came along, of which nothing is lost."""
+    texts = (("Title", "A title"),)
+    image = Image(COLOURS, exif=exif(software), xmp=XMP, text=texts, provenance=MADE)
+    path = written(row, tmp_path, image)
+    first, found = path.read_bytes(), read_image(path)
+    assert found.provenance == (MADE if "provenance" in row.keeps else None)
+    assert found.xmp == (XMP.replace(b">12<", b">48<") if "xmp" in row.keeps else None)
+    assert found.text == (texts if "text" in row.keeps else ())
+    if "exif" in row.keeps:
+        tags = opened(path).getexif()
+        camera = software == "Firmware 1.2"
+        assert tags[ExifTags.Base.Software] == ("Firmware 1.2" if camera else "srup 9.9")
+        assert tags.get(ExifTags.Base.ProcessingSoftware) == ("srup 9.9" if camera else None)
+        assert tags[ExifTags.Base.Artist] == "somebody"
+        assert tags.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] == "N"
+    assert written(row, tmp_path, image).read_bytes() == first
+    without = written(row, tmp_path, image.stripped())
+    assert b"srup" not in without.read_bytes()
+    assert read_image(without).provenance is None
+
+
+def test_provenance_alone(row: Format, tmp_path: Path) -> None:
+    """Where nothing came along, nothing else is read back; a copy says the same."""
+    found = read_image(written(row, tmp_path, Image(COLOURS, provenance=MADE)))
+    assert (found.exif, found.xmp, found.text) == (None, None, ())
+    first = (tmp_path / f"written{row.extensions[0]}").read_bytes()
+    if row.lossless and not row.lossy and not row.grey_only:
+        assert written(row, tmp_path, found).read_bytes() == first
+
+
+def test_provenance_of_animations_and_pages(row: Format, tmp_path: Path) -> None:
+    images = [Image(COLOURS, provenance=MADE), Image(COLOURS[::-1], provenance=MADE)]
+    timing = {"durations": (40.0, 80.0)} if row.animated else {}
+    if not (row.animated or row.paged):
+        return
+    found = read_pages(written(row, tmp_path, *images, **timing))
+    assert [image.provenance for image in found.images] == [MADE, MADE]
 
 
 def test_density(row: Format, tmp_path: Path) -> None:
@@ -486,6 +533,7 @@ TABLE = {
     "XMP": lambda row: "xmp" in row.keeps,
     "IPTC": lambda row: "iptc" in row.keeps,
     "density": lambda row: "dpi" in row.keeps,
+    "what made it": lambda row: "provenance" in row.keeps,
     "texts": lambda row: "text" in row.keeps,
     "transparency": lambda row: row.alpha,
     "16 bits": lambda row: row.sixteen_bit,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
+from PIL import Image as Pillow
 
-from srup.images import metadata
+from srup.images import Image, Provenance, metadata
 
 SUB, WIDTH, LONG = 0x8769, 0x100, 4
 Entry = tuple[int, int, int, int]  # tag, type, count, value
@@ -73,3 +75,51 @@ def test_image_resources_that_break_off() -> None:
     assert metadata.iim(whole) == b"\x1c\x02\x78\x00\x09a caption"
     for length in range(len(whole)):
         metadata.iim(whole[:length])
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_program_is_added_behind_all_that_is_there(order: str) -> None:
+    """No byte of the block moves, so that maker notes with offsets of their own stay right."""
+    entries = [(WIDTH, LONG, 1, 7), (metadata.SOFTWARE, 2, 4, int.from_bytes(b"1.2\0", "big"))]
+    packed = b"".join(struct.pack(f"{order}HHLL", *entry) for entry in entries)
+    if order == "<":  # the text in place of the number
+        packed = packed[:-4] + b"1.2\0"
+    mark = b"II" if order == "<" else b"MM"
+    start = b"Exif\0\0" + mark + struct.pack(f"{order}HLH", 42, 8, 2)
+    block = start + packed + bytes(4) + b"maker notes"
+    changed = metadata.with_software(block, "srup 9.9")
+    assert changed
+    offset = slice(10, 14)
+    assert changed[: offset.start] == block[: offset.start]
+    assert changed[offset.stop : len(block)] == block[offset.stop :]
+    found = Pillow.Exif()
+    found.load(changed)
+    assert dict(found) == {0x0B: "srup 9.9", WIDTH: 7, metadata.SOFTWARE: "1.2"}
+    assert len(changed) - len(block) < 80
+
+
+def test_a_program_replaces_itself_alone() -> None:
+    first = metadata.with_software(None, "srup 9.9")
+    assert metadata.exif_without(first) is None
+    second = metadata.with_software(first, "srup 10.0")
+    found = Pillow.Exif()
+    found.load(second or b"")
+    assert dict(found) == {metadata.SOFTWARE: "srup 10.0"}
+    other = exif([(WIDTH, LONG, 1, 7)])
+    assert metadata.exif_without(other) == other
+    assert metadata.exif_without(b"damaged") == b"damaged"
+
+
+@pytest.mark.parametrize("software", [(2, 0xFFFFFFFF, 0xFFFFFFFF), (3, 1, 7), (2, 0, 0)])
+def test_a_senseless_software_is_no_obstacle(software: tuple[int, int, int]) -> None:
+    changed = metadata.with_software(exif([(metadata.SOFTWARE, *software)]), "srup 9.9")
+    assert b"srup 9.9\0" in (changed or b"")
+
+
+def test_what_does_not_fit_is_not_added() -> None:
+    """A JPEG file has room for so much in a block: what came along goes first."""
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    block = exif([(WIDTH, LONG, 1, 4)])
+    image = Image(pixels, exif=block, provenance=Provenance("9.9"))
+    assert metadata.stated(image, most=len(block)).exif == block
+    assert b"srup 9.9" in (metadata.stated(image).exif or b"")

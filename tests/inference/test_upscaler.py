@@ -7,19 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import ExifTags
 from PIL import Image as Pillow
 
 import srup
 from srup.errors import EngineUnavailable, ScaleError, UnsoundResult, UsageError, WeightsMismatch
-from srup.images import Image, Pages
+from srup.images import Image, Pages, Provenance
+from srup.images.colours import SRGB
 from srup.inference.engines import Conversion
 from srup.inference.engines.pytorch import tensor_of
 from srup.inference.tiling import windows
 from srup.inference.upscaler import window_size
 from srup.models import registry
 from srup.resize import imresize
-from tests.conftest import random_network, to_bytes
+from tests.conftest import digest, random_network, to_bytes
 from tests.data.draw import draw
+from tests.data.hostile import exif_of_tags
 
 COLOURS = np.asarray(draw(48, 36))
 
@@ -63,12 +66,55 @@ def test_arrays_keep_their_shape(shape: tuple[int, ...]) -> None:
     assert enlarged.shape == (shape[0] * 2, shape[1] * 2, *shape[2:])
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_floats_come_back_as_floats(kind: type[np.floating], channels: int) -> None:
+    """As what they stand for in 16 bits, to the half of a level."""
+    enlarge = srup.load("lite", scale=2)
+    sixteen = np.zeros((36, 48, channels), np.uint16)
+    sixteen[:, :, :3] = COLOURS.astype(np.uint16) * 257
+    sixteen[:, :, 3:] = 65_535
+    found = enlarge((sixteen / 65_535).astype(kind))
+    assert found.dtype == kind
+    assert found.min() >= 0 and found.max() <= 1
+    tolerance = 2e-3 if kind == np.float16 else 2e-5
+    assert np.abs(found.astype(float) - enlarge(sixteen) / 65_535).max() <= tolerance
+
+
 @pytest.mark.parametrize(
-    "array", [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 2), np.uint8), np.zeros(4, np.uint8)]
+    ("what", "says"),
+    [
+        (np.zeros((4, 4, 2), np.uint8), "uint8 (4, 4, 2)"),
+        (np.zeros((4, 4, 7), np.uint8), "uint8 (4, 4, 7)"),
+        (np.zeros(4, np.uint8), "uint8 (4,)"),
+        (np.zeros((2, 4, 4, 3), np.uint8), "uint8 (2, 4, 4, 3)"),
+        (np.full((4, 4, 3), 300), "int64 (4, 4, 3)"),
+        (np.zeros((4, 4, 3), bool), "bool (4, 4, 3)"),
+        (np.zeros((4, 4, 3), complex), "complex128 (4, 4, 3)"),
+        (np.full((4, 4, 3), 255.0), "divide it by what stands for white"),
+        (np.full((4, 4), np.nan), "from nan to nan"),
+        (np.zeros((0, 4, 3), np.uint8), "uint8 (0, 4, 3)"),
+        (np.zeros((4, 0), np.float32), "float32 (4, 0)"),
+        (Pillow.new("RGB", (0, 3)), "0×3 pixels"),
+        (Image(np.zeros((0, 3, 3), np.uint8)), "3×0 pixels"),
+        ([[1, 2], [3, 4]], "type list"),
+        (None, "type NoneType"),
+        (7, "type int"),
+        (b"photo.jpg", "type bytes"),
+        (torch.zeros(3, 4, 4), "type Tensor"),
+    ],
 )
-def test_other_arrays_are_refused(array: np.ndarray) -> None:
-    with pytest.raises(UsageError, match="uint8"):
-        srup.load("lite")(array)
+def test_what_is_no_picture_is_refused_in_one_line(what: object, says: str) -> None:
+    with pytest.raises(UsageError) as error:
+        srup.load("lite")(what)  # type: ignore[call-overload]
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5,), (5, 6, 7), (5.5, 6), "50x40", 50])
+def test_a_size_that_is_none(size: object) -> None:
+    with pytest.raises(UsageError, match="width, height"):
+        srup.load("lite")(COLOURS, size=size)  # type: ignore[call-overload]
 
 
 def test_the_network_is_a_module_and_its_stages_are_the_tilers() -> None:
@@ -216,6 +262,132 @@ def test_metadata_travels() -> None:
         Image(COLOURS, icc=b"profile", exif=b"Exif", dpi=(72, 72))
     )
     assert (enlarged.icc, enlarged.exif, enlarged.dpi) == (b"profile", b"Exif", (72, 72))
+
+
+def test_results_say_what_made_them() -> None:
+    photo = srup.load("lite-photo", scale=6, strength=0.5, precision="fp32", self_ensemble=True)
+    made = photo(Image(COLOURS[:9, :8])).provenance
+    assert made == Provenance(
+        srup.__version__,
+        network="lite-photo x2 x3",
+        scale="6",
+        precision="fp32",
+        strength="0.5",
+        source_size="8x9",
+        self_ensemble="yes",
+    )
+    pages = srup.load("lite", scale=2)(Pages((Image(COLOURS), Image(COLOURS[:20]))))
+    sizes = [page.provenance and page.provenance.source_size for page in pages.images]
+    assert sizes == ["48x36", "48x20"]
+
+
+def test_a_checkpoint_of_ones_own_is_named_by_its_digest(random_weights: Path) -> None:
+    made = srup.load("imdn-rtc", scale=2, weights=random_weights)(Image(COLOURS)).provenance
+    assert made and digest(random_weights).removeprefix("sha256:").startswith(made.weights)
+    assert len(made.weights) == 16
+
+
+def test_16_bits_are_computed_in_full_and_said_so() -> None:
+    made = srup.load("lite", scale=2)(Image(COLOURS.astype(np.uint16))).provenance
+    assert made and made.precision == "fp32"
+
+
+def test_a_file_says_what_python_made_of_it(tmp_path: Path) -> None:
+    pages = srup.load("lite", scale=2)(Pages((Image(COLOURS),)))
+    srup.write_pages(pages, tmp_path / "a.png")
+    assert srup.read_image(tmp_path / "a.png").provenance == pages.images[0].provenance
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tif", "avif"])
+def test_a_pillow_image_is_saved_with_what_came_along(tmp_path: Path, extension: str) -> None:
+    """Upright, with its size in EXIF, whatever Pillow itself forgets at saving."""
+    block = Pillow.Exif()
+    block[ExifTags.Base.Orientation] = 6
+    block[ExifTags.Base.Artist] = "somebody"
+    block[ExifTags.IFD.Exif] = {ExifTags.Base.ExifImageWidth: 48}
+    xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+    along = {"exif": block, "xmp": xmp, "dpi": (300, 200), "icc_profile": SRGB}
+    Pillow.fromarray(COLOURS).save(tmp_path / "a.jpg", **along)
+    opened = Pillow.open(tmp_path / "a.jpg")
+    path = tmp_path / f"b.{extension}"
+    srup.load("lite", scale=2)(opened).save(path)
+    with Pillow.open(path) as saved:
+        assert saved.size == (72, 96)
+        found = saved.getexif()
+        assert found.get(ExifTags.Base.Orientation, 1) == 1
+        assert found[ExifTags.Base.Artist] == "somebody"
+        assert found.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExifImageWidth] == 72
+        assert saved.info["xmp"] == xmp
+        assert saved.info["icc_profile"] == SRGB
+    read = srup.read_image(path)
+    if extension in ("png", "jpg", "tif"):
+        assert read.dpi == pytest.approx((200, 300), abs=0.1)
+
+
+def test_a_pillow_image_is_saved_without_what_is_refused(tmp_path: Path) -> None:
+    picture = Pillow.fromarray(COLOURS)
+    picture.info["exif"] = exif_of_tags(ExifTags.Base.Artist)
+    larger = srup.load("lite", scale=2)(picture)
+    larger.save(tmp_path / "a.jpg", exif=b"", xmp=b"")
+    with Pillow.open(tmp_path / "a.jpg") as saved:
+        assert not {"exif", "xmp"} & set(saved.info)
+    larger.info.pop("exif")
+    with (tmp_path / "b").open("wb") as file:
+        larger.save(file, "WEBP")
+    with Pillow.open(tmp_path / "b") as saved:
+        assert "exif" not in saved.info
+        assert b"srup:Version" in saved.info["xmp"]
+
+
+def test_a_tiff_file_is_not_broken_by_exif(tmp_path: Path) -> None:
+    picture = Pillow.fromarray(COLOURS)
+    picture.info["exif"] = exif_of_tags(*range(254, 300), value=9)
+    srup.load("lite", scale=2)(picture).save(tmp_path / "a.tif")
+    assert srup.read_image(tmp_path / "a.tif").size == (96, 72)
+
+
+def test_exif_that_no_jpeg_can_hold_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = Pillow.fromarray(COLOURS)
+    picture.info["xmp"] = b"<x:xmpmeta>" + b" " * 70_000
+    srup.load("lite", scale=2)(picture).save(tmp_path / "a.jpg")
+    assert "cannot store" in caplog.text
+    assert srup.read_image(tmp_path / "a.jpg").size == (96, 72)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"scale": "4"},
+        {"scale": None},
+        {"scale": True},
+        {"name": 4},
+        {"name": None},
+        {"weights": 4},
+        {"device": 0},
+        {"engine": None},
+        {"precision": 16},
+        {"tiling": None},
+        {"self_ensemble": "yes"},
+        {"strength": "half"},
+        {"strength": 2},
+        {"strength": float("nan")},
+        {"tile": 0},
+        {"tile": "128"},
+        {"precision": "int8"},
+    ],
+)
+def test_wrong_arguments_are_told_in_one_line(arguments: dict[str, object]) -> None:
+    with pytest.raises(UsageError) as error:
+        srup.load(**arguments)  # type: ignore[arg-type]
+    (name,) = arguments
+    assert str(error.value).startswith(name)
+    assert "\n" not in str(error.value)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert srup.load("lite", scale=np.float32(2))(COLOURS).shape == (72, 96, 3)  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_loaded(random_weights: Path) -> None:

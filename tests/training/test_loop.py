@@ -212,6 +212,35 @@ def test_a_run_with_other_hyperparameters_does_not_resume(
         )
 
 
+@pytest.mark.parametrize("before", [6, 9])
+def test_more_steps_continue_on_the_longer_schedule(
+    pairs: dataset.Pairs, tmp_path: Path, before: int
+) -> None:
+    """Whether the first run had ended or not; and exactly, if the longer one is stopped too."""
+    longer = dataclasses.replace(HYPERPARAMETERS, steps=15)
+    for name in ("a.pt", "b.pt"):
+        run(pairs, tmp_path / name, steps=before)
+    undisturbed = run(pairs, tmp_path / "a.pt", longer)
+    assert [step.number for step in undisturbed] == list(range(before + 1, 16))
+    assert [step.rate for step in undisturbed] == [
+        rate_at(longer, number) for number in range(before + 1, 16)
+    ]
+    run(pairs, tmp_path / "b.pt", longer, steps=4)
+    resumed = run(pairs, tmp_path / "b.pt", longer)
+    assert [step.loss for step in resumed] == [step.loss for step in undisturbed[-len(resumed) :]]
+    for name, tensor in weights_in(tmp_path / "a.pt").items():
+        assert torch.equal(tensor, weights_in(tmp_path / "b.pt")[name])
+    assert run(pairs, tmp_path / "a.pt", longer) == []
+    found = loop.recorded(tmp_path / "a.pt")
+    assert found and (found.step, found.hyperparameters.steps) == (15, 15)
+
+
+def test_fewer_steps_than_before_are_refused(pairs: dataset.Pairs, tmp_path: Path) -> None:
+    run(pairs, tmp_path / "a.pt", steps=3)
+    with pytest.raises(TrainingError, match="of a run of 9 steps"):
+        run(pairs, tmp_path / "a.pt", dataclasses.replace(HYPERPARAMETERS, steps=8))
+
+
 def test_a_run_degraded_otherwise_does_not_resume(pairs: dataset.Pairs, tmp_path: Path) -> None:
     run(pairs, tmp_path / "a.pt", DEGRADED, steps=3)
     other = dataclasses.replace(DEGRADATIONS["photo"], noise=(0.0, 20.0))
