@@ -11,7 +11,7 @@ from typing import Literal
 import click
 
 from srup import memory, processor, temporaries
-from srup.cli import console, options
+from srup.cli import completion, console, options
 from srup.cli.failures import failures_as_rows
 from srup.errors import OutOfMemory, UsageError
 from srup.evaluation import speed
@@ -46,6 +46,7 @@ PRESSURE_NOTE = (
     "models",
     multiple=True,
     metavar="NAME",
+    shell_complete=completion.networks,
     help="Network to measure; repeat for several.  [default: all of up to 3 M parameters]",
 )
 @click.option("-s", "--scale", type=click.IntRange(2, 4), default=4, show_default=True)

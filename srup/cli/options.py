@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from srup import report
-from srup.cli.console import ReportOutput
+from srup.cli import completion, console
 from srup.images import FORMATS, MAX_PIXELS, QUALITY, Encoding
 from srup.inference.engines import ENGINES
 from srup.inference.run_options import PRECISIONS, RunOptions
@@ -25,6 +26,7 @@ from srup.pipeline import ReadOptions, Recipe
 
 Command = Callable[..., Any]
 Option = Callable[[Command], Command]
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 def gathered(argument: str, make: Callable[..., object], options: Sequence[Option]) -> Option:
@@ -84,16 +86,23 @@ wanted = gathered(
 )
 
 
-def model(default: str, help_: str) -> Option:
+def model(default: str, help_: str, complete: Complete = completion.networks) -> Option:
     """The network of a command that runs one."""
     return click.option(
-        "-m", "--model", default=default, show_default=True, metavar="NAME", help=help_
+        "-m",
+        "--model",
+        default=default,
+        show_default=True,
+        metavar="NAME",
+        help=help_,
+        shell_complete=complete,
     )
 
 
 _model = model(
     AUTO,
     "Network (srup models lists them); auto: lite, for compressed or noisy pictures lite-photo.",
+    completion.automatic,
 )
 _strength = click.option(
     "--strength",
@@ -111,6 +120,7 @@ device = click.option(
     show_default=True,
     metavar="NAME",
     help="Where to compute: auto, cpu, cuda, cuda:1, mps.",
+    shell_complete=completion.devices,
 )
 devices = click.option(
     "-d",
@@ -118,6 +128,7 @@ devices = click.option(
     default="auto",
     show_default=True,
     help="Where to compute: cpu, cuda:0, …; several, or all: a worker process for each.",
+    shell_complete=completion.devices,
 )
 # how networks are run: the same for every command that runs one
 _tiles = click.option(
@@ -277,6 +288,14 @@ _report_format = click.option(
     type=click.Choice(list(report.REPORT_FORMATS)),
     help="Print in this format.",
 )
+
+
+def _report_output(
+    output: Path | None, format_: str | None, overwrite: bool, as_json: bool
+) -> console.ReportOutput:
+    return console.ReportOutput(output, format_, overwrite, as_json)
+
+
 report_output = gathered(
-    "report_output", ReportOutput, (_report_file, _report_format, overwrite, as_json)
+    "report_output", _report_output, (_report_file, _report_format, overwrite, as_json)
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from srup.cli import console, options
+from srup.cli import completion, console, options
 from srup.errors import TrainingError, UsageError
 from srup.files import cache, check_folder
 from srup.images.degrade import CLEAN
@@ -239,7 +239,7 @@ files = options.gathered(
 
 
 @click.command("train")
-@click.argument("network")
+@click.argument("network", shell_complete=completion.networks)
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATA...")
 @files
 @hyperparameters
@@ -248,8 +248,14 @@ files = options.gathered(
     "start",
     metavar="FILE|published",
     help="Begin with these weights; those of another scale give what they share.",
+    shell_complete=completion.files,
 )
-@click.option("--teacher", metavar="NAME", help="Distil from a larger network of the registry.")
+@click.option(
+    "--teacher",
+    metavar="NAME",
+    help="Distil from a larger network of the registry.",
+    shell_complete=completion.networks,
+)
 @click.option(
     "--validate",
     type=click.Path(path_type=Path),
