@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from srup import report, temporaries
-from srup.cli import console, options
+from srup.cli import completion, console, options
 from srup.cli.failures import OF_ONE_IMAGE, failures_as_rows
 from srup.errors import UsageError
 from srup.evaluation import compare
@@ -22,6 +22,7 @@ from srup.inference.run_options import RunOptions
 from srup.models import routing
 from srup.report import Report, Row
 
+NAMED = 3  # images at most whose names are the title
 CONSISTENCY_NOTE = (
     "Consistency: PSNR in dB between the input and the result shrunk to its size "
     "(bicubic imresize)."
@@ -38,6 +39,7 @@ CONSISTENCY_NOTE = (
     "models",
     multiple=True,
     metavar="NAME",
+    shell_complete=completion.networks,
     help="Enlarge with this network; repeat for several.",
 )
 @click.option(
@@ -155,9 +157,9 @@ def _enlarged(
 
 def _report(rows: Sequence[Row], scale: float | None, *, scored: bool) -> Report:
     """The report of images enlarged by `scale`, or, for None, of images as they are."""
-    title = ", ".join(row.name for row in rows)
+    title = ", ".join(row.name for row in rows) if len(rows) <= NAMED else f"{len(rows)} images"
     if scale:
-        title += f" ×{scale:g}"
+        title += f", enlarged {scale:g} times"
     notes = []
     if scored:
         border = math.ceil(scale or 0)
