@@ -34,6 +34,7 @@ STARTED = {  # how it is told to
 TYPED = {  # what is typed before the tabulator → the line that it makes
     "srup upsc": "srup upscale",
     "srup pho": "srup photo.jpg",
+    "srup u": "srup up",  # a command, upscale, and a file, upload.jpg
     "srup upscale pho": "srup upscale photo.jpg",
     "srup batch fold": "srup batch folder",
     "srup upscale -m imdn-pl": "srup upscale -m imdn-plus",
@@ -64,10 +65,11 @@ FREE = {  # texts that nobody can know: numbers, names of one's own
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a picture and a folder in it, and `srup` in the PATH."""
+    """A folder with pictures and a folder in it, and `srup` in the PATH."""
     folder = tmp_path / "here"
     (folder / "folder").mkdir(parents=True)
-    (folder / "photo.jpg").touch()
+    for name in ("photo.jpg", "upload.jpg"):
+        (folder / name).touch()
     program = tmp_path / "bin" / "srup"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m srup "$@"\n')
