@@ -1,4 +1,4 @@
-"""The README and the documents: commands parse, links lead somewhere, tables are what is printed.
+"""The README and the documents: commands run, links lead somewhere, tables are what is printed.
 
 The table of formats is held by `tests/images/test_contract.py`.
 """
@@ -6,8 +6,11 @@ The table of formats is held by `tests/images/test_contract.py`.
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import click
 import pytest
 import torch
+from PIL import Image
 
 from srup.cli import run, srup
 from srup.errors import SrupError
@@ -22,15 +26,147 @@ from srup.images import carried, chunks, metadata, reading
 from srup.models import costs, registry
 from srup.networks.base import Network
 from tests.conftest import in_windows
+from tests.data.draw import draw
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
 DOCS = ROOT / ".github" / "docs"
 SECURITY = ROOT / ".github" / "SECURITY.md"
-DOCUMENTS = [README, CONTRIBUTING, SECURITY, *sorted(DOCS.glob("*.md"))]
+CHANGELOG = ROOT / ".github" / "CHANGELOG.md"
+DOCUMENTS = [README, CHANGELOG, CONTRIBUTING, SECURITY, *sorted(DOCS.glob("*.md"))]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LONGEST = 100  # characters of a line
+
+# Every command of the documents stands in one of these three tables.
+RUN = (
+    "srup photo.jpg",
+    "srup config",
+    "srup inspect larger.png",
+    "srup upscale photo.jpg -s 2",
+    "srup upscale photo.jpg -s 2.5 -o larger.webp",
+    "srup upscale photo.jpg --width 1920",
+    "srup upscale photo.jpg --size 1920x1080",
+    "srup upscale *.png -m imdn -o larger/",
+    "srup upscale photo.jpg --strength 0.5",
+    "srup upscale photo.jpg -x",
+    "srup upscale photo.jpg -v",
+    "srup upscale photo.jpg --precision fp32 -v",
+    "srup upscale photo.jpg --dry-run",
+    "srup upscale scan.tif animation.gif",
+    "srup upscale huge.tif -s 2 -t 256 -v",
+    "srup upscale old.png -m imdn --weights scans.pt",
+    "srup upscale upload.png --max-pixels 50000000",
+    "srup upscale upload.png --strip",
+    "SRUP_OFFLINE=1 srup upscale upload.png",
+    "cat photo.jpg | srup upscale - -s 2 -f webp -o - > larger.webp",
+    "srup inspect photo.jpg",
+    "srup inspect -r photos/ --json",
+    "srup inspect photos/ -o found.csv",
+    "srup models",
+    "srup models --markdown",
+    "srup models info lite",
+    "srup models info lite-photo",
+    "srup models download imdn",
+    "srup train --help",
+    "srup batch photos/ larger/",
+    "srup batch photos/ larger/ -m lite",
+    "srup batch photos/ larger/ --dry-run",
+    "srup batch photos/ larger/ --report larger.html",
+    "srup batch -r photos/ larger/ -s 2 -f jpeg",
+    "srup batch --from list.txt larger/ --json",
+    "srup score results/ Set5/HR -s 4",
+    "srup score results/ Set5/HR --lr Set5/LR_x4 -o scores.csv",
+    "srup evaluate Set5/HR -m imdn -m lite -s 4",
+    "srup compare photo.jpg -m lite -m imdn",
+    "srup compare mine.png theirs.png --reference original.png",
+    "srup features photo.jpg -m imdn -o grid.png",
+    "srup completion bash",
+    "srup completion fish > ~/.config/fish/completions/srup.fish",
+    """echo 'eval "$(srup completion bash)"' >> ~/.bashrc""",
+    """echo 'eval "$(srup completion zsh)"' >> ~/.zshrc""",
+    "srup man",
+    "mkdir -p ~/.local/share/man/man1 && srup man > ~/.local/share/man/man1/srup.1",
+)
+RUN_WHEN_SLOW = (
+    "srup evaluate Set5/HR -m imdn -m lite -s 4 -o set5.html",
+    "srup evaluate Set14/HR -m imdn --lr Set14/LR_x4",
+    "srup evaluate Kodak -m lite -m lite-photo -s 2",
+    "srup evaluate Kodak -m lite -m imdn-rte -s 2 --degrade clean --degrade jpeg:75"
+    " --degrade jpeg:50",
+    "srup evaluate Kodak -m lite --degrade noise:5+jpeg:75",
+    "srup evaluate Set5/HR -m lite -m imdn -m imdn-rtc -m imdn-rte -m lesrcnn -m rdsrn -s 2",
+    "srup evaluate Set5/HR -m lite -m imdn -m lesrcnn -m rdsrn -s 3",
+    "srup evaluate Set5/HR -m lite -m imdn -m imdn-plus -m lesrcnn -m rfdn -m rdsrn -s 4",
+    "srup evaluate Set14/HR --edges clamp -m lite -m imdn -m imdn-plus -m lesrcnn -m rfdn"
+    " -m rdsrn -s 4",
+    "srup evaluate Set14/HR --edges clamp -m lesrcnn -s 4 --protocol truncated",
+    "srup evaluate Set5/HR -m lite -m imdn -s 4 --engine openvino --precision bf16",
+    "srup compare photo.jpg -m lite -m imdn -o compare.html",
+    "srup compare photo.jpg -m lite -m imdn -s 4 -o compare.html",
+    "srup bench -m lite -m imdn",
+    "srup bench -m imdn --file photo.jpg --save",
+    "python -m tests.benchmarks.png photo.png",
+    "python -m tests.benchmarks.png larger.png",
+    "python -m tests.benchmarks.inspect Kodak",
+    "python -m tests.benchmarks.forecast Kodak/01.png",
+)
+INTERNET = "needs the internet; .ci/run begins with one like it"
+PROGRAMS = "needs a program that pip does not bring"
+SHELLS = "needs a shell of its own; tests/cli/test_completion.py asks real ones"
+GPUS = "needs graphics processors"
+CLUSTER = "needs a cluster; tests/batch/executors has one of its own"
+CONTAINERS = "needs podman or docker and the internet; tests/test_installing.py reads the file"
+FIGURES = "measures for minutes or hours; documents print what it said"
+TRAINING = "trains for hours; tests/cli/test_train.py has short runs"
+NEVER_ENDS = "never ends; tests/cli/test_batch.py stops it"
+ESPCN = "the network is only an example"
+UV = "uv tool install --torch-backend cpu ."
+PIPX = "pipx install --pip-args='--extra-index-url https://download.pytorch.org/whl/cpu' ."
+CONTAINER = '-v "$PWD:/pictures" -v srup-cache:/cache srup upscale photo.jpg'
+NOT_RUN = {
+    UV: PROGRAMS,
+    PIPX: PROGRAMS,
+    "man srup": "needs man, and the page in its place; tests/cli/test_man.py shows it",
+    "srup completion fish | source": SHELLS,
+    "podman build -f .github/Containerfile -t srup .": CONTAINERS,
+    f"podman run --rm --userns keep-id {CONTAINER}": CONTAINERS,
+    "docker build -f .github/Containerfile -t srup .": CONTAINERS,
+    f'docker run --rm --user "$(id -u)" {CONTAINER}': CONTAINERS,
+    "srup bench --pressure": "fills most of the memory",
+    "python3 -m venv .venv && .venv/bin/pip install . && "
+    ".venv/bin/python tests/data/draw.py sample.png && .venv/bin/srup upscale sample.png": INTERNET,
+    "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && .venv/bin/pytest -n auto": (
+        INTERNET
+    ),
+    "srup batch photos/ larger/ --watch": NEVER_ENDS,
+    "srup batch photos/ larger/ -d cuda:0,cuda:1": GPUS,
+    "srup batch photos/ larger/ -d all": GPUS,
+    "ray start --head": CLUSTER,
+    "srup batch s3://bucket/photos s3://bucket/larger --cluster auto": CLUSTER,
+    "python -m tests.benchmarks.cluster ../shared/datasets/Kodak": CLUSTER,
+    "TMPDIR=/big/disk srup upscale upload.png": "needs a disk of that name",
+    "/usr/bin/time -v srup upscale photo.png -m lite -s 4 --engine openvino": FIGURES,
+    "/usr/bin/time -v srup upscale photo.png -m imdn -s 4": FIGURES,
+    "srup bench": FIGURES,
+    "srup bench -m lite -m imdn -m rfdn -m lesrcnn -m edsr-baseline -m rdsrn": FIGURES,
+    "srup bench -m lite -s 2 --side 500 --side 1000 --side 2000 --side 4000": FIGURES,
+    "srup bench -m imdn --pressure --precision bf16 --side 724": "fills most of the memory",
+    "python -m tests.benchmarks.strength Kodak --every 2": FIGURES,
+    "python -m tests.benchmarks.published": FIGURES,
+    "python -m tests.benchmarks.cores --model lite": FIGURES,
+    "pytest -m slow -k photographs -s": FIGURES,
+    "pytest tests/models tests/networks tests/inference/engines -k espcn": ESPCN,
+    "srup models download espcn": ESPCN,
+    "srup evaluate Set5/HR -m espcn -s 2": ESPCN,
+    "srup evaluate Set14/HR --edges clamp -m espcn -s 2 --precision bf16": ESPCN,
+    "srup train lite photos/ -o mine.pt --clip 0.1 --validate held_out/": TRAINING,
+    "srup train imdn scans/ -s 4 --from published --loss l2 --rate 2e-6 --steps 300 -o scans.pt": (
+        TRAINING
+    ),
+    "srup train lite photos/ -o lite-photo.pt --from published --degrade photo "
+    "--validate held_out/": TRAINING,
+}
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
@@ -82,6 +218,78 @@ def mentions() -> list[str]:
     return sorted(line for line in found if "…" not in line)
 
 
+def documented() -> set[str]:
+    """Every command of the documents: lines of shell blocks, and code spans that name files."""
+    found: set[str] = set()
+    for document in DOCUMENTS:
+        for block in blocks(document, "sh"):
+            lines = block.replace("&&\n", "&& ").splitlines()
+            found |= {" ".join(re.sub(r"\s#\s.*", "", line).split()) for line in lines}
+    return {line for line in found if line} | {line for line in mentions() if is_whole(line)}
+
+
+def is_whole(line: str) -> bool:
+    """Whether a command that prose mentions could be run as it is."""
+    if re.search(r" [A-Z]{4,}", line):  # a name that stands for others
+        return False
+    try:
+        parse(line)
+    except click.UsageError:  # what is wrong rather than missing fails another test
+        return False
+    return True
+
+
+def test_every_command_is_run_or_named_as_one_that_is_not() -> None:
+    named = [*RUN, *RUN_WHEN_SLOW, *NOT_RUN]
+    assert sorted(set(named)) == sorted(named)
+    assert documented() == set(named)
+
+
+@pytest.fixture
+def things(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoints: Path) -> Path:
+    """A folder with all that commands of the documents name, as small as can be."""
+    folder = tmp_path / "things"
+    small, large = draw(24, 18), draw(96, 72)
+    save(large, folder / "photo.jpg")
+    for name in ("photos/a.jpg", "photos/deep/b.jpg", "larger.png", "huge.tif"):
+        save(small, folder / name)
+    for name in ("photo", "upload", "old", "mine", "theirs", "original", "Kodak/01"):
+        save(large if "Kodak" in name else small, folder / f"{name}.png")
+    for name in ("Set5", "Set14"):
+        save(large, folder / name / "HR" / "star.png")
+        save(small, folder / name / "LR_x4" / "star.png")
+    save(large, folder / "results" / "star_x4.png")
+    frames = {"save_all": True, "append_images": [draw(24, 18).rotate(180)]}
+    save(small, folder / "scan.tif", **frames)
+    save(small.convert("L"), folder / "animation.gif", **frames)
+    (folder / "list.txt").write_text("photo.jpg\nphotos/a.jpg\n")
+    (folder / "scans.pt").symlink_to(checkpoints / "weights" / "imdn_x4.pth")
+    (folder / ".config/fish/completions").mkdir(parents=True)  # fish makes it
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def save(picture: Image.Image, path: Path, **options: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, **options)
+
+
+@pytest.mark.parametrize(
+    "line", [*RUN, *(pytest.param(line, marks=pytest.mark.slow) for line in RUN_WHEN_SLOW)]
+)
+def test_a_command_runs(line: str, things: Path) -> None:
+    if line.startswith("srup ") and not re.search("[|>]", line):
+        words = shlex.split(line.replace("*.png", "photo.png upload.png"))
+        assert run(words[1:]) == 0
+        return
+    settings = {"HOME": str(things), "PYTHONPATH": str(ROOT)}
+    begin = f'python() {{ {sys.executable} "$@"; }}; srup() {{ python -m srup "$@"; }}; '
+    done = subprocess.run(
+        ["sh", "-c", begin + line], env={**os.environ, **settings}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("line", command_lines())
 def test_command_lines_parse(line: str) -> None:
     """The commands and options exist, and values are of the right type."""
@@ -99,8 +307,8 @@ def test_mentions_of_commands_parse(line: str) -> None:
 
 def parse(line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
-    if ">" in words:
-        words = words[: words.index(">")]
+    for end in (">", "|"):
+        words = words[: words.index(end)] if end in words else words
     words = ["upscale", *words] if words[0] == PHOTO else words
     command: click.Command = srup
     context = click.Context(srup)

@@ -49,6 +49,8 @@ FIELDS: dict[str, type | tuple[type, ...]] = {  # of a line about a result → w
     "error": str,
     "no_memory": bool,
     "consistency": NUMBER,
+    "at": int,  # seconds since 1970
+    "by": str,  # the version of srup
 }
 STATUSES = ("claimed", "done", "failed", "refused")
 PLAIN = (str, int, float, bool, type(None))  # what settings and lists hold

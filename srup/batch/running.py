@@ -12,6 +12,7 @@ import json
 import math
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
@@ -30,6 +31,7 @@ from srup.images import EXTENSIONS, QUALITY
 from srup.models import checkpoints, choosing, community, registry, routing
 from srup.pipeline import Job, Recipe, Result, Worker
 from srup.progress import Progress, ignore
+from srup.version import __version__
 
 T = TypeVar("T")
 
@@ -304,8 +306,10 @@ def line_of(result: Result, recipe: Recipe) -> Record:
     What was refused because a file is there is not called failed: that would say that the file is
     a batch's, and may be replaced.
     """
-    refused = isinstance(result.error, AlreadyExists)
-    return {**record(result, recipe), **({"status": "refused"} if refused else {})}
+    line: dict[str, Any] = {**record(result, recipe), "at": round(time.time()), "by": __version__}
+    if isinstance(result.error, AlreadyExists):
+        line["status"] = "refused"
+    return line
 
 
 def record(result: Result, recipe: Recipe) -> Record:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import io
 import os
 import sys
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,10 +19,27 @@ from srup.cli.errors import command_of, spelling, usage_error
 from srup.errors import OutOfMemory, SrupError
 from srup.files import remove_abandoned
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 INTERRUPTED = 130
 FULL = OutOfMemory(
     "the memory is full", "take smaller windows with {tile=128}", "or a smaller image"
 )
+
+
+def _import_when_used(name: str) -> None:
+    """Lets `from srup.cli import NAME` run the module when something of it is first asked for."""
+    spec = importlib.util.find_spec(f"{__name__}.{name}")
+    assert spec and spec.loader, f"{name} is no module of the command line"
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    setattr(sys.modules[__name__], name, module)
+    spec.loader.exec_module(module)
+
+
+_import_when_used("console")  # it brings rich, which help texts and completion need not wait for
 
 
 class Commands(click.Group):
@@ -35,6 +53,18 @@ class Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(f"srup.cli.{name}").command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands and options; and files, for a first word that is one."""
+        from click.shell_completion import CompletionItem
+
+        # click's own list of commands would import them all
+        words = [CompletionItem(name, help=text) for name, text in COMMANDS.items()]
+        found = [word for word in words if str(word.value).startswith(incomplete)]
+        found += click.Command.shell_complete(self, ctx, incomplete)
+        if not incomplete.startswith("-"):
+            found.append(CompletionItem(incomplete, type="file"))
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

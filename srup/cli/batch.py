@@ -22,7 +22,7 @@ from srup.batch.executors.threads import in_threads
 from srup.batch.overview import check_report, write_report
 from srup.batch.planning import OnCollision, proposed, size_of
 from srup.batch.running import Executor, record, remove_partial_files
-from srup.cli import console, options
+from srup.cli import completion, console, options
 from srup.cli.commands import Command
 from srup.cli.signals import CODE, finishing
 from srup.cli.types import Choice
@@ -167,7 +167,9 @@ class Output:
             write_report(self.report_file, jobs, journal, recipe, overwrite=overwrite)
 
 
-_places = click.argument("places", nargs=-1, required=True, metavar="[IN...] OUT")
+_places = click.argument(
+    "places", nargs=-1, required=True, metavar="[IN...] OUT", shell_complete=completion.files
+)
 _inputs = (
     _places,
     click.option(
@@ -175,6 +177,7 @@ _inputs = (
         "list_file",
         metavar="FILE",
         help="A list of images, one a line; - for standard input.",
+        shell_complete=completion.files,
     ),
     click.option(
         "-r",

@@ -22,9 +22,13 @@ COMMANDS = {  # name of a command and its module → its line in `srup --help`, 
     "compare": "Make a page that compares: networks on an IMAGE, or versions of one image.",
     "features": "Draw the feature maps after each stage of a network as a grid.",
     "bench": "Measure this machine: networks in every precision and engine it has.",
+    "completion": "Print a script that lets a shell complete srup's command lines.",
+    "man": "Print the manual page of srup and its commands.",
     "config": "Show defaults of your own, and where they are set.",
 }
-CONFIGURED = tuple(name for name in COMMANDS if name not in ("models", "config"))
+# commands that take no defaults of one's own
+UNCONFIGURED = ("models", "completion", "man", "config")
+CONFIGURED = tuple(name for name in COMMANDS if name not in UNCONFIGURED)
 ALL = "--all"
 HELP = ("-h", "--help")
 QUIET = "srup.quiet"  # in the meta of a context: show nothing but results and errors
@@ -137,7 +141,7 @@ class Command(click.Command):
         if not first:
             _write(formatter, ctx, "Options", options)
             return
-        for heading, members in _grouped(options):
+        for heading, members in grouped(options):
             _write(formatter, ctx, heading, members)
 
 
@@ -167,7 +171,7 @@ def _be_quiet(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         ctx.meta[QUIET] = True
 
 
-def _grouped(options: Sequence[click.Option]) -> Iterator[tuple[str, list[click.Option]]]:
+def grouped(options: Sequence[click.Option]) -> Iterator[tuple[str, list[click.Option]]]:
     """The groups of a command's options that are not empty, each in the order of its table."""
     by_name = {option.name: option for option in options}
     for heading, names in GROUPS.items():
@@ -187,10 +191,10 @@ def _write(
     formatter: click.HelpFormatter, ctx: click.Context, heading: str, options: list[click.Option]
 ) -> None:
     with formatter.section(heading):
-        formatter.write_dl([_record(option, ctx) for option in options])
+        formatter.write_dl([record(option, ctx) for option in options])
 
 
-def _record(option: click.Option, ctx: click.Context) -> tuple[str, str]:
+def record(option: click.Option, ctx: click.Context) -> tuple[str, str]:
     """How an option is written, and what it does with its default."""
     record = option.get_help_record(ctx)
     assert record is not None, "a hidden option"

@@ -23,6 +23,7 @@ from srup.inference.run_options import RunOptions
 from srup.models import routing
 from srup.report import Report, Row
 
+NAMED = 3  # images at most whose names are the title
 CONSISTENCY_NOTE = (
     "Consistency: PSNR in dB between the input and the result shrunk to its size "
     "(bicubic imresize)."
@@ -148,9 +149,9 @@ def _enlarged(
 
 def _report(rows: Sequence[Row], scale: float | None, *, scored: bool) -> Report:
     """The report of images enlarged by `scale`, or, for None, of images as they are."""
-    title = ", ".join(row.name for row in rows)
+    title = ", ".join(row.name for row in rows) if len(rows) <= NAMED else f"{len(rows)} images"
     if scale:
-        title += f" ×{scale:g}"
+        title += f", enlarged {scale:g} times"
     notes = []
     if scored:
         border = math.ceil(scale or 0)

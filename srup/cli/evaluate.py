@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from srup.cli import console, options
+from srup.cli import completion, console, options
 from srup.cli.commands import Command
 from srup.cli.failures import failures_as_rows
 from srup.cli.types import Choice
@@ -24,6 +24,7 @@ from srup.evaluation.benchmark import (
     ModelResult,
     Outcome,
 )
+from srup.evaluation.pairing import called
 from srup.files import writing
 from srup.images.degrade import CLEAN, KINDS, known
 from srup.inference.run_options import RunOptions
@@ -94,6 +95,7 @@ evaluation_options = options.gathered(
             "degradations",
             multiple=True,
             metavar="SPEC",
+            shell_complete=completion.degradations,
             help=f"Make LR worse before it is enlarged; repeat to compare: {known()}.",
         ),
     ),
@@ -155,9 +157,12 @@ def command(
     notes = [benchmark.protocol_note(evaluations[0], given_lr=given_lr), MEASURED_NOTE]
     notes += [*_computed_by(results), *_notes(data_set, results)]
     notes += [f"Without a partner: {path}" for path in unpaired]
-    title = f"{hr} ×{template.scale}, {len(todo)} image{'s' * (len(todo) > 1)}"
+    title = f"{called(hr)}, enlarged {template.scale} times"
+    summary: dict[str, Value] = {"HR": str(hr), "images": len(todo)}
     columns, figures = EVALUATION_COLUMNS, _figures(results)
-    report_output.show(Report(title, rows, notes, columns, heading="network", figures=figures))
+    report_output.show(
+        Report(title, rows, notes, columns, heading="network", figures=figures, summary=summary)
+    )
     return 1 if any(row.error for row in rows) else 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from srup.batch.planning import find
-from srup.cli import console, options
+from srup.cli import completion, console, options
 from srup.cli.commands import Command
 from srup.cli.failures import OF_ONE_IMAGE, failures_as_rows
 from srup.images import Compression, Image, Pages, provenance, read_pages
@@ -28,7 +28,9 @@ AGAIN = 3  # a difference of qualities that tells of an earlier compression
 
 
 @click.command("inspect", cls=Command)
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument(
+    "inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=completion.files
+)
 @click.option("-r", "--recursive", is_flag=True, help="Take all below the folders.")
 @options.max_pixels
 @options.report_output

@@ -8,9 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import click
-from rich.markup import escape
 
-from srup.cli import console, options
+from srup.cli import completion, console, options
 from srup.cli.commands import Group
 from srup.errors import UsageError, WeightsError
 from srup.files import writing
@@ -101,10 +100,12 @@ def _line(cells: Sequence[str]) -> str:
 
 
 @command.command("info")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.networks)
 @options.as_json
 def info(name: str, as_json: bool) -> None:
     """Show everything that is known of a network."""
+    from rich.markup import escape
+
     for model in registry.find(name).values():
         facts = _facts(model)
         if as_json:
@@ -125,7 +126,7 @@ def add(file: str, name: str | None) -> None:
 
 
 @command.command("download")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=completion.networks)
 @click.option("--all", "everything", is_flag=True, help="Download every network.")
 def download(names: tuple[str, ...], everything: bool) -> int:
     """Fetch weights ahead of use, for a machine that will be offline."""
@@ -144,7 +145,7 @@ def download(names: tuple[str, ...], everything: bool) -> int:
 
 
 @command.command("verify")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=completion.networks)
 @options.as_json
 def verify(names: tuple[str, ...], as_json: bool) -> int:
     """Check the weights in the cache against their published digests.
@@ -185,7 +186,7 @@ def _checked(model: Model, verdict: str) -> dict[str, str]:
 
 
 @command.command("path")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.networks)
 def path(name: str | None) -> None:
     """Print where weights are kept: a folder, or one network's files."""
     if name is None:
@@ -196,7 +197,7 @@ def path(name: str | None) -> None:
 
 
 @command.command("remove")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=completion.networks)
 @click.option("--all", "everything", is_flag=True, help="Remove the weights of every network.")
 def remove(names: tuple[str, ...], everything: bool) -> None:
     """Delete weights from the cache, broken-off downloads too."""

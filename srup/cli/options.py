@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from srup import report
-from srup.cli.console import ReportOutput
+from srup.cli import console
 from srup.cli.types import EXTENSIONS, Choice, Device, NameAndScale, Named, NetworkName, Scale
 from srup.errors import UsageError
 from srup.images import FORMATS, MAX_PIXELS, QUALITY, Encoding
@@ -367,6 +367,14 @@ _report_format = click.option(
     type=Choice(list(report.REPORT_FORMATS)),
     help="Print in this format.",
 )
+
+
+def _report_output(
+    output: Path | None, format_: str | None, overwrite: bool, as_json: bool
+) -> console.ReportOutput:
+    return console.ReportOutput(output, format_, overwrite, as_json)
+
+
 report_output = gathered(
-    "report_output", ReportOutput, (_report_file, _report_format, overwrite, as_json)
+    "report_output", _report_output, (_report_file, _report_format, overwrite, as_json)
 )

@@ -15,7 +15,7 @@ from srup.cli.failures import OF_ONE_IMAGE, failures_as_rows
 from srup.cli.types import Choice, Scale
 from srup.errors import UsageError
 from srup.evaluation.consistency import consistency
-from srup.evaluation.pairing import Pairing, pair, scale_in
+from srup.evaluation.pairing import Pairing, called, pair, scale_in
 from srup.evaluation.protocols import (
     PROTOCOLS,
     ProtocolName,
@@ -91,7 +91,8 @@ def command(
     if lr:
         notes.append(CONSISTENCY_NOTE)
     lines = [*rows, *_mean(rows)]
-    report_output.show(Report(f"{sr} against {hr}", lines, notes, SCORE_COLUMNS, heading="image"))
+    title, places = f"{called(sr)}, scored against {called(hr)}", {"SR": str(sr), "HR": str(hr)}
+    report_output.show(Report(title, lines, notes, SCORE_COLUMNS, heading="image", summary=places))
     return 1 if any(row.error for row in rows) else 0
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from srup.cli import console, options
+from srup.cli import completion, console, options
 from srup.cli.commands import Command
 from srup.cli.types import Choice, NetworkName, Scale
 from srup.errors import TrainingError, UsageError
@@ -252,6 +252,7 @@ files = options.gathered(
     "start",
     metavar="FILE|published",
     help="Begin with these weights; those of another scale give what they share.",
+    shell_complete=completion.files,
 )
 @click.option(
     "--teacher",

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
+from srup.cli import completion
 from srup.errors import UsageError
 from srup.images import FORMATS
 from srup.models import registry
@@ -36,6 +38,12 @@ class Choice(click.ParamType):  # type: ignore[type-arg]  # no generic before cl
             advice = f"; did you mean {near[0]}?" if near else ""
             self.fail(f"{value!r} is none of {', '.join(self.choices)}{advice}", param, ctx)
         return word
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        words = [word for word in self.choices if word.startswith(incomplete.lower())]
+        return [CompletionItem(word) for word in words]
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str | None:
         return f"[{'|'.join(self.choices)}]"
@@ -100,6 +108,13 @@ class NetworkName(click.ParamType):  # type: ignore[type-arg]  # no generic befo
             raise UsageError(about, f"write {{models={named.name}}}", f"{{scale={named.scale}}}")
         return named.name
 
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        also = [CompletionItem(word) for word in self.also if word.startswith(incomplete)]
+        found = [*also, *completion.networks(ctx, param, incomplete)]
+        return found or completion.files(ctx, param, incomplete)
+
 
 class NameAndScale(NetworkName):
     """A network's name, which may end in a scale."""
@@ -124,3 +139,8 @@ class Device(click.ParamType):  # type: ignore[type-arg]  # no generic before cl
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         return value.lower()
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return completion.devices(ctx, param, incomplete)

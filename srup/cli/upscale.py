@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srup.batch.executors.threads import in_order
-from srup.cli import console, options
+from srup.cli import completion, console, options
 from srup.cli.commands import Command
 from srup.errors import UsageError
 from srup.files import writing
@@ -27,11 +27,14 @@ if TYPE_CHECKING:  # it measures, and brings what that takes
 
 
 @click.command("upscale", cls=Command)
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument(
+    "inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=completion.files
+)
 @click.option(
     "-o",
     "--output",
     help="A file, a folder for several, or - for standard output.  [default: beside the input]",
+    shell_complete=completion.files,
 )
 @options.recipe()
 @click.option("--suffix", help="Added to the input's name.  [default: _x4, or _800x600]")

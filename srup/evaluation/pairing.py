@@ -20,6 +20,7 @@ ENDING = re.compile(
     re.IGNORECASE,
 )
 SCALE = re.compile(r"x(\d{1,2})(?=$|[_\-. ])", re.IGNORECASE)
+REFERENCES = re.compile(r"(?:hr|gt)(?:[_\-. ]?x\d+)?", re.IGNORECASE)  # folders called alike
 LISTED = 6  # names at most that an error message lists
 
 Key = Callable[[Path], str]
@@ -31,6 +32,13 @@ class Pairing:
 
     pairs: list[tuple[Path, Path]]
     unpaired: list[Path]
+
+
+def called(path: Path) -> str:
+    """What a file or folder is called in a title: its name, but "Set5" for Set5/HR."""
+    whole = path.absolute()
+    name = whole.parent.name if REFERENCES.fullmatch(whole.name) else whole.name
+    return name or str(whole)
 
 
 def pair(first: Path, second: Path) -> Pairing:

@@ -32,6 +32,21 @@ class Target:
         """Whether a result shows less than its input."""
         return self.fit == "fill"
 
+    @property
+    def words(self) -> str:
+        """What stands after "enlarged": "4 times", "to a width of 1920 pixels"."""
+        if self.scale is not None:
+            return f"{self.scale:g} times"
+        if self.width and self.height:
+            how = {"inside": "to fit into", "fill": "to cover", "stretch": "to exactly"}[self.fit]
+            return f"{how} {self.width}×{self.height} pixels"
+        if self.long_edge:
+            return f"to a longer side of {self.long_edge} pixels"
+        if self.megapixels:
+            return f"to {self.megapixels:g} megapixels"
+        side, pixels = ("width", self.width) if self.width else ("height", self.height)
+        return f"to a {side} of {pixels} pixels"
+
     def size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The (width, height) of the result for an image of `size`; never less by rounding."""
         if self.width and self.height and self.fit != "inside":

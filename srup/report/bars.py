@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 
 from srup.report.lines import COLOURS
-from srup.report.plot import LETTER, LINE, WIDTH, svg
+from srup.report.plot import LETTER, LINE, Frame, in_both_sizes, svg
 
 BAR, GAP, BETWEEN = 16, 4, 12  # pixels: height of a bar, and between bars and groups
 EDGE = 10  # pixels around the plot, and between a bar and its texts
@@ -27,9 +28,13 @@ def bars(found: Sequence[Bar], across: str) -> str:
 
     `found` are in order of their groups; `across` says what the values are.
     """
+    return in_both_sizes(partial(_drawn, found, across))
+
+
+def _drawn(found: Sequence[Bar], across: str, frame: Frame) -> str:
     names = list(dict.fromkeys(bar.name for bar in found))
     left = EDGE + LETTER * max(len(text) for bar in found for text in (bar.group, bar.name))
-    room = WIDTH - left - 8 * LETTER - EDGE
+    room = frame.width - left - 8 * LETTER - EDGE
     longest = max(bar.value for bar in found) or 1
     parts: list[str] = []
     down, group = float(EDGE), ""
@@ -42,7 +47,7 @@ def bars(found: Sequence[Bar], across: str) -> str:
         parts += _bar(bar, left + EDGE, down, room * bar.value / longest, colour)
         down += BAR + GAP
     parts.append(_text(EDGE, down + LINE, across, 'fill-opacity=".7"'))
-    return svg(parts, height=down + LINE + EDGE)
+    return svg(parts, replace(frame, height=round(down + LINE + EDGE)))
 
 
 def _bar(bar: Bar, left: float, down: float, length: float, colour: str) -> Iterator[str]:

@@ -5,9 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 
-from srup.report.plot import DOT, LETTER, LINE, Axes, svg, titles, widened, x_tick, y_ticks
+from srup.report.plot import (
+    DOT,
+    LETTER,
+    LINE,
+    Axes,
+    Frame,
+    in_both_sizes,
+    svg,
+    titles,
+    widened,
+    x_tick,
+    y_ticks,
+)
 
 # Okabe and Ito, "Color Universal Design" (2008): told apart by the colour-blind, and on both the
 # light page and the dark one.
@@ -23,15 +36,19 @@ def line_plot(lines: Mapping[str, Places], across: str, up: str) -> str:
 
     Both are finite. Points are joined from left to right.
     """
+    return in_both_sizes(partial(_lines, lines, across, up))
+
+
+def _lines(lines: Mapping[str, Places], across: str, up: str, frame: Frame) -> str:
     xs = sorted({x for points in lines.values() for x, _ in points})
     ys = [y for points in lines.values() for _, y in points]
     beside = 3 * AWAY + SAMPLE + LETTER * max(len(name) for name in lines)
-    axes = Axes(*widened(xs, 0.03), *widened(ys, 0.1), beside)
+    axes = Axes(*widened(xs, 0.03), *widened(ys, 0.1), beside, frame)
     drawn = []
     for number, (name, points) in enumerate(lines.items()):
         drawn.append(_Line(axes, name, sorted(points), COLOURS[number % len(COLOURS)]))
     parts = [*_x_ticks(axes, xs), *y_ticks(axes), *(line.svg() for line in drawn)]
-    return svg([*parts, *_names(drawn), titles(axes, across, up)])
+    return svg([*parts, *_names(drawn), titles(axes, across, up)], frame)
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def _large_allowed() -> Iterator[None]:
 def _page(report: Report, put: Put, link: Link) -> str:
     failed = [row for row in report.rows if row.error]
     compared = _compared(report, put, link)
-    sections = [_failures(failed)]
+    sections = [_summary(report), _failures(failed)]
     if len(compared) > 1:
         sections.append(_thumbnails(report, compared, put))
     if compared:
@@ -233,6 +233,11 @@ def _shown(text: str) -> str:
 @cache
 def _asset(name: str) -> str:
     return resources.files("srup.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _summary(report: Report) -> str:
+    pairs = [f"<div><dt>{_shown(name)}<dd>{_shown(text)}</div>" for name, text in report.summed_up]
+    return f'<dl class="summary">{"".join(pairs)}</dl>' if pairs else ""
 
 
 def _failures(rows: Sequence[Row]) -> str:

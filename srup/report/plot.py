@@ -1,21 +1,35 @@
 """A bubble plot as SVG: quality against time, with the size of each network as area.
 
-`lines` draws its plot into the same frame.
+`lines` draws its plot into the same frames. A plot is drawn twice, for desks and for telephones, so
+that its letters have the same size on both; the page shows the one that fits.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 
-WIDTH, HEIGHT = 760, 440
+WIDTH, HEIGHT = 760, 440  # of a plot on a desk
 LEFT, RIGHT, TOP, BOTTOM = 62, 24, 20, 52  # margins of the frame
-LARGEST, DOT = 30.0, 3.5  # radii
+LARGEST, DOT = 0.04, 3.5  # radii: a share of the width, and pixels
 LINE, LETTER = 16, 7.2  # height of a label, and about the width of a letter
 OUTSIDE = 9  # how much worse a label outside the frame is than one over something else
 FILL, STROKE = "var(--accent, #1f5fbf)", 'stroke="var(--accent, #1f5fbf)"'
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a plot is drawn: its width and height in pixels, and the class of its element."""
+
+    width: int
+    height: int
+    name: str
+
+
+WIDE, NARROW = Frame(WIDTH, HEIGHT, "wide"), Frame(350, 380, "narrow")
 
 
 @dataclass(frozen=True)
@@ -43,10 +57,10 @@ class Box:
         height = min(self.bottom, other.bottom) - max(self.top, other.top)
         return max(width, 0.0) * max(height, 0.0)
 
-    def outside(self) -> float:
+    def outside(self, frame: Frame) -> float:
         """The area beyond the frame."""
-        frame = Box(LEFT, 0, WIDTH, HEIGHT - BOTTOM)
-        return (self.right - self.left) * (self.bottom - self.top) - self.shared(frame)
+        inside = self.shared(Box(LEFT, 0, frame.width, frame.height - BOTTOM))
+        return (self.right - self.left) * (self.bottom - self.top) - inside
 
 
 @dataclass(frozen=True)
@@ -97,14 +111,15 @@ class Axes:
     low: float
     high: float
     beside: float = RIGHT
+    frame: Frame = WIDE
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """The pixel of a point of the plane."""
         across = (x - self.left) / (self.right - self.left)
         up = (y - self.low) / (self.high - self.low)
         return (
-            LEFT + across * (WIDTH - LEFT - self.beside),
-            HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM),
+            LEFT + across * (self.frame.width - LEFT - self.beside),
+            self.frame.height - BOTTOM - up * (self.frame.height - TOP - BOTTOM),
         )
 
 
@@ -113,26 +128,34 @@ def bubbles(points: Sequence[Point], across: str, up: str) -> str:
 
     Colours are those of the page, for light and dark.
     """
-    axes = Axes(
-        *widened([_log(point) for point in points], 0.2), *widened([p.y for p in points], 0.1)
-    )
+    return in_both_sizes(partial(_bubbles, points, across, up))
+
+
+def in_both_sizes(drawn: Callable[[Frame], str]) -> str:
+    """A plot for desks and the same for telephones."""
+    return f"{drawn(WIDE)}\n{drawn(NARROW)}"
+
+
+def _bubbles(points: Sequence[Point], across: str, up: str, frame: Frame) -> str:
+    ranges = widened([_log(point) for point in points], 0.2), widened([p.y for p in points], 0.1)
+    axes = Axes(*ranges[0], *ranges[1], frame=frame)
     heaviest = max(point.weight for point in points) or 1
     discs = []
     # The heaviest are drawn first, so that small circles lie on top of them.
     for point in sorted(points, key=lambda point: -point.weight):
         x, y = axes.place(_log(point), point.y)
-        discs.append(Disc(point, x, y, max(DOT, LARGEST * math.sqrt(point.weight / heaviest))))
+        radius = LARGEST * frame.width * math.sqrt(point.weight / heaviest)
+        discs.append(Disc(point, x, y, max(DOT, radius)))
     circles = [disc.svg() for disc in discs]
     named = titles(axes, f"{across}; area: parameters", up)
-    return svg([*_x_ticks(axes), *y_ticks(axes), *circles, *_labels(discs), named])
+    labels = _labels(discs, frame)
+    return svg([*_x_ticks(axes), *y_ticks(axes), *circles, *labels, named], frame)
 
 
-def svg(parts: Iterable[str], height: float | None = None) -> str:
-    """The whole picture of its parts. With a `height` in pixels it is shown at that, or smaller."""
+def svg(parts: Iterable[str], frame: Frame = WIDE) -> str:
+    """The whole picture of its parts."""
     style = 'font-family="system-ui, sans-serif" font-size="13" fill="currentColor"'
-    size = f'viewBox="0 0 {WIDTH} {height or HEIGHT:g}" role="img"'
-    if height:
-        size += f' style="max-height: {height:g}px"'
+    size = f'class="{frame.name}" viewBox="0 0 {frame.width} {frame.height}" role="img"'
     inside = "\n".join(parts)
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>\n{inside}\n</svg>'
 
@@ -147,12 +170,12 @@ def widened(values: Sequence[float], margin: float) -> tuple[float, float]:
     return min(values) - margin * spread, max(values) + margin * spread
 
 
-def _labels(discs: Iterable[Disc]) -> Iterator[str]:
+def _labels(discs: Iterable[Disc], frame: Frame) -> Iterator[str]:
     """Names beside their circles, each where it covers the least of circles and other names."""
     taken = [disc.box for disc in discs]
 
     def covered(box: Box) -> float:
-        return sum(box.shared(other) for other in taken) + OUTSIDE * box.outside()
+        return sum(box.shared(other) for other in taken) + OUTSIDE * box.outside(frame)
 
     for disc in discs:
         box = min(disc.label_boxes(), key=covered)
@@ -162,21 +185,29 @@ def _labels(discs: Iterable[Disc]) -> Iterator[str]:
 
 def titles(axes: Axes, across: str, up: str) -> str:
     """The names of the axes, beside them."""
-    x, y = (LEFT + WIDTH - axes.beside) / 2, (TOP + HEIGHT - BOTTOM) / 2
+    width, height = axes.frame.width, axes.frame.height
+    x, y = (LEFT + width - axes.beside) / 2, (TOP + height - BOTTOM) / 2
     middle, turned = 'text-anchor="middle"', f"translate(14 {y}) rotate(-90)"
     return (
-        f'<text x="{x}" y="{HEIGHT - 10}" {middle}>{escape(across)}</text>'
+        f'<text x="{x}" y="{height - 10}" {middle}>{escape(across)}</text>'
         f'<text transform="{turned}" {middle}>{escape(up)}</text>'
     )
 
 
 def _x_ticks(axes: Axes) -> Iterator[str]:
-    """Ticks at 1, 2 and 5 times the powers of ten."""
+    """Ticks at 1, 2 and 5 times the powers of ten; texts that would touch the last are left out."""
+    end = 0.0
     for power in range(math.floor(axes.left), math.ceil(axes.right) + 1):
         for step in (1, 2, 5):
             x, value = math.log10(step) + power, step * 10.0**power
             if axes.left <= x <= axes.right:
-                yield x_tick(axes, x, f"{value:g}")
+                text = f"{value:g}"
+                middle, half = axes.place(x, axes.low)[0], LETTER * (len(text) + 1) / 2
+                if middle - half < end:
+                    text = ""
+                else:
+                    end = middle + half
+                yield x_tick(axes, x, text)
 
 
 def x_tick(axes: Axes, x: float, text: str) -> str:
@@ -195,7 +226,7 @@ def y_ticks(axes: Axes) -> Iterator[str]:
         across, down = axes.place(axes.left, number * step)
         place = f'x="{across - 7:.1f}" y="{down + 4:.1f}" text-anchor="end"'
         text = f"<text {place}>{number * step:.4g}</text>"
-        yield f"{_line(across, down, WIDTH - axes.beside, down)}{text}"
+        yield f"{_line(across, down, axes.frame.width - axes.beside, down)}{text}"
 
 
 def _line(x1: float, y1: float, x2: float, y2: float) -> str:

@@ -48,7 +48,7 @@ class Report:
 
     `notes` say how the values came about, `formats` how columns are shown (column → format spec,
     such as ".2f"). `heading` is the title of the column of names. `figures` are SVG texts for the
-    page.
+    page. `summary` says what holds for the whole: settings, totals.
     """
 
     title: str
@@ -57,6 +57,7 @@ class Report:
     formats: Mapping[str, str] = field(default_factory=dict)
     heading: str = "name"
     figures: Sequence[str] = ()
+    summary: Mapping[str, Value] = field(default_factory=dict)
 
     @cached_property
     def lines(self) -> list[Row]:
@@ -89,6 +90,15 @@ class Report:
         values = {**row.values, "error": row.error or ""}
         texts = [shown(values.get(name), self.formats.get(name, "")) for name in self.columns]
         return [printable(text) for text in (row.name, *texts)]
+
+    @property
+    def summed_up(self) -> list[tuple[str, str]]:
+        """The summary as texts: its names and their values; what has no value is left out."""
+        found = []
+        for name, value in self.summary.items():
+            if value is not None:
+                found.append((name, shown(value, self.formats.get(name, ""))))
+        return found
 
     def numeric(self, column: str) -> bool:
         """Whether a column holds numbers, which are aligned to the right."""
@@ -132,8 +142,11 @@ def _records(report: Report) -> Iterator[dict[str, Value]]:
 
 
 def as_json(report: Report) -> str:
-    """The report as a JSON object: title, notes, rows."""
-    content = {"title": report.title, "notes": list(report.notes), "rows": list(_records(report))}
+    """The report as a JSON object: title, summary if there is one, notes, rows."""
+    content: dict[str, object] = {"title": report.title}
+    if report.summary:
+        content["summary"] = {name: plain(value) for name, value in report.summary.items()}
+    content |= {"notes": list(report.notes), "rows": list(_records(report))}
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -155,10 +168,13 @@ def _no_formula(value: Value) -> Value:
 
 
 def as_markdown(report: Report) -> str:
-    """The title, the table and the notes as Markdown."""
+    """The title, the summary, the table and the notes as Markdown."""
     rules = ["---:" if report.numeric(column) else "---" for column in report.columns]
     heads = _line([report.heading, *report.columns])
-    lines = [f"## {_text(report.title)}", "", heads, _line(["---", *rules])]
+    lines = [f"## {_text(report.title)}", ""]
+    if report.summary:
+        lines += [*(f"- {_text(name)}: {_text(text)}" for name, text in report.summed_up), ""]
+    lines += [heads, _line(["---", *rules])]
     lines += [_line(report.cells(row)) for row in report.lines]
     lines += [f"\n{_text(note)}" for note in report.notes]
     return "\n".join([*lines, ""])

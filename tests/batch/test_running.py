@@ -393,3 +393,8 @@ def test_what_a_look_raises_is_raised(folder: Path, out: Path) -> None:
     jobs = planned(folder, out)
     with batch.journal(str(out)) as journal, pytest.raises(ReadError, match="is gone"):
         list(batch.run(jobs, RECIPE, journal, look=look))
+
+
+def test_a_batch_that_0_1_0_began_goes_on() -> None:
+    """The key is what srup 0.1.0 wrote into the journal of `srup batch -m imdn -s 2`."""
+    assert settings_key(Recipe(Target(scale=2), model="imdn")) == "dc79ef59"

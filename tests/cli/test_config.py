@@ -58,9 +58,9 @@ def test_it_shows_what_is_set(
     monkeypatch.setenv("SRUP_SCALE", "3x")
     monkeypatch.setenv("SRUP_BATCH_MODEL", "imdn")
     assert shown(capsys) == {
-        ("upscale", "model"): ("bicubic", str(file)),
+        ("upscale", "model"): (["bicubic"], str(file)),
         ("upscale", "scale"): ("3x", "SRUP_SCALE"),
-        ("batch", "model"): ("imdn", "SRUP_BATCH_MODEL"),
+        ("batch", "model"): (["imdn"], "SRUP_BATCH_MODEL"),
         ("batch", "scale"): ("3x", "SRUP_SCALE"),
         ("batch", "jobs"): ("2", f"{file} [batch]"),
         ("batch", "recursive"): (True, f"{file} [batch]"),

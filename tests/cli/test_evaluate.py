@@ -78,7 +78,7 @@ def test_a_row_for_each_network_and_degradation(
     assert (tmp_path / "kept" / "lite" / "noise20+jpeg40" / "one_x2.png").exists()
     html = page.read_text()
     # one series has two qualities, the other a single one
-    assert html.count("<svg") == 1
+    assert html.count('<figure class="plot">') == 1
     assert "quality: N of jpeg:N" in html and f"lite: 40, {psnr['jpeg:40', 'lite']:.2f}" in html
 
 

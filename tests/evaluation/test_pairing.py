@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from srup.errors import ReadError, UsageError
-from srup.evaluation.pairing import base_name, images_in, pair, scale_in
+from srup.evaluation.pairing import base_name, called, images_in, pair, scale_in
 
 
 def folder(path: Path, *names: str) -> Path:
@@ -92,3 +92,25 @@ def test_errors_for_what_cannot_be_paired(tmp_path: Path) -> None:
         pair(tmp_path / "nowhere", hr)
     with pytest.raises(ReadError, match="no images in"):
         images_in(folder(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/tmp/data/Set5/HR", "Set5"),
+        ("/data/Set5/GTmod12_x4", "GTmod12_x4"),
+        ("/data/Set5/hr_x4", "Set5"),
+        ("photos/holiday.jpg", "holiday.jpg"),
+        ("/data/HR.png", "HR.png"),
+        ("/", "/"),
+    ],
+)
+def test_what_folders_are_called_in_titles(path: str, name: str) -> None:
+    assert called(Path(path)) == name
+
+
+def test_a_folder_that_one_is_in_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert called(Path()) == tmp_path.name

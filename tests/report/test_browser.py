@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from srup.report import Picture, Report, Row, write
+from srup.report.lines import line_plot
+from srup.report.plot import Point, bubbles
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -245,3 +247,69 @@ def test_light_and_dark(opened: Open, several: Path, size: dict[str, int]) -> No
         ]
     assert levels["light"][0] > 240 > 60 > levels["light"][1]
     assert levels["dark"][0] < 40 < 200 < levels["dark"][1]
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Path:
+    """A page with both kinds of plots and a table that is wider than a telephone."""
+    points = [Point(f"network-{n}", 0.004 * 3**n, 30 + n % 3, 10.0**n) for n in range(6)]
+    figures = [
+        bubbles(points, "seconds for an image", "PSNR in dB"),
+        line_plot({"lite": [(30, 1), (40, 2), (97, 3)], "bicubic": [(30, 2)]}, "quality", "dB"),
+    ]
+    values = {f"column {n}": n * 1.5 for n in range(12)}
+    rows = [Row("a very long name that nobody would want to read in one line.png", values)] * 3
+    summary = {"made": "2026-11-28 03:50 UTC", "megapixels in": 12.5}
+    report = Report("measured", rows, ["A note."], figures=figures, summary=summary)
+    write(report, tmp_path / "measured.html")
+    return tmp_path / "measured.html"
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_plots_are_legible(opened: Open, measured: Path, size: dict[str, int]) -> None:
+    """One of each two is shown; letters are no smaller than elsewhere, and none cover others."""
+    page = opened(measured, viewport=size)
+    shown = [each for each in page.locator(".plot svg").all() if each.is_visible()]
+    assert len(shown) == 2
+    for plot in shown:
+        edges = plot.bounding_box()
+        boxes = [each.bounding_box() for each in plot.locator("text").all()]
+        assert min(min(each["height"], each["width"]) for each in boxes if each["width"]) >= 7
+        assert min(max(each["height"], each["width"]) for each in boxes if each["width"]) >= 11
+        for number, each in enumerate(boxes):
+            assert edges["x"] <= each["x"]
+            assert each["x"] + each["width"] <= edges["x"] + edges["width"]
+            assert not any(covers(each, other) for other in boxes[:number])
+
+
+def covers(one: dict[str, float], other: dict[str, float]) -> bool:
+    """Whether two boxes share more than the space around their letters."""
+    across = min(one["x"] + one["width"], other["x"] + other["width"]) - max(one["x"], other["x"])
+    down = min(one["y"] + one["height"], other["y"] + other["height"]) - max(one["y"], other["y"])
+    return across > 0 and down > 4
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_table_shows_that_it_scrolls(opened: Open, measured: Path, scheme: str) -> None:
+    """There is a shade at an edge beyond which there is more, and at no other."""
+    page = opened(measured, viewport=PHONE, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    tables = page.locator("table")
+    assert tables.count() == page.locator(".scroll > table").count() == 1
+    assert shades(page) == (False, True)
+    scroll = "(at) => { const it = document.querySelector('.scroll'); it.scrollLeft = at(it); }"
+    page.evaluate(f"({scroll})((it) => it.scrollWidth / 2)")
+    assert shades(page) == (True, True)
+    page.evaluate(f"({scroll})((it) => it.scrollWidth)")
+    assert shades(page) == (True, False)
+
+
+def shades(page: Any) -> tuple[bool, bool]:
+    """Whether the left and the right edge of the table are darker than what is inside of them."""
+    seen = Image.open(io.BytesIO(page.locator(".scroll").screenshot())).convert("L")
+    levels = []
+    # a row of pixels above the first text
+    for across in (3, seen.width - 4, 40, seen.width - 41):
+        levels.append(seen.getpixel((across, 4)))
+    left, right, *inside = levels
+    return left < min(inside) - 4, right < min(inside) - 4

@@ -19,7 +19,14 @@ LINES = {
 
 @pytest.fixture
 def plot() -> ElementTree.Element:
-    return ElementTree.fromstring(line_plot(LINES, "quality", "PSNR in dB"))
+    return wide(line_plot(LINES, "quality", "PSNR in dB"))
+
+
+def wide(figure: str) -> ElementTree.Element:
+    """The one of the two plots of a figure that is for desks."""
+    both = ElementTree.fromstring(f"<div>{figure}</div>")
+    assert [each.attrib["class"] for each in both] == ["wide", "narrow"]
+    return both[0]
 
 
 def texts(plot: ElementTree.Element) -> dict[str, tuple[float, float]]:
@@ -67,7 +74,7 @@ def test_names_lie_beside_the_lines_and_do_not_cover_each_other(plot: ElementTre
 
 def test_ticks_are_where_something_was_measured() -> None:
     close = {"one": [(30.0, 1.0), (31.0, 2.0), (97.0, 3.0)]}
-    found = texts(ElementTree.fromstring(line_plot(close, "quality", "PSNR in dB")))
+    found = texts(wide(line_plot(close, "quality", "PSNR in dB")))
     assert {"30", "97", "quality"} <= set(found)
     assert "31" not in found  # it would lie over 30
 

@@ -120,3 +120,16 @@ def test_thousands_of_rows() -> None:
     """The cost of a cell does not grow with the number of rows; else this takes minutes."""
     rows = [Row(f"{number}.png", {"PSNR": float(number)}) for number in range(20_000)]
     assert text(Report("many", rows), "md").count("\n|") == 20_002
+
+
+def test_a_summary_stands_above_the_table() -> None:
+    """What has no value is left out; names say nothing to HTML."""
+    summary = {"images": 1200, "seconds": 1.5, "made": None, "<b>": "<b>"}
+    report = Report("sums", [Row("a", {"x": 1})], formats={"seconds": ".2f"}, summary=summary)
+    assert json.loads(text(report, "json"))["summary"] == summary
+    lines = text(report, "md").splitlines()
+    assert lines[2:4] == ["- images: 1,200", "- seconds: 1.50"]
+    assert "<b>" not in text(report, "md")
+    html = text(report, "html")
+    assert "<dt>images<dd>1,200" in html and "<dt>made" not in html and "<b>" not in html
+    assert text(report, "csv") == "name,x\na,1\n"
