@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import click
-from rich.text import Text
 
 from srup.cli import console, options, settings
 from srup.cli.commands import CONFIGURED, Command
@@ -37,6 +36,8 @@ def command(as_json: bool) -> None:
             facts = {"command": each.command, "option": each.key, "value": each.value}
             click.echo(json.dumps({**facts, "from": each.origin}))
         return
+    from rich.text import Text  # help and completion need not wait for it
+
     console.line(f"{file}{'' if file.is_file() else ' (there is none)'}")
     table = console.table("command", "option", "value", "from")
     for each in found:

@@ -60,6 +60,7 @@ FREE = {  # texts that nobody can know: numbers, names of one's own
     "evaluate tile",
     "evaluate data_set",
     "features channels",
+    "models name",
 }
 
 
