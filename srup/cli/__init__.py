@@ -13,7 +13,7 @@ import click
 from srup import __version__, memory
 from srup.cli import signals
 from srup.cli.errors import command_of, spelling
-from srup.errors import OutOfMemory, SrupError
+from srup.errors import OutOfMemory, SrupError, internal
 from srup.files import remove_abandoned
 
 COMMANDS = {  # name of a command and its module → its line in `srup --help`, which imports none
@@ -109,6 +109,9 @@ def run(arguments: list[str]) -> int:
         return 1
     except OSError as error:  # what the system refuses, where nothing else was made of it
         return _refused(_told(error), 1)
+    except Exception as error:  # a mistake of srup's own
+        command = command_of(srup, arguments)
+        return _refused(internal(error, f"srup {command.name}").told(spelling(command)), 1)
 
 
 def _told(error: OSError) -> str:
