@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image as Pillow
 
 from srup import memory, processor
-from srup.errors import EngineUnavailable, UnsoundResult, UsageError
+from srup.errors import EngineUnavailable, ScaleError, UnsoundResult, UsageError
 from srup.images import Image, Pages, Pixels, fill_transparent, from_pillow, read_image, to_pillow
 from srup.inference import engines
 from srup.inference.canvas import MapSpec, canvas
@@ -128,7 +128,8 @@ class Upscaler:
         (H×W or H×W×C, uint8 or uint16) for an array, else a Pillow image.
 
         `size` is (width, height), or a Target that decides for each page; by default
-        `round(width·scale)` × `round(height·scale)`. Raises ReadError, UnsoundResult, OutOfMemory.
+        `round(width·scale)` × `round(height·scale)`. Raises ReadError, UnsoundResult, OutOfMemory;
+        UsageError for an array or size that cannot be, and ScaleError beyond 32 times.
         """
         if isinstance(image, Pages):
             images = tuple(self._each(image.images, size, progress))
@@ -153,9 +154,9 @@ class Upscaler:
             yield enlarged
 
     def _array(self, image: Pixels, size: Size | None, progress: Progress | None) -> Pixels:
-        known = image.dtype in (np.uint8, np.uint16) and image.ndim in (2, 3)
+        known = image.dtype in (np.uint8, np.uint16) and image.ndim in (2, 3) and image.size
         if not known or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
-            kinds = "uint8 or uint16, H×W or H×W×1, 3 or 4"
+            kinds = "uint8 or uint16, H×W or H×W×1, 3 or 4, of one pixel at least"
             raise UsageError(f"an array must be {kinds}, not {image.dtype} {image.shape}")
         planes = image.reshape(*image.shape[:2], -1)
         alpha = None
@@ -168,8 +169,17 @@ class Upscaler:
         return result.reshape(*result.shape[:2], *image.shape[2:])
 
     def _enlarge(self, image: Image, target: Target, progress: Progress | None) -> Image:
+        if not image.pixels.size:
+            raise UsageError("an image must have one pixel at least")
+        if target.factor(image.size) > routing.LARGEST_SCALE:
+            raise ScaleError(
+                f"{target.factor(image.size):g} times larger is out of range: "
+                f"srup enlarges at most {routing.LARGEST_SCALE} times"
+            )
         size, final = target.enlarged(image.size), target.size(image.size)
         pixels = image.pixels
+        if min(pixels.strides) < 0:  # PyTorch takes no array that runs backwards
+            pixels = np.ascontiguousarray(pixels)
         # colours under what is transparent would bleed into the edges
         if image.alpha is not None:
             pixels = fill_transparent(pixels, image.alpha)

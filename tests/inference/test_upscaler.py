@@ -10,7 +10,14 @@ import torch
 from PIL import Image as Pillow
 
 import srup
-from srup.errors import EngineUnavailable, ScaleError, UnsoundResult, UsageError, WeightsMismatch
+from srup.errors import (
+    EngineUnavailable,
+    ReadError,
+    ScaleError,
+    UnsoundResult,
+    UsageError,
+    WeightsMismatch,
+)
 from srup.images import Image, Pages
 from srup.inference.engines import Conversion
 from srup.inference.engines.pytorch import tensor_of
@@ -63,12 +70,49 @@ def test_arrays_keep_their_shape(shape: tuple[int, ...]) -> None:
     assert enlarged.shape == (shape[0] * 2, shape[1] * 2, *shape[2:])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_arrays_may_run_backwards(dtype: type, channels: int) -> None:
+    """As a picture does that is turned by `[::-1]`."""
+    array = np.random.default_rng(0).integers(0, 200, (9, 7, channels)).astype(dtype)
+    enlarge = srup.load("lite", scale=2)
+    for turned in (array[::-1], array[:, ::-1], array[::2, ::-1], array.swapaxes(0, 1)):
+        assert (enlarge(turned) == enlarge(turned.copy())).all()
+
+
 @pytest.mark.parametrize(
-    "array", [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 2), np.uint8), np.zeros(4, np.uint8)]
+    "array",
+    [
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((4, 4, 2), np.uint8),
+        np.zeros(4, np.uint8),
+        np.zeros((0, 4), np.uint8),
+        np.zeros((4, 0, 3), np.uint8),
+        np.zeros((4, 4), ">u2"),
+    ],
 )
 def test_other_arrays_are_refused(array: np.ndarray) -> None:
     with pytest.raises(UsageError, match="uint8"):
         srup.load("lite")(array)
+
+
+def test_images_without_pixels_are_refused() -> None:
+    enlarge = srup.load("lite")
+    with pytest.raises(UsageError, match="one pixel at least"):
+        enlarge(srup.Image(np.zeros((0, 5, 3), np.uint8)))
+    with pytest.raises(ReadError, match="no pixels"):
+        enlarge(Pillow.new("RGB", (0, 5)))
+
+
+@pytest.mark.parametrize("size", [(0, 5), (-1, 5), (1.5, 2), (math.nan, 3), (10**10, 1)])
+def test_sizes_that_cannot_be(size: tuple[int, int]) -> None:
+    with pytest.raises(UsageError, match="no side of a picture"):
+        srup.load("lite")(np.zeros((4, 4), np.uint8), size=size)
+
+
+def test_larger_than_32_times_is_refused_before_anything_is_allocated() -> None:
+    with pytest.raises(ScaleError, match="at most 32 times"):
+        srup.load("lite")(np.zeros((4, 4), np.uint8), size=(10**9, 10**9))
 
 
 def test_the_network_is_a_module_and_its_stages_are_the_tilers() -> None:
