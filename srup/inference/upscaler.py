@@ -158,7 +158,7 @@ class Upscaler:
         if not known or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
             kinds = "uint8 or uint16, H×W or H×W×1, 3 or 4, of one pixel at least"
             raise UsageError(f"an array must be {kinds}, not {image.dtype} {image.shape}")
-        planes = image.reshape(*image.shape[:2], -1)
+        planes = np.asarray(image).reshape(*image.shape[:2], -1)  # of a subclass: its values
         alpha = None
         if planes.shape[2] == 4:
             alpha = planes[:, :, 3]

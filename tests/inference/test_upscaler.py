@@ -80,6 +80,12 @@ def test_arrays_may_run_backwards(dtype: type, channels: int) -> None:
         assert (enlarge(turned) == enlarge(turned.copy())).all()
 
 
+def test_of_a_masked_array_the_values_are_enlarged() -> None:
+    values = np.full((9, 7, 3), 99, np.uint8)
+    masked, enlarge = np.ma.masked_array(values, values > 0), srup.load("lite", scale=1.5)
+    assert (enlarge(masked) == enlarge(values)).all()
+
+
 @pytest.mark.parametrize(
     "array",
     [
