@@ -54,7 +54,7 @@ def _load(chance: Random) -> Call:
         "device": ("auto", "cpu"),
         "engine": ("auto", "pytorch"),
         "precision": ("auto", "fp32", "bf16"),
-        "tile": ("auto", "none", 1, 2, 64, 1000),
+        "tile": ("auto", "none", 16, 64, 1000),
         "tiling": ("exact", "acs"),
         "self_ensemble": (True, False),
         "strength": (0, 0.5, 1),
