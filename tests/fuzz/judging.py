@@ -84,6 +84,7 @@ class Judge:
             return Outcome("death", case, *self._last_words(f"exit code {code}"))
 
     def _begin(self) -> None:
+        shutil.rmtree(self.home / "case", ignore_errors=True)  # of a process that was killed
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         arguments = (self.name, self.seed, self.limit, self.home, theirs)
