@@ -68,9 +68,10 @@ class Judge:
         if self.process is None:
             self._begin()
         self.connection.send(request)
+        case = request if isinstance(request, bytes) else b""
         try:
             if self.connection.poll(self.limit):
-                case: bytes = self.connection.recv()
+                case = self.connection.recv()
                 if self.connection.poll(self.limit):
                     found: Outcome = self.connection.recv()
                     return replace(found, case=case)
@@ -125,14 +126,21 @@ def _serve(name: str, seed: int, limit: float, home: Path, connection: Connectio
     connection.send(None)
     while True:
         request = connection.recv()
-        case = request
-        if isinstance(request, int):
-            case = target.make(Random(f"{name} {seed} {request}"))
+        try:
+            case = request if isinstance(request, bytes) else made(target, name, seed, request)
+        except Exception:  # a mistake of the target's, which ends the process
+            traceback.print_exc(file=words)
+            raise
         connection.send(case)
         faulthandler.dump_traceback_later(max(limit - SLACK, limit / 2), file=words)
         outcome = _judged(target, case, home / "case")
         faulthandler.cancel_dump_traceback_later()
         connection.send(outcome)
+
+
+def made(target: targets.Target, name: str, seed: int, number: int) -> bytes:
+    """The case of this number."""
+    return target.make(Random(f"{name} {seed} {number}"))
 
 
 def _silence() -> None:

@@ -282,7 +282,7 @@ def _join_zip(head: bytes, blocks: Sequence[Block], rest: bytes) -> bytes:
     with warnings.catch_warnings(), zipfile.ZipFile(file, "w") as archive:
         warnings.simplefilter("ignore")  # of names that are there twice
         for block in blocks:
-            archive.writestr(block.name.decode("latin-1")[:1000], block.data)
+            archive.writestr(block.name.decode("latin-1")[:1000] or "x", block.data)
     return file.getvalue()
 
 
