@@ -89,7 +89,7 @@ def _temporary_beside(path: Path, mode: int = 0o666) -> Iterator[Path]:
     What killed processes left of the same file is removed too.
     """
     for left in _left_in(path.parent).pop(shortened(path.name), ()):
-        _remove_abandoned(left)
+        remove_if_abandoned(left)
     temporary = _temporary(path)
     _unfinished.add(temporary)
     try:
@@ -134,7 +134,7 @@ def remove_abandoned() -> None:
     for folder in (cache(), *(cache() / name for name in CACHES)):
         temporaries.remove_abandoned_folders(folder, prefix=".")
         for left in itertools.chain.from_iterable(_left_in(folder).values()):
-            _remove_abandoned(left)
+            remove_if_abandoned(left)
 
 
 # A folder is looked through once: with many thousand files that takes a while.
@@ -150,8 +150,11 @@ def _left_in(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _remove_abandoned(left: Path) -> None:
-    """Removes a temporary file that no process holds; a second one goes with the first."""
+def remove_if_abandoned(left: Path) -> None:
+    """Removes a temporary file that no process holds; a second one goes with the first.
+
+    What cannot be removed stays.
+    """
     first = left.with_name(left.name.removesuffix(SCRATCH))
     if temporaries.is_abandoned(first) or (first != left and not first.exists()):
         _remove(first)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from srup.evaluation.benchmark import Evaluation, ModelResult, cases, outcomes
 from srup.evaluation.protocols import Score
@@ -39,6 +40,10 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 MEAN_SHIFTS = ("sub_mean", "add_mean")  # parts of networks that are constants, not weights
 NOBODY = 65534  # the user without rights
 LOCAL = ("127.0.0.1", "::1", "localhost")
+
+# the same examples at every run, however slow the machine is
+settings.register_profile("srup", derandomize=True, deadline=None, database=None)
+settings.load_profile("srup")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # pytest -n auto runs a process for each core
     torch.set_num_threads(1)

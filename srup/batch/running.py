@@ -10,12 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -26,7 +24,7 @@ from srup.batch.executors.threads import in_threads
 from srup.batch.journal import Journal, Record
 from srup.batch.planning import conflicts
 from srup.errors import AlreadyExists, ReadError, SrupError
-from srup.files import TEMPORARY, hashed, shortened
+from srup.files import TEMPORARY, hashed, remove_if_abandoned, shortened
 from srup.images import EXTENSIONS, QUALITY
 from srup.models import checkpoints, choosing, community, registry, routing
 from srup.pipeline import Job, Recipe, Result, Worker
@@ -423,20 +421,18 @@ def _said(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def remove_partial_files(journal: Journal, before: float) -> None:
+def remove_partial_files(journal: Journal) -> None:
     """Removes what a killed run or worker left half-written of the results in its journal.
 
-    Only for who holds the journal. Left are folders, what srup does not call so, and what is not
-    older than `before`, in seconds since the epoch: somebody may be writing it.
+    Left are folders, what srup does not call so, and what a process is writing.
     """
     if storage.is_url(journal.out):
         return
     for folder, names in _names_by_folder(journal).items():
         for path in _files_in(folder):
             temporary = TEMPORARY.fullmatch(path.name)
-            if temporary and temporary[1] in names and _is_left_over(path, before):
-                with suppress(OSError):  # it stays then, as it does where it is not looked for
-                    path.unlink()
+            if temporary and temporary[1] in names:
+                remove_if_abandoned(path)
 
 
 def _names_by_folder(journal: Journal) -> dict[Path, set[str]]:
@@ -456,11 +452,3 @@ def _files_in(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except (OSError, ValueError):  # it is gone; a name in a damaged journal may hold a NUL
         return []
-
-
-def _is_left_over(path: Path, before: float) -> bool:
-    try:
-        status = path.lstat()
-    except OSError:
-        return False
-    return stat.S_ISREG(status.st_mode) and status.st_mtime < before

@@ -16,7 +16,7 @@ from srup import __version__, memory
 from srup.cli import first_word, signals
 from srup.cli.commands import COMMANDS, CONFIGURED, HELP, Context
 from srup.cli.errors import command_of, spelling, usage_error
-from srup.errors import OutOfMemory, SrupError
+from srup.errors import OutOfMemory, SrupError, internal
 from srup.files import remove_abandoned
 
 if TYPE_CHECKING:
@@ -132,6 +132,9 @@ def run(arguments: list[str]) -> int:
         return 1
     except OSError as error:  # what the system refuses, where nothing else was made of it
         return _refused(_told(error), 1)
+    except Exception as error:  # a mistake of srup's own
+        command = command_of(srup, arguments)
+        return _refused(internal(error, f"srup {command.name}").told(spelling(command)), 1)
 
 
 def _own_defaults(arguments: list[str]) -> dict[str, Any]:

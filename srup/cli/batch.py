@@ -264,7 +264,6 @@ def command(
     srup batch -r photos/ larger/ -s 2 -m imdn -f jpeg
     find . -name '*.jpg' | srup batch --from - larger/
     """
-    started = time.time()
     console.start_logging(output.verbose)
     check(recipe)  # an unknown name is met at once
     if workers.cluster is not None:
@@ -281,7 +280,7 @@ def command(
     stopped, tally = threading.Event(), Tally()
     with batch.journal(inputs.out) as journal, finishing(partial(_stop, stopped)) as received:
         output.check_report(journal, policy)
-        remove_partial_files(journal, started)  # of a run that was killed
+        remove_partial_files(journal)  # of a run that was killed
         _check_changes(jobs, journal, recipe, policy, inputs.out)
         run = partial(batch.run, jobs, recipe, journal, executor, policy=policy)
         _follow(partial(run, look=look, stopped=stopped), recipe, tally, output, look)

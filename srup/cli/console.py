@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from srup import logs
 from srup import report as reports
 from srup.cli.commands import QUIET
 from srup.cli.errors import spelling
@@ -97,8 +97,8 @@ class _Lines(logging.Handler):
             warning(record.getMessage())
         else:
             err.print(f"[dim]{_plain(record.getMessage())}[/]")
-        if record.exc_info and record.exc_info[1]:
-            err.print("".join(traceback.format_exception(record.exc_info[1])), markup=False)
+        if raised := logs.traceback_of(record):
+            err.print(raised, markup=False)
 
 
 def start_logging(verbose: bool) -> None:

@@ -147,9 +147,9 @@ def command(
     """
     console.start_logging(verbose)
     given_lr = lr is not None
-    template = replace(template, run_options=run_options)
-    evaluations = _evaluations(template, models, weights, given_lr=given_lr)
+    template = replace(template, run_options=run_options, overwrite=report_output.overwrite)
     todo, unpaired = benchmark.cases(hr, lr)
+    evaluations = _evaluations(template, models, weights, todo, given_lr=given_lr)
     for path in unpaired:
         console.warning(f"{path} has no partner and was left out")
     data_set = data_set or benchmark.set_of(hr)
@@ -167,11 +167,16 @@ def command(
 
 
 def _evaluations(
-    template: Evaluation, models: Sequence[str], weights: str | None, *, given_lr: bool
+    template: Evaluation,
+    models: Sequence[str],
+    weights: str | None,
+    todo: Sequence[Case],
+    *,
+    given_lr: bool,
 ) -> list[Evaluation]:
     """Bicubic and the networks asked for, each once; folders for their results are made.
 
-    Raises UsageError, UnknownModel, ScaleError before anything runs.
+    Raises UsageError, UnknownModel, ScaleError, AlreadyExists before anything runs.
     """
     if weights and len(models) > 1:
         raise UsageError("a file of weights holds one network", "name one with {models}")
@@ -186,6 +191,7 @@ def _evaluations(
         if weights and name != BICUBIC:
             evaluation = replace(evaluation, weights=Path(weights))
         benchmark.check(evaluation, given_lr=given_lr)
+        benchmark.check_saved(evaluation, todo)
         evaluations.append(evaluation)
     # only when all of them are known to be sound
     for evaluation in evaluations:

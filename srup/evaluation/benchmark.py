@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from srup import memory
-from srup.errors import ImageError, OutOfMemory, SrupError, UsageError
+from srup.errors import AlreadyExists, ImageError, OutOfMemory, SrupError, UsageError
 from srup.evaluation.metrics import Values, luma, psnr, ssim
 from srup.evaluation.pairing import images_in, pair
 from srup.evaluation.peak_memory import peak_of
@@ -76,8 +76,9 @@ class Evaluation:
 
     Under "y-only" bicubic is computed as for the tables' bicubic rows: on Y alone, its LR version
     not rounded to bytes. Under "truncated" results become bytes by truncation, as LESRCNN's authors
-    did it. `border` is in pixels, None for the scale. `save` is a folder for the results. LR is
-    degraded by each spec of `degradations` (`images.degrade`) in turn.
+    did it. `border` is in pixels, None for the scale. `save` is a folder for the results, which
+    replace others with `overwrite`. LR is degraded by each spec of `degradations`
+    (`images.degrade`) in turn.
     """
 
     model: str
@@ -89,6 +90,7 @@ class Evaluation:
     weights: Path | None = None
     run_options: RunOptions = EXACT
     degradations: tuple[str, ...] = (CLEAN,)
+    overwrite: bool = False
 
     @property
     def shaved(self) -> int:
@@ -107,6 +109,11 @@ class Evaluation:
             below = "" if spec == CLEAN else spec.replace(":", "")
             folders[spec] = self.save / below
         return folders
+
+    def saved(self, case: Case, spec: str) -> Path | None:
+        """The file that the result for an image is saved to; None without `save`."""
+        folder = self.folders().get(spec)
+        return folder / f"{case.hr.stem}_x{self.scale}.png" if folder else None
 
 
 @dataclass(frozen=True)
@@ -199,6 +206,17 @@ def check(evaluation: Evaluation, *, given_lr: bool) -> None:
         )
 
 
+def check_saved(evaluation: Evaluation, todo: Sequence[Case]) -> None:
+    """Raises AlreadyExists if a result is to be saved where a file is that may not be replaced."""
+    for spec in evaluation.degradations:
+        for case in todo:
+            saved = evaluation.saved(case, spec)
+            if saved and not evaluation.overwrite and saved.exists():
+                raise AlreadyExists(
+                    f"{saved} exists", "{overwrite} replaces it", "{save} names another folder"
+                )
+
+
 def published(model: str, data_set: str | None, scale: int) -> Published | None:
     """PSNR and SSIM as printed for a data set at a scale; None where they are not known."""
     figures: Mapping[str, Published] = {}
@@ -283,8 +301,8 @@ def _score_on_colours(
     started = time.perf_counter()
     sr = enlarge(lr)
     seconds = time.perf_counter() - started
-    if folder := evaluation.folders().get(spec):
-        write_image(Image(sr), folder / f"{case.hr.stem}_x{scale}.png")
+    if saved := evaluation.saved(case, spec):
+        write_image(Image(sr), saved, overwrite=evaluation.overwrite)
     if protocol == TRUNCATED:  # the truncation is done, by `_truncating`
         protocol = "y-rounded"
     return score(sr, hr, protocol=protocol, border=border), seconds

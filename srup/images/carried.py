@@ -42,7 +42,9 @@ class Carried:
         """
         for key, what in BLOCKS.items():
             block = opened.info.get(key) or b""
-            if not isinstance(block, (bytes, str)) or len(block) > MAX_BYTES:
+            if key == "xmp" and isinstance(block, str):  # a tag of TIFF that is called text
+                block = opened.info[key] = block.encode("latin-1", "replace")
+            if not isinstance(block, bytes) or len(block) > MAX_BYTES:
                 log.warning("%s has damaged %s: left out", self.name, what)
                 del opened.info[key]
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL.JpegImagePlugin import JpegImageFile
 
+from srup.images import heads
 from srup.images.values import Compression
 
 Read = Callable[[int, int], bytes]  # (place, bytes wanted) → what the file has there
@@ -208,7 +209,7 @@ def _webp_quality(quantiser: float) -> int:
 
 def _avif(head: bytes, _: Read) -> Compression:
     """Chroma sampling from the box av1C (AV1 in ISOBMFF, section 2.3)."""
-    flags = head[head.index(b"av1C") + 6]
+    flags = heads.item_property(head, b"av1C")[2]
     grey, across, down, deep = flags & 16, flags >> 3 & 1, flags >> 2 & 1, flags & 64
     chroma = None if grey else SAMPLING[across + 1, down + 1]
     return Compression("avif", _boxed_lossy(head, chroma, bool(deep)), chroma=chroma)
@@ -216,11 +217,9 @@ def _avif(head: bytes, _: Read) -> Compression:
 
 def _heic(head: bytes, _: Read) -> Compression:
     """Chroma sampling from the box hvcC (ISO/IEC 14496-15, section 8.3.3.1)."""
-    place = head.index(b"hvcC") + 4
-    chroma = (None, "4:2:0", "4:2:2", "4:4:4")[head[place + 16] & 3]
-    return Compression(
-        "heic", _boxed_lossy(head, chroma, bool(head[place + 17] & 7)), chroma=chroma
-    )
+    record = heads.item_property(head, b"hvcC")
+    chroma, deep = (None, "4:2:0", "4:2:2", "4:4:4")[record[16] & 3], bool(record[17] & 7)
+    return Compression("heic", _boxed_lossy(head, chroma, deep), chroma=chroma)
 
 
 def _boxed_lossy(head: bytes, chroma: str | None, deep: bool) -> bool | None:
@@ -233,8 +232,8 @@ def _boxed_lossy(head: bytes, chroma: str | None, deep: bool) -> bool | None:
         return None
     if chroma != "4:4:4":
         return True
-    box = head.find(b"colrnclx")
-    matrix = int.from_bytes(head[box + 12 : box + 14], "big") if box > 0 else 0
+    codes = heads.item_property(head, b"colr", b"nclx")
+    matrix = int.from_bytes(codes[8:10], "big")
     return True if matrix in YCBCR and not deep else None
 
 

@@ -31,6 +31,8 @@ INCH = 2
 PNG_XMP = "XML:com.adobe.xmp"  # the keyword of the text that holds XMP
 MAX_TAGS = 10_000  # entries that are looked at in one block; cameras write some hundred
 THUMBNAILS = (b"<xmp:Thumbnails>", b"</xmp:Thumbnails>")
+# an orientation that Pillow believes, also where the packet is damaged behind it
+BELIEVED = re.compile(rb'(tiff:Orientation(?:="|>))[0-9]')
 
 
 @dataclass(frozen=True)
@@ -121,11 +123,13 @@ def upright(exif: bytes) -> bytes | None:
 
 @functools.lru_cache(maxsize=1)  # the frames of an animation share one block
 def sized(exif: bytes, size: tuple[int, int], dpi: tuple[float, float] | None) -> bytes | None:
-    """The EXIF block with the pixels (width, height) and density of an image, if it states them.
+    """The EXIF block with the pixels (width, height) and density of an upright image, if it states
+    them.
 
     None, with a warning, if the block is damaged.
     """
     values = {WIDTH: size[0], PIXELS_ACROSS: size[0], HEIGHT: size[1], PIXELS_DOWN: size[1]}
+    values[ORIENTATION] = 1
     visited: set[int] = set()  # directories, which may refer to one another
 
     def change(block: _Block, directory: int) -> None:
@@ -224,7 +228,8 @@ def _cut_thumbnail(block: _Block, directory: int) -> None:
 
 def xmp_upright(xmp: bytes) -> bytes:
     """The XMP packet of an image that has been turned: orientation 1 and no thumbnails."""
-    return _set_in_xmp(_without_thumbnails(xmp), {"tiff:Orientation": 1})
+    upright = _set_in_xmp(_without_thumbnails(xmp), {"tiff:Orientation": 1})
+    return BELIEVED.sub(rb"\g<1>1", upright)
 
 
 def _without_thumbnails(xmp: bytes) -> bytes:
@@ -242,9 +247,10 @@ def _without_thumbnails(xmp: bytes) -> bytes:
 
 @functools.lru_cache(maxsize=1)
 def xmp_sized(xmp: bytes, size: tuple[int, int]) -> bytes:
-    """The XMP packet with the pixels (width, height) of an image, if it states them."""
+    """The XMP packet with the pixels (width, height) of an upright image, if it states them."""
     width, height = size
     names = {
+        "tiff:Orientation": 1,
         "tiff:ImageWidth": width,
         "tiff:ImageLength": height,
         "exif:PixelXDimension": width,

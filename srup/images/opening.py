@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +16,15 @@ from PIL import (
     PngImagePlugin,
     PpmImagePlugin,
     TiffImagePlugin,
+    UnidentifiedImageError,
     WebPImagePlugin,
 )
 from PIL import Image as Pillow
 
 from srup.files import check_regular
-from srup.images import chunks, jxl
+from srup.images import chunks, heads, jxl
+
+log = logging.getLogger(__name__)
 
 ImageFile = str | Path | BinaryIO  # an open file has to be seekable
 
@@ -47,9 +51,34 @@ def open_image(source: ImageFile) -> Iterator[Pillow.Image]:
     Raises NotRegular for a pipe, socket or device, other OSErrors for what cannot be opened,
     PIL.UnidentifiedImageError for a file of another format, and PIL.DecompressionBombError.
     """
-    formats = [name for name in DECODERS if name in Pillow.OPEN]
-    with sound(source) as file, Pillow.open(file, formats=formats) as opened:
+    with sound(source) as file, _opened(file) as opened:
         yield opened
+
+
+def _opened(file: ImageFile) -> Pillow.Image:
+    formats = [name for name in DECODERS if name in Pillow.OPEN]
+    try:
+        return Pillow.open(file, formats=formats)
+    except UnidentifiedImageError:
+        # damaged metadata of a JPEG file makes Pillow say so too
+        bare = _without_metadata(file)
+        if bare is None:
+            raise
+        return Pillow.open(bare, formats=formats)
+
+
+def _without_metadata(source: ImageFile) -> BinaryIO | None:
+    """A JPEG file without its metadata; None for other files, and where it has none."""
+    if isinstance(source, (str, Path)):
+        with Path(source).open("rb") as file:
+            found = heads.without_metadata(file)
+    else:
+        found = heads.without_metadata(source)
+    if found is None:
+        return None
+    name = str(source) if isinstance(source, (str, Path)) else "standard input"
+    log.warning("%s has damaged metadata (%s): left out", name, ", ".join(found[1]))
+    return found[0]
 
 
 @contextmanager

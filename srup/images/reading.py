@@ -18,7 +18,7 @@ from PIL import ImageSequence, TiffImagePlugin, UnidentifiedImageError
 
 from srup.errors import EngineUnavailable, ReadError
 from srup.files import NotRegular, check_regular
-from srup.images import colours, jxl, sixteen_bit, tiff
+from srup.images import colours, heads, jxl, sixteen_bit, tiff
 from srup.images.carried import Carried, orientation_of
 from srup.images.codec_errors import codec_errors
 from srup.images.compression import compression_of
@@ -215,15 +215,11 @@ def _high_dynamic_range(name: str, kind: str) -> ReadError:
 
 def _colour_codes(head: bytes) -> tuple[int, int]:
     """The codes of ITU-T H.273 for (primaries, transfer) in a PNG, AVIF or HEIC file; 0 if none."""
-    chunk = head.find(b"cICP")
-    if head.startswith(b"\x89PNG") and 0 < chunk < len(head) - 6:
-        return head[chunk + 4], head[chunk + 5]
-    box = head.find(b"colrnclx")
-    if head[4:8] == b"ftyp" and 0 < box < len(head) - 12:
-        primaries = int.from_bytes(head[box + 8 : box + 10], "big")
-        transfer = int.from_bytes(head[box + 10 : box + 12], "big")
-        return primaries, transfer
-    return 0, 0
+    chunk = heads.chunk(head, b"cICP")
+    if len(chunk) >= 2:
+        return chunk[0], chunk[1]
+    codes = heads.item_property(head, b"colr", b"nclx")
+    return int.from_bytes(codes[4:6], "big"), int.from_bytes(codes[6:8], "big")
 
 
 def _pages(opened: Pillow.Image, source: ImageFile, name: str, max_pixels: int) -> Pages:
@@ -336,8 +332,11 @@ def _is_grey(pixels: Pixels) -> bool:
 def from_pillow(opened: Pillow.Image, *, name: str = "the image") -> Image:
     """Converts a Pillow image of any mode to an `Image`, with its EXIF orientation applied.
 
-    `name` is what warnings and errors call it. Raises ReadError for 32 bits per channel.
+    `name` is what warnings and errors call it. Raises ReadError for 32 bits per channel, and for an
+    image without pixels.
     """
+    if not (opened.width and opened.height):
+        raise ReadError(f"cannot read {name}: it has no pixels")
     opened.load()
     return _with_planes(Carried(name).image(opened), opened, name)
 

@@ -119,8 +119,16 @@ def write_pages(
     check_holds(path, pages, [image.size for image in pages.images], encoding)
     row = FORMATS[format_of(path)]
     pages = pages.map(lambda image: _storable(image, row))
-    failed = codec_errors(WriteError, f"cannot write {path}: the encoder failed", PNG_INSTEAD)
-    with placing(path, overwrite=overwrite) as temporary, failed:
+    with placing(path, overwrite=overwrite) as temporary:
+        try:
+            _encode(pages, row, encoding, temporary, path)
+        except WriteError as error:
+            _encode_without_metadata(pages, row, encoding, temporary, path, error)
+
+
+def _encode(pages: Pages, row: Format, encoding: Encoding, temporary: Path, path: Path) -> None:
+    """Writes what is to be called `path` to a temporary file, and opens it again."""
+    with codec_errors(WriteError, f"cannot write {path}: the encoder failed", PNG_INSTEAD):
         if row.name == "tiff":
             tiff.write(pages, temporary)
         elif row.name == "png" and not pages.animated:
@@ -128,6 +136,30 @@ def write_pages(
         else:
             _write_with_pillow(pages, row, encoding, temporary)
         readback.check(temporary, pages, str(path), row.name)
+
+
+def _encode_without_metadata(
+    pages: Pages,
+    row: Format,
+    encoding: Encoding,
+    temporary: Path,
+    path: Path,
+    error: WriteError,
+) -> None:
+    """Writes the pages without metadata that an encoder fails at: encoders look into it.
+
+    First EXIF and its kind are left out, then the profile and the density too. Raises `error` if
+    that changes nothing.
+    """
+    stripped = pages.map(Image.stripped)
+    for fewer in (stripped, pages.map(lambda image: Image(image.pixels, image.alpha))):
+        try:
+            _encode(fewer, row, encoding, temporary, path)
+        except WriteError:
+            continue
+        log.warning("%s: damaged metadata that %s cannot store: left out", path, row.name)
+        return
+    raise error
 
 
 def _storable(image: Image, row: Format) -> Image:

@@ -32,12 +32,6 @@ def check_kinds(**arguments: object) -> None:
             raise UsageError(f"{name} must be {words}, not {value!r}")
 
 
-def check_strength(strength: float) -> None:
-    """Raises UsageError for a strength that is not between 0 and 1."""
-    if not 0 <= strength <= 1:  # not a number is neither
-        raise UsageError(f"strength must be from 0 to 1, not {strength:g}")
-
-
 def check_pixels(size: tuple[int, int]) -> None:
     """Raises UsageError for the size of a picture that has no pixels."""
     if not all(size):

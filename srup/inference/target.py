@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 from srup.errors import ScaleError, UsageError
 
 Fit = Literal["inside", "fill", "stretch"]
+
+LONGEST = 10**9  # pixels a side that can be asked for
+DIGITS = 12  # of a number that are read, more than LONGEST has: Python refuses thousands
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class Target:
 
     With both sides `fit` decides: the largest size of the image's shape that fits inside, the
     smallest that covers them, cropped, or both sides as they are, whatever becomes of the shape.
+    Raises ScaleError and UsageError for numbers that cannot be.
     """
 
     scale: float | None = None
@@ -26,6 +31,16 @@ class Target:
     long_edge: int | None = None
     megapixels: float | None = None
     fit: Fit = "inside"
+
+    def __post_init__(self) -> None:
+        # not a number is out of range, too
+        if self.scale is not None and not 0 < self.scale <= LONGEST:
+            raise ScaleError(f"scale {self.scale:g} is out of range: srup enlarges 1 to 32 times")
+        if self.megapixels is not None and not 0 < self.megapixels <= LONGEST:
+            raise UsageError(f"{self.megapixels:g} megapixels are no size; give a number above 0")
+        for side in (self.width, self.height, self.long_edge):
+            if side is not None and not (isinstance(side, Integral) and 1 <= side <= LONGEST):
+                raise UsageError(f"{side} pixels are no side of a picture; give 1 to {LONGEST}")
 
     @property
     def crops(self) -> bool:
@@ -116,27 +131,23 @@ def target(
 ) -> Target:
     """The target that options ask for, ×4 if none does.
 
-    Raises UsageError where options contradict each other, ScaleError for a scale that is not
-    positive.
+    Raises UsageError where options contradict each other, and what `Target` raises.
     """
-    if scale is not None and not scale > 0:  # not a number is out of range, too
-        raise ScaleError(f"scale {scale:g} is out of range: srup enlarges 1 to 32 times")
-    if megapixels is not None and not 0 < megapixels < math.inf:
-        raise UsageError(f"{megapixels:g} megapixels are no size; give a number above 0")
-    if size is not None and (width or height):
+    if size is not None and (width is not None or height is not None):
         raise UsageError("size already says width and height; give one or the other")
     if size is not None:
         width, height = parse_size(size)
     asked = {
         "a scale": scale,
-        "a width or height": width or height,
+        "a width or height": height if width is None else width,
         "a long edge": long_edge,
         "megapixels": megapixels,
     }
-    given = [name for name, value in asked.items() if value]
+    given = [name for name, value in asked.items() if value is not None]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} contradict each other; give one of them")
-    fit = _fit(fill=fill, stretch=stretch, both_sides=bool(width and height))
+    both_sides = width is not None and height is not None
+    fit = _fit(fill=fill, stretch=stretch, both_sides=both_sides)
     if not given:
         return Target(scale=4.0)
     return Target(scale, width, height, long_edge, megapixels, fit)
@@ -158,7 +169,7 @@ def parse_size(text: str) -> tuple[int, int]:
     if not match:
         form = "is not of the form WIDTHxHEIGHT"
         raise UsageError(f"the size {text!r} {form}", "as in {size=1920x1080}")
-    return int(match[1]), int(match[2])
+    return int(match[1][:DIGITS]), int(match[2][:DIGITS])
 
 
 EPSILON = 1e-9  # 1.1 · 10 is 11.000000000000002, and 1.15 · 10 is 11.499999999999998

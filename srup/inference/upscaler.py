@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image as Pillow
 
 from srup import memory, processor
-from srup.errors import EngineUnavailable, UnsoundResult, UsageError
+from srup.errors import EngineUnavailable, ScaleError, UnsoundResult, UsageError
 from srup.files import hashed
 from srup.images import (
     Image,
@@ -29,7 +29,7 @@ from srup.images import (
     savable,
 )
 from srup.inference import engines
-from srup.inference.arguments import check_kinds, check_pixels, check_strength, size_of
+from srup.inference.arguments import check_kinds, check_pixels, size_of
 from srup.inference.arrays import array_of, image_of
 from srup.inference.canvas import MapSpec, canvas
 from srup.inference.engines import ADVICE, Conversion, Program
@@ -144,7 +144,8 @@ class Upscaler:
 
         `size` is (width, height), or a Target that decides for each page; by default
         `round(width·scale)` × `round(height·scale)`. Floats are computed as 16 bits per channel.
-        Raises UsageError, ReadError, UnsoundResult, OutOfMemory.
+        Raises UsageError for an array or size that cannot be, ScaleError beyond 32 times,
+        ReadError, UnsoundResult, OutOfMemory.
         """
         if isinstance(image, Pages):
             images = tuple(self._each(image.images, size, progress))
@@ -169,8 +170,15 @@ class Upscaler:
 
     def _enlarge(self, image: Image, target: Target, progress: Progress | None) -> Image:
         check_pixels(image.size)
+        if target.factor(image.size) > routing.LARGEST_SCALE:
+            raise ScaleError(
+                f"{target.factor(image.size):g} times larger is out of range: "
+                f"srup enlarges at most {routing.LARGEST_SCALE} times"
+            )
         size, final = target.enlarged(image.size), target.size(image.size)
         pixels = image.pixels
+        if min(pixels.strides) < 0:  # PyTorch takes no array that runs backwards
+            pixels = np.ascontiguousarray(pixels)
         # colours under what is transparent would bleed into the edges
         if image.alpha is not None:
             pixels = fill_transparent(pixels, image.alpha)
@@ -385,7 +393,6 @@ def load(
     """
     check_kinds(name=name, weights=weights, device=device, engine=engine)
     check_kinds(precision=precision, tiling=tiling, self_ensemble=self_ensemble, strength=strength)
-    check_strength(strength)
     if scale is None:
         scale = registry.natural_scale(name)
     check_kinds(scale=scale)

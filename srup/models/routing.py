@@ -24,14 +24,16 @@ def route(
     one with the smallest product, and of those the shortest. A network for any scale takes a single
     row. Rows without released weights are left out, unless the network has no others or the user
     brings `own_weights`. A `strength` below 1 mixes in the weights of the network's origin. Raises
-    UnknownModel, UsageError for a network without one, and ScaleError if `scale` is not between
-    SMALLEST_SCALE and LARGEST_SCALE.
+    UnknownModel, UsageError for a network without one or a strength that is not 0 to 1, and
+    ScaleError if `scale` is not between SMALLEST_SCALE and LARGEST_SCALE.
     """
     *before, last = name.split(CHAIN)
     if before:
         restoring = [_restoring(each) for each in before]
         return (*restoring, *route(last, scale, own_weights=own_weights, strength=strength))
     rows = find(name)
+    if not 0 <= strength <= 1:
+        raise UsageError(f"strength must be from 0 to 1, not {strength:g}")
     if strength < 1:
         rows = _mixed(rows, strength, own_weights)
     if not SMALLEST_SCALE <= scale <= LARGEST_SCALE:  # not a number is out of range, too

@@ -153,8 +153,9 @@ def as_json(report: Report) -> str:
 def as_csv(report: Report) -> str:
     """The table as CSV, its values in full."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [report.heading, *report.columns], lineterminator="\n")
-    writer.writeheader()
+    columns = [report.heading, *report.columns]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writerow({column: _no_formula(column) for column in columns})
     for record in _records(report):
         writer.writerow({column: _no_formula(value) for column, value in record.items()})
     return text.getvalue()

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from srup.batch.journal import NAME, journal
 from srup.errors import UsageError, WriteError
@@ -111,3 +114,36 @@ def test_for_a_url_it_is_kept_here_and_copied_there() -> None:
     lines.path.unlink()  # as on another machine
     with journal("memory://somewhere/out") as lines:
         assert list(lines.last) == ["a.png"]
+
+
+names = some.sampled_from(["a.png", "below/ä.png", "b\udcff.png", 'c"{}.png'])
+statuses = some.sampled_from(["claimed", "done", "failed", "refused"])
+facts = some.fixed_dictionaries({}, optional={"bytes": some.integers(), "error": some.text()})
+
+
+@given(some.lists(some.tuples(names, statuses, facts), max_size=8), some.data())
+def test_a_journal_that_is_cut_anywhere_counts_nothing_as_done_that_was_not(
+    written: list[tuple[str, str, dict[str, object]]], data: some.DataObject
+) -> None:
+    """Nor anything that was done, and then begun again, by an earlier line."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, ends = Path(folder) / NAME, [0]
+        with journal(folder) as lines:
+            for name, status, more in written:
+                lines.append([{"name": name, "status": status, **more}])
+                ends.append(path.stat().st_size)
+        cut = data.draw(some.integers(0, ends[-1]))
+        whole = path.read_bytes() if path.exists() else b""
+        path.write_bytes(whole[:cut])
+        before = {}
+        for (name, status, _), end in zip(written, ends[1:], strict=True):
+            if end - 1 <= cut:  # all of it is there but maybe the end of its line
+                before[name] = status
+        with journal(folder) as lines:
+            done = {name for name, line in lines.last.items() if line["status"] == "done"}
+            known = set(lines.last)
+            lines.append([{"name": "new.png", "status": "done"}])
+        assert done <= {name for name, status in before.items() if status == "done"}
+        assert known <= before.keys()
+        with journal(folder) as lines:
+            assert lines.last["new.png"]["status"] == "done", "a line that is cut ends there"

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -308,28 +309,57 @@ def test_no_images(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert run(["batch", "-r", str(folder), str(tmp_path / "out"), "--dry-run"]) == 0
 
 
+def picture(path: Path, number: int) -> None:
+    draw(24 + number % 7, 16).save(path.with_suffix(".png"))
+
+
+def frames(path: Path, number: int) -> None:
+    first = draw(24 + number % 7, 16)
+    others = [first.rotate(angle) for angle in (90, 180)]
+    options = {"save_all": True, "append_images": others, "duration": 40}
+    first.save(path.with_suffix(".png"), **options)
+
+
+MINE = (".mine.part", ".000.png.part", ".000.png.0123abcd.part.bak", "notes.txt")
+
+
 @pytest.mark.parametrize(
-    ("count", "kills"), [(10, 2), pytest.param(200, 20, marks=pytest.mark.slow)]
+    ("make", "format_", "count", "kills"),
+    [
+        (picture, "png", 10, 2),
+        *(
+            pytest.param(*each, 200, 20, marks=pytest.mark.slow)
+            for each in ((picture, "png"), (picture, "tiff"), (frames, "png"))
+        ),
+    ],
 )
-def test_killed_at_any_moment(tmp_path: Path, count: int, kills: int) -> None:
+def test_killed_at_any_moment(
+    tmp_path: Path, make: Callable[[Path, int], None], format_: str, count: int, kills: int
+) -> None:
     """At the end every result is there, the same to the byte, none made twice but those in flight,
-    and nothing is left over.
+    and nothing is left over but what was the user's.
     """
     (tmp_path / "in").mkdir()
     for number in range(count):
-        draw(24 + number % 7, 16).save(tmp_path / "in" / f"{number:03}.png")
+        make(tmp_path / "in" / f"{number:03}", number)
+    (tmp_path / "out").mkdir()
+    for name in MINE:
+        (tmp_path / "out" / name).write_text("mine")
+    arguments = ["-f", format_, "-s", "2"]
     moments = random.Random(0)
     for _ in range(kills):
-        process = start(str(tmp_path / "in"), str(tmp_path / "out"), "--json")
+        process = start(str(tmp_path / "in"), str(tmp_path / "out"), "--json", *arguments)
         assert process.stdout
         for _ in range(moments.randint(1, max(1, count // kills - 2))):
             process.stdout.readline()
         process.kill()
         process.communicate()
-    assert start(str(tmp_path / "in"), str(tmp_path / "out")).wait() == 0
-    assert run(["batch", str(tmp_path / "in"), str(tmp_path / "undisturbed")]) == 0
-    assert images(tmp_path / "out") == images(tmp_path / "undisturbed")
-    assert len(images(tmp_path / "out")) == count
+    assert start(str(tmp_path / "in"), str(tmp_path / "out"), *arguments).wait() == 0
+    assert run(["batch", str(tmp_path / "in"), str(tmp_path / "undisturbed"), *arguments]) == 0
+    found = images(tmp_path / "out")
+    assert [found.pop(name) for name in MINE] == [b"mine"] * len(MINE)
+    assert found == images(tmp_path / "undisturbed")
+    assert len(found) == count
     done = [line["name"] for line in journal(tmp_path / "out") if line.get("status") == "done"]
     assert sorted(done) == sorted(set(done))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import click
 import pytest
 
 import srup
-from srup.cli import COMMANDS, run
+from srup.cli import COMMANDS, console, options, run
 from srup.cli import srup as root
 from srup.cli.errors import command_of, spelling
 from srup.errors import OPTION, OutOfMemory, ReadError, SrupError, WriteError
@@ -140,3 +142,31 @@ def test_commands_show_their_own_options(
     said = capsys.readouterr().err
     assert told in said
     assert not_told not in said
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that has a mistake."""
+
+    @click.command("broken")
+    @options.verbose
+    def command(verbose: bool) -> None:
+        console.start_logging(verbose)
+        raise ZeroDivisionError("nobody expected this")
+
+    module = types.ModuleType("srup.cli.broken")
+    module.command = command  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(COMMANDS, "broken", "")
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_mistake_of_srups_own_is_a_line_that_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["broken"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "Traceback" not in said
+    assert "srup broken: an unexpected error in srup (ZeroDivisionError: nobody" in said
+    assert "please report it; -v shows where it was raised" in said
+    assert run(["broken", "-v"]) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said and "in command" in said

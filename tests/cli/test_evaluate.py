@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from srup.cli import run
+from srup.images import read_image
 from tests.conftest import json_lines
 from tests.data.draw import draw
 
@@ -53,6 +54,31 @@ def test_measured_beside_published(
     )  # HR is not cropped to multiples there
     (one, *_) = json_lines(capsys.readouterr().out)
     assert one["PSNR"] == found["rows"][1]["PSNR"]
+
+
+def test_results_that_were_kept_are_not_replaced_unasked(
+    hr: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "kept" / "bicubic" / "two_x2.png"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("an earlier result")
+    arguments = [
+        "evaluate",
+        str(hr),
+        "-s",
+        "2",
+        "--protocol",
+        "rgb",
+        "--save",
+        str(tmp_path / "kept"),
+    ]
+    assert run([*arguments, "-m", "bicubic"]) == 1
+    said = capsys.readouterr().err
+    assert f"{kept} exists; -y replaces it, --save names another folder" in said
+    assert kept.read_text() == "an earlier result"
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name], "nothing was run"
+    assert run([*arguments, "-m", "bicubic", "-y"]) == 0
+    assert read_image(kept).size == (50, 44)
 
 
 def test_a_row_for_each_network_and_degradation(

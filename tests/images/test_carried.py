@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from PIL import Image as Pillow
 from PIL import PngImagePlugin, TiffImagePlugin
 
-from srup.images import Image, carried, read_image, read_pages, write_image
+from srup.images import Image, carried, colours, from_pillow, read_image, read_pages, write_image
 from tests.data.draw import draw
 
 PICTURE = draw(24, 16)
@@ -72,6 +74,7 @@ def tiff(path: Path, tag: int, kind: int, value: object) -> Path:
     ("tag", "kind", "value"),
     [
         (700, 4, 0xFFFFFFF0),  # XMP as a number: bytes() of it would be as many zeros
+        (700, 2, "a text"),
         (34675, 2, "a text"),  # a colour profile
         (33723, 4, (1, 2, 3)),  # IPTC
         (34377, 3, 7),  # image resources
@@ -81,7 +84,9 @@ def tiff(path: Path, tag: int, kind: int, value: object) -> Path:
 def test_tags_of_another_type(tmp_path: Path, tag: int, kind: int, value: object) -> None:
     image = read_image(tiff(tmp_path / "a.tif", tag, kind, value))
     assert same(image)
-    assert (image.xmp, image.icc) == (None, None)
+    assert image.icc is None
+    # a packet is a text, by whatever name
+    assert image.xmp == (b"a text" if (tag, kind) == (700, 2) else None)
 
 
 def test_a_budget_of_bytes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -140,3 +145,16 @@ def test_bombs_in_texts(tmp_path: Path) -> None:
     info.add(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2 << 20)))
     PICTURE.save(tmp_path / "a.png", pnginfo=info)
     assert same(read_image(tmp_path / "a.png"))
+
+
+def test_exif_that_an_encoder_fails_at_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The density as a text: Pillow's writer of AVIF looks into the block, and counts with it."""
+    entries = struct.pack("<HHLLHHLHH", 282, 2, 2, 0x61, 274, 3, 1, 1, 0)
+    exif = b"Exif\0\0II*\0\x08\0\0\0\2\0" + entries + bytes(4)
+    image = replace(from_pillow(PICTURE), exif=exif, xmp=b"<x/>", icc=colours.SRGB, dpi=(300, 300))
+    write_image(image, tmp_path / "a.avif")
+    written = read_image(tmp_path / "a.avif")
+    assert (written.size, written.exif, written.icc) == (image.size, None, colours.SRGB)
+    assert "a.avif: damaged metadata that avif cannot store: left out" in caplog.text

@@ -123,3 +123,18 @@ def test_what_does_not_fit_is_not_added() -> None:
     image = Image(pixels, exif=block, provenance=Provenance("9.9"))
     assert metadata.stated(image, most=len(block)).exif == block
     assert b"srup 9.9" in (metadata.stated(image).exif or b"")
+
+
+@pytest.mark.parametrize(
+    "part", [b'tiff:Orientation="6', b"<tiff:Orientation>6", b'Orientation = "6"']
+)
+def test_an_orientation_that_is_still_believed(part: bytes) -> None:
+    """Pillow looks for its beginning alone, and would turn the picture a second time."""
+    packet = b"<x:xmpmeta tiff:" + part.removeprefix(b"tiff:") if part[:1] == b"O" else part
+    assert b"6" not in metadata.xmp_upright(packet)
+
+
+def test_blocks_of_an_upright_picture_say_so_when_they_are_written() -> None:
+    block = exif([(0x112, 3, 1, 6)])
+    assert metadata.sized(block, (4, 3), None) == exif([(0x112, 3, 1, 1)])
+    assert metadata.xmp_sized(b'tiff:Orientation="8"', (4, 3)) == b'tiff:Orientation="1"'

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
-import pytest
+import math
+from typing import Any
 
-from srup.errors import UsageError
-from srup.inference.target import Target, target
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from srup.errors import ScaleError, UsageError
+from srup.inference.target import Target, parse_size, target
 
 
 @pytest.mark.parametrize(
@@ -72,3 +77,98 @@ def test_four_times_unless_told() -> None:
 def test_contradictions(options: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         target(**{"scale": None, "size": None, "width": None, "height": None, **options})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [0, -1, math.nan, math.inf, 1e300])
+def test_scales_that_cannot_be(scale: float) -> None:
+    with pytest.raises(ScaleError, match="out of range: srup enlarges 1 to 32 times"):
+        Target(scale)
+
+
+@pytest.mark.parametrize("options", [{"megapixels": math.inf}, {"megapixels": -1}])
+@pytest.mark.parametrize("side", [0, -3, 1.5, math.nan, 10**10])
+def test_sizes_that_cannot_be(options: dict[str, float], side: float) -> None:
+    for name in ("width", "height", "long_edge"):
+        with pytest.raises(UsageError, match="no side of a picture; give 1 to"):
+            Target(**{name: side})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="are no size"):
+        Target(**options)  # type: ignore[arg-type]
+
+
+def test_more_digits_than_python_counts() -> None:
+    with pytest.raises(UsageError, match="no side of a picture"):
+        target(size="9" * 5000 + "x1")
+
+
+sides = some.integers(1, 20_000)
+sizes = some.tuples(sides, sides)
+
+
+@given(sizes, sides, sides)
+def test_inside_is_never_larger_and_what_fills_is_never_smaller(
+    before: tuple[int, int], width: int, height: int
+) -> None:
+    inside = Target(width=width, height=height).size(before)
+    assert inside[0] <= width and inside[1] <= height
+    assert inside[0] == width or inside[1] == height
+    covering = Target(width=width, height=height, fit="fill").enlarged(before)
+    assert covering[0] >= width and covering[1] >= height
+    assert covering[0] == width or covering[1] == height
+
+
+@given(sizes, some.floats(1, 32))
+def test_a_scale_keeps_the_shape_to_half_a_pixel(before: tuple[int, int], scale: float) -> None:
+    for side, enlarged in zip(before, Target(scale).size(before), strict=True):
+        assert abs(enlarged - side * scale) <= 0.5 + 1e-6
+        assert enlarged >= side
+
+
+@given(sizes, sides)
+def test_the_longer_edge_is_exact(before: tuple[int, int], edge: int) -> None:
+    size = Target(long_edge=edge).size(before)
+    assert max(size) == edge and min(size) >= 1
+    assert (size[0] >= size[1]) == (before[0] >= before[1]) or size[0] == size[1]
+
+
+@given(sizes, some.floats(0.001, 400))
+def test_megapixels_are_reached(before: tuple[int, int], megapixels: float) -> None:
+    width, height = Target(megapixels=megapixels).size(before)
+    assert width * height >= megapixels * 1e6 * (1 - 1e-6)
+
+
+@given(sizes)
+def test_a_size_in_words(size: tuple[int, int]) -> None:
+    assert parse_size(f"{size[0]}x{size[1]}") == parse_size(f"{size[0]}×{size[1]}") == size
+
+
+numbers = some.floats() | some.integers(-5, 10**30)
+whole = some.integers(-5, 100_000)
+size_in_words = some.text(max_size=12) | some.from_regex(r"\d{1,6}[xX×]\d{1,6}")
+asked = some.fixed_dictionaries(
+    {},
+    optional={
+        "scale": numbers,
+        "size": size_in_words,
+        "width": whole,
+        "height": whole,
+        "long_edge": whole,
+        "megapixels": numbers,
+        "fill": some.just(True),
+        "stretch": some.just(True),
+    },
+)
+
+
+@settings(max_examples=500)
+@given(asked, sizes)
+def test_whatever_is_asked_it_is_a_size_or_a_line(
+    options: dict[str, Any], before: tuple[int, int]
+) -> None:
+    try:
+        made = target(**options)
+    except (UsageError, ScaleError) as error:
+        assert str(error)
+        return
+    size = made.size(before)
+    assert all(isinstance(side, int) and side >= 1 for side in size)
+    assert 0 < made.factor(before) < math.inf

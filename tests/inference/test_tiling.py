@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given as holds_for
+from hypothesis import settings
+from hypothesis import strategies as some
 from torch import Tensor
 
 from srup.errors import OutOfMemory
@@ -26,6 +29,7 @@ from srup.inference.tiling import (
     outlined,
     resident,
     windows,
+    windows_until_safe,
 )
 from srup.models import registry
 from srup.networks.layers import mean_and_deviation
@@ -279,3 +283,88 @@ def test_a_limit_that_threads_lower_never_rises() -> None:
         list(threads.map(runner.lower, [64, 256, 128, 200, 96, 255, 80, 90]))
     assert runner.limit == 64
     assert not runner.lower(63)
+
+
+sides = some.integers(1, 300)
+strides = some.sampled_from((1, 2, 3, 4, 8))
+
+
+@holds_for(sides, sides, some.none() | some.integers(1, 400), strides)
+def test_windows_of_any_size_make_up_the_image(
+    height: int, width: int, size: int | None, stride: int
+) -> None:
+    cut = windows(height, width, size, stride)
+    assert sum(window.height * window.width for window in cut) == height * width
+    assert cut == sorted(cut, key=lambda window: (window.top, window.left)), "row by row"
+    covered = np.zeros((height, width), np.uint8)
+    for window in cut:
+        window.of(covered)[...] += 1
+        assert window.top % stride == window.left % stride == 0
+        assert window.height and window.width
+    assert (covered == 1).all()
+
+
+@some.composite
+def inside(draw: some.DrawFn) -> tuple[Window, Window]:
+    """A window, and the bounds that it lies in."""
+    height, width = draw(sides), draw(sides)
+    top, left = draw(some.integers(0, height - 1)), draw(some.integers(0, width - 1))
+    bottom, right = draw(some.integers(top + 1, height)), draw(some.integers(left + 1, width))
+    return Window(top, left, bottom, right), Window(0, 0, height, width)
+
+
+def contains(outer: Window, inner: Window) -> bool:
+    return inner.grown(0, outer) == inner
+
+
+@holds_for(inside(), some.integers(0, 400), strides)
+def test_the_algebra_of_windows(both: tuple[Window, Window], margin: int, stride: int) -> None:
+    window, bounds = both
+    around = window.grown(margin, bounds)
+    assert contains(around, window) and contains(bounds, around)
+    moved = window.within(around)
+    assert (moved.height, moved.width) == (window.height, window.width)
+    image = np.arange(bounds.height * bounds.width).reshape(bounds.height, bounds.width)
+    assert (moved.of(around.of(image)) == window.of(image)).all()
+    cut = window.at_least(84, bounds, stride)
+    assert contains(cut, window) and contains(bounds, cut)
+    assert cut.height >= min(84, bounds.height) and cut.width >= min(84, bounds.width)
+    parts = window.quarters(stride)
+    covered = sum(part.height * part.width for part in parts)
+    assert covered == window.height * window.width
+    assert all(contains(window, part) for part in parts)
+
+
+@holds_for(sides, sides, some.integers(1, 400), strides)
+def test_scaled_windows_meet_where_windows_meet(
+    height: int, width: int, size: int, stride: int
+) -> None:
+    for ratio in (Fraction(3), Fraction(1, stride)):
+        whole_map = Window(0, 0, height, width).scaled(ratio)
+        covered = np.zeros((whole_map.bottom, whole_map.right), np.uint8)
+        for window in windows(height, width, size, stride):
+            window.scaled(ratio).of(covered)[...] += 1
+        assert (covered == 1).all()
+
+
+@holds_for(some.integers(1, 60), some.integers(1, 60), some.integers(1, 70), some.integers(0, 70))
+def test_nobody_reads_what_is_written_over(height: int, width: int, size: int, margin: int) -> None:
+    """A window's result is placed when so many windows behind it are done."""
+    todo, bounds = windows(height, width, size), Window(0, 0, height, width)
+    wait = windows_until_safe(todo, margin)
+    reads = [window.grown(margin, bounds) for window in todo]
+    for number, window in enumerate(todo):
+        for later in reads[number + wait + 1 :]:
+            apart = window.bottom <= later.top or window.right <= later.left
+            assert apart or later.bottom <= window.top or later.right <= window.left
+
+
+@settings(max_examples=15)
+@holds_for(some.integers(1, 50), some.integers(1, 50), some.integers(1, 60), some.integers(0, 9))
+def test_tiles_equal_the_whole_whatever_the_sizes(
+    height: int, width: int, size: int, margin: int
+) -> None:
+    stages = [Stage(box(margin), margin, mean), Stage(box(1), 1)]
+    image = torch.from_numpy(np.random.default_rng(0).random((1, 3, height, width), np.float32))
+    tiled_, whole_ = in_windows(stages, image, size), whole(stages, image)
+    assert torch.allclose(tiled_, whole_, atol=1e-6)

@@ -11,7 +11,13 @@ from PIL import ExifTags
 from PIL import Image as Pillow
 
 import srup
-from srup.errors import EngineUnavailable, ScaleError, UnsoundResult, UsageError, WeightsMismatch
+from srup.errors import (
+    EngineUnavailable,
+    ScaleError,
+    UnsoundResult,
+    UsageError,
+    WeightsMismatch,
+)
 from srup.images import Image, Pages, Provenance
 from srup.images.colours import SRGB
 from srup.inference.engines import Conversion
@@ -81,6 +87,22 @@ def test_floats_come_back_as_floats(kind: type[np.floating], channels: int) -> N
     assert np.abs(found.astype(float) - enlarge(sixteen) / 65_535).max() <= tolerance
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_arrays_may_run_backwards(dtype: type, channels: int) -> None:
+    """As a picture does that is turned by `[::-1]`."""
+    array = np.random.default_rng(0).integers(0, 200, (9, 7, channels)).astype(dtype)
+    enlarge = srup.load("lite", scale=2)
+    for turned in (array[::-1], array[:, ::-1], array[::2, ::-1], array.swapaxes(0, 1)):
+        assert (enlarge(turned) == enlarge(turned.copy())).all()
+
+
+def test_of_a_masked_array_the_values_are_enlarged() -> None:
+    values = np.full((9, 7, 3), 99, np.uint8)
+    masked, enlarge = np.ma.masked_array(values, values > 0), srup.load("lite", scale=1.5)
+    assert (enlarge(masked) == enlarge(values)).all()
+
+
 @pytest.mark.parametrize(
     ("what", "says"),
     [
@@ -88,6 +110,7 @@ def test_floats_come_back_as_floats(kind: type[np.floating], channels: int) -> N
         (np.zeros((4, 4, 7), np.uint8), "uint8 (4, 4, 7)"),
         (np.zeros(4, np.uint8), "uint8 (4,)"),
         (np.zeros((2, 4, 4, 3), np.uint8), "uint8 (2, 4, 4, 3)"),
+        (np.zeros((4, 4), ">u2"), ">u2 (4, 4)"),
         (np.full((4, 4, 3), 300), "int64 (4, 4, 3)"),
         (np.zeros((4, 4, 3), bool), "bool (4, 4, 3)"),
         (np.zeros((4, 4, 3), complex), "complex128 (4, 4, 3)"),
@@ -115,6 +138,17 @@ def test_what_is_no_picture_is_refused_in_one_line(what: object, says: str) -> N
 def test_a_size_that_is_none(size: object) -> None:
     with pytest.raises(UsageError, match="width, height"):
         srup.load("lite")(COLOURS, size=size)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("size", [(-1, 5), (math.nan, 3), (10**10, 1)])
+def test_sizes_that_cannot_be(size: tuple[int, int]) -> None:
+    with pytest.raises(UsageError, match=r"no side of a picture|width, height"):
+        srup.load("lite")(np.zeros((4, 4), np.uint8), size=size)
+
+
+def test_larger_than_32_times_is_refused_before_anything_is_allocated() -> None:
+    with pytest.raises(ScaleError, match="at most 32 times"):
+        srup.load("lite")(np.zeros((4, 4), np.uint8), size=(10**9, 10**9))
 
 
 def test_the_network_is_a_module_and_its_stages_are_the_tilers() -> None:

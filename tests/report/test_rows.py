@@ -64,6 +64,8 @@ def test_no_cell_of_csv_is_a_formula() -> None:
     found = list(csv.DictReader(io.StringIO(text(Report("all", rows), "csv"))))
     assert [row["name"] for row in found] == [f"'{name}" for name in names[:5]] + ["plain", "a=1"]
     assert {row["note"] for row in found} == {"'=2"}
+    headed = Report("all", [Row("a", {"@SUM(A1)": 1})], heading="=1+1")
+    assert text(headed, "csv").splitlines()[0] == "'=1+1,'@SUM(A1)"
     assert [(float(row["PSNR"]), float(row["gain"])) for row in found] == [(-0.5, -math.inf)] * 7
 
 

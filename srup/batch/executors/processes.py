@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import signal
 import threading
@@ -10,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection, wait
 from typing import cast
 
-from srup import memory, processor
+from srup import logs, memory, processor
 from srup.batch.executors.scheduling import Crew, Hand, shared_out
 from srup.pipeline import Job, Recipe, Result, Worker
 
@@ -40,7 +41,7 @@ class _Process(Hand):
         """Starts the process, for the first time or after it has died."""
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        arguments = (self.recipe, self.threads, self.share, theirs)
+        arguments = (self.recipe, self.threads, self.share, logs.level(), theirs)
         self.process = context.Process(target=_serve, args=arguments, daemon=True)
         self.process.start()
         self.dead = False
@@ -87,6 +88,9 @@ class _Processes(Crew):
                 answer = None
             if isinstance(answer, BaseException):
                 raise answer
+            if isinstance(answer, logging.LogRecord):
+                logs.tell(answer)
+                continue
             yield hand, answer
 
     def stop(self) -> None:
@@ -100,8 +104,8 @@ class _Processes(Crew):
             hand.end()
 
 
-def _serve(recipe: Recipe, threads: int, cores: int, connection: Connection) -> None:
-    """A worker process: jobs in, results out, until None or the end of the pipe."""
+def _serve(recipe: Recipe, threads: int, cores: int, level: int, connection: Connection) -> None:
+    """A worker process: jobs in, results and what is logged out, until None or the pipe's end."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches the whole group; the parent decides
@@ -110,10 +114,14 @@ def _serve(recipe: Recipe, threads: int, cores: int, connection: Connection) -> 
     stopped, sending = threading.Event(), threading.Lock()
     worker = Worker(recipe, stopped=stopped, many=True)
 
-    def answer(future: Future[Result]) -> None:
+    def send(message: object) -> None:
         with sending:
-            connection.send(future.exception() or future.result())
+            connection.send(message)
 
+    def answer(future: Future[Result]) -> None:
+        send(future.exception() or future.result())
+
+    logs.send_records(send, level)
     with ThreadPoolExecutor(threads) as pool:
         while message := _received(connection):
             if isinstance(message, Job):

@@ -11,7 +11,7 @@ import pytest
 from srup import batch
 from srup.batch.executors.ray import connect, on_cluster
 from srup.batch.executors.threads import in_threads
-from srup.batch.running import remove_partial_files
+from srup.batch.running import record_intent, remove_partial_files
 from srup.inference.target import Target
 from srup.pipeline import Recipe, Worker
 from tests.cli.test_batch import images
@@ -50,7 +50,9 @@ def test_a_node_that_dies_loses_no_job(cluster: Any, tmp_path: Path) -> None:
         if len(names) == COUNT // 2:
             cluster.remove_node(second, allow_graceful=False)
     assert sorted(names) == [f"{number:03}.png" for number in range(COUNT)]
-    remove_partial_files(out)
+    with batch.journal(out) as journal:
+        record_intent(jobs, journal, recipe)
+        remove_partial_files(journal)
     here = batch.planned(sources, str(tmp_path / "here"), recipe)
     assert all(result.status == "done" for result in in_threads(here, Worker(recipe)))
     assert images(tmp_path / "out") == images(tmp_path / "here")
