@@ -20,20 +20,23 @@ from hashlib import sha256
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srup import files, memory, processor, temporaries
-from srup.errors import EngineUnavailable, OutOfMemory
+from srup.errors import EngineUnavailable, OutOfMemory, reason_of
 from srup.files import hashed
 from srup.inference.engines import BFLOAT16_BITS, Conversion, Program
 from srup.inference.run_options import Precision
 from srup.models import registry
 from srup.models.registry import Model
 from srup.models.weights import loaded, locked_in_cache
-from srup.networks.stages import Array, Stage
+from srup.networks.stages import Array, Stage, whole
+
+if TYPE_CHECKING:  # importing torch takes seconds, and this engine does without
+    from srup.networks.base import Network
 
 # Without this package OpenVINO cannot report every import and conversion to its makers, and is
 # imported in two thirds of the time.
@@ -51,9 +54,10 @@ log = logging.getLogger(__name__)
 
 TO_NHWC = (0, 2, 3, 1)
 MANIFEST = "manifest.json"
-FORMAT = 3  # version of the exported files
+FORMAT = 4  # version of the exported files
 BAND = 64  # rows of an enlarged window that are postprocessed at a time: they stay in the cache
 PART = 1 << 18  # values of a map whose statistics are taken at a time, for the same reason
+SAME = 2e-3  # of white: by how much results of both engines may differ in float32
 SHAPES = 4  # how many sizes of window a stage is kept compiled for
 HINTS = {"fp32": "f32", "bf16": "bf16"}  # precision → OpenVINO's name for it
 
@@ -82,7 +86,7 @@ def program(
         precision = _pick_precision(facts["takes_half"])
     workers = processor.cores()
     return Program(
-        name=facts["name"],
+        name=model.name if model.is_file else facts["name"],
         engine="openvino",
         device="cpu",
         precision=precision,
@@ -94,6 +98,7 @@ def program(
         workers=workers,
         pool=_pool,
         free=memory.available,
+        overlap=facts["overlap"],
     )
 
 
@@ -184,12 +189,60 @@ def _export(model: Model, weights: Path, folder: Path) -> None:
 
     log.info("exporting %s ×%d for OpenVINO to %s", model.name, model.scale, folder)
     network = loaded(model, weights)
+    known = [] if model.network else _known(network, model)
     with temporaries.folder(folder.parent, prefix=f".{folder.name}.") as temporary:
         made = temporary / "made"
         made.mkdir()
-        export(network, made)
+        with _as_unavailable(model):
+            export(network, made)
+            for image, result in known:
+                _check(made, image, result)
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
+
+
+def _known(network: Network, model: Model) -> list[tuple[Array, Array]]:
+    """Images N×3×H×W, and what a network of others makes of them with PyTorch.
+
+    Of other sizes than it is exported with: what an architecture decides by the size of its image
+    would be the same for all sizes.
+    """
+    import torch
+
+    from srup.inference.sight import drawn, measure
+
+    measure(network, model.digest, model.name)
+    step, least = network.multiple, max(network.smallest, 64)
+    found = []
+    for sides in ((least + 13, least + 27), (least + 41, least)):  # of no common multiple
+        height, width = (-(-side // step) * step for side in sides)
+        image = drawn(height, width)
+        with torch.inference_mode():
+            found.append((image, network(torch.from_numpy(image)).numpy()))
+    return found
+
+
+def _check(folder: Path, image: Array, expected: Array) -> None:
+    """Raises ValueError if exported files make something else of an image than was expected."""
+    facts = json.loads((folder / MANIFEST).read_text())
+    stages = _ExportedStages(_core(), folder, facts["stages"], "fp32", processor.cores())
+    found = whole(stages(Conversion()), image)
+    difference = np.abs(found - expected).max() if found.shape == expected.shape else np.inf
+    if not difference < SAME:
+        raise ValueError(f"its results differ by {difference:.2g}")
+
+
+@contextmanager
+def _as_unavailable(model: Model) -> Iterator[None]:
+    """Says of a network of others that OpenVINO cannot run it, whatever converting it raises."""
+    try:
+        yield
+    except Exception as error:
+        if model.network:
+            raise
+        raise EngineUnavailable(
+            f"OpenVINO cannot run {model.name} ({reason_of(error)})", "{engine=pytorch} runs it"
+        ) from error
 
 
 class _ExportedStages:

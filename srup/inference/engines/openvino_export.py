@@ -64,6 +64,7 @@ def _export(network: Network, folder: Path) -> None:
         "multiple": network.multiple,
         "smallest": network.smallest,
         "takes_half": network.takes_half,
+        "overlap": network.overlap,
         "stages": rows,
         "files": {path.name: hashed(path) for path in sorted(folder.iterdir())},
     }
