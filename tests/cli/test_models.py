@@ -52,18 +52,18 @@ def test_verify_names_what_is_here_and_counts_the_rest(
     cache: Path, shared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = {model.file for model in MODELS}
-    packaged = [f"{name}.pt  right" for name in ("lite", "lite-photo")]
+    packaged = [f"{name}.pt  right" for name in ("lite", "lite-photo", "bicubic")]
     (cache / "weights").mkdir(parents=True)
     (cache / "weights" / "imdn_x4.pth").symlink_to(shared / "weights" / "imdn_x4.pth")
     assert run(["models", "verify"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sorted(lines[:-1]) == sorted(["imdn_x4.pth  right", *packaged])
-    assert lines[-1] == f"{len(files) - 3} others are not here"
+    assert lines[-1] == f"{len(files) - 4} others are not here"
     assert run(["models", "verify", "--json"]) == 0
     records = json_lines(capsys.readouterr().out)
     assert {record["file"] for record in records} == files
     right = [record["name"] for record in records if record["verdict"] == "right"]
-    assert sorted(map(str, right)) == ["imdn", "lite", "lite-photo"]
+    assert sorted(map(str, right)) == ["bicubic", "imdn", "lite", "lite-photo"]
 
 
 def test_verify_fails_for_one_that_is_damaged(

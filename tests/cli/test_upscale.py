@@ -314,7 +314,8 @@ def test_how_consistent_a_result_is(
         (["bright.exr"], 1, "high dynamic range (OpenEXR)"),
         (["float.tif"], 1, "high dynamic range (32 bits"),
         (["text.png"], 1, "not an image"),
-        (["photo.png", "--weights", "text.png"], 3, "as a checkpoint"),
+        (["photo.png", "--weights", "text.png"], 2, "is not called like a checkpoint"),
+        (["photo.png", "-m", "lite", "--weights", "text.png"], 3, "as a checkpoint"),
         (["photo.png", "-m", "imdn"], 3, "SRUP_OFFLINE"),
     ],
 )
