@@ -118,7 +118,6 @@ RUN_WHEN_SLOW = (
 )
 INTERNET = "needs the internet; .ci/run begins with one like it"
 PROGRAMS = "needs a program that pip does not bring"
-SHELLS = "needs a shell of its own; tests/cli/test_completion.py asks real ones"
 GPUS = "needs graphics processors"
 CLUSTER = "needs a cluster; tests/batch/executors has one of its own"
 CONTAINERS = "needs podman or docker and the internet; tests/test_installing.py reads the file"
@@ -138,10 +137,10 @@ NOT_RUN = {
     "pip install --no-deps spandrel": INTERNET,
     "pip install einops safetensors": INTERNET,
     "python -m tests.benchmarks.checkpoints": FIGURES,
+    "python -m tests.fuzz --cases 100000 --seed 1 --target read --jobs 2 --found found": FIGURES,
     UV: PROGRAMS,
     PIPX: PROGRAMS,
     "man srup": "needs man, and the page in its place; tests/cli/test_man.py shows it",
-    "srup completion fish | source": SHELLS,
     "podman build -f .github/Containerfile -t srup .": CONTAINERS,
     f"podman run --rm --userns keep-id {CONTAINER}": CONTAINERS,
     "docker build -f .github/Containerfile -t srup .": CONTAINERS,

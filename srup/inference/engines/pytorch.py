@@ -44,12 +44,15 @@ def program(
     Raises EngineUnavailable, WeightsMismatch.
     """
     network = loaded(model, weights)
-    if not model.network:
-        from srup.inference.sight import measure
+    if model.network:
+        made = program_of(network, device=device, precision=precision, largest=model.largest)
+        return replace(made, name=model.name) if model.is_file else made
+    from srup.inference.sight import measure
 
-        measure(network, model.digest, model.name)
+    measure(network, model.digest, model.name)
     made = program_of(network, device=device, precision=precision, largest=model.largest)
-    return replace(made, name=model.name) if model.is_file else made
+    # one window at a time: modules of others, SPAN's for one, write into themselves as they compute
+    return replace(made, name=model.name, workers=1)
 
 
 def program_of(
