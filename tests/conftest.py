@@ -81,13 +81,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def ends() -> Iterator[None]:
-    """Fails a test that does not end: it gets half a minute, many times what it needs."""
+    """Fails a test that does not end: it gets two minutes, many times what it needs."""
 
     def give_up(*_: object) -> None:
         pytest.fail("this does not end")
 
     before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(30)
+    signal.alarm(120)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)

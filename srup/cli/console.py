@@ -159,13 +159,19 @@ def _bar(label: str, *columns: ProgressColumn) -> Iterator[Progress]:
         yield update
 
 
+class _Bar(bars.Progress):
+    """A bar that writes nothing at all where it is not drawn; rich did until 14.3."""
+
+    def stop(self) -> None:
+        if not self.disable:
+            super().stop()
+
+
 def _made_bar(*columns: ProgressColumn) -> bars.Progress:
     """A bar of the given columns; nothing where standard error is no terminal."""
     described = TextColumn("{task.description}")
     disabled = is_quiet() or not err.is_terminal
-    return bars.Progress(
-        described, BarColumn(), *columns, console=err, transient=True, disable=disabled
-    )
+    return _Bar(described, BarColumn(), *columns, console=err, transient=True, disable=disabled)
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:

@@ -283,8 +283,8 @@ def _animation(opened: Pillow.Image, name: str, max_pixels: int) -> Pages:
             continue
         images.append(_frame(frame, first, name))
         durations.append(float(frame.info.get("duration", 0)))
-    if len(images) == 1:
-        return _same_channels(Pages(tuple(images)))
+    if len(images) < 2:  # a damaged file may state more frames than it has
+        return _same_channels(Pages(tuple(images) or (first,)))
     return _same_channels(Pages(tuple(images), tuple(durations), _plays(opened)))
 
 

@@ -6,12 +6,14 @@ import io
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image as Pillow
 from PIL import TiffImagePlugin
 
 from srup.errors import ReadError
 from srup.images import jxl, read_image, read_pages, reading
+from tests.data.draw import draw
 
 
 def document(path: Path, *sizes: tuple[int, int], reduced: tuple[int, ...] = ()) -> Path:
@@ -113,3 +115,18 @@ def test_a_chain_of_very_many_pages(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(b"".join(data))
     with pytest.raises(ReadError, match="more than 20000 pages"):
         read_pages(tmp_path / "a.tif")
+
+
+def test_an_animation_without_the_frames_that_it_states(tmp_path: Path) -> None:
+    """What is left is the picture for programs that show no animations."""
+    first, second = draw(24, 16), draw(24, 16).transpose(Pillow.Transpose.FLIP_LEFT_RIGHT)
+    data = io.BytesIO()
+    options = {"save_all": True, "default_image": True, "append_images": [second, first]}
+    first.save(data, "PNG", **options)
+    whole = data.getvalue()
+    # the head of the first frame, and nothing of it
+    cut = whole.index(b"fdAT") - 4
+    (tmp_path / "a.png").write_bytes(whole[:cut] + whole[whole.index(b"IEND") - 4 :])
+    pages = read_pages(tmp_path / "a.png")
+    assert not pages.animated
+    assert [image.pixels.tolist() for image in pages.images] == [np.asarray(first).tolist()]
