@@ -354,6 +354,11 @@ def _run(
 def _scales(network: str, asked: Sequence[int]) -> list[int]:
     """The scales to train, each once, in order. Raises UsageError for those that cannot be."""
     rows = registry.find(network)
+    if next(iter(rows.values())).is_file:
+        raise UsageError(
+            f"{network} is a checkpoint; name the network of srup that it is of",
+            "begin with {start}",
+        )
     # such a network is trained on pairs of photographs, which are not made by shrinking
     if 0 in rows:
         raise UsageError(

@@ -140,7 +140,7 @@ def _load(test: SpeedTest) -> _Loaded:
     from srup.inference.upscaler import load
 
     upscaler = load(
-        test.model.name, scale=test.scale, weights=test.weights, **asdict(test.run_options)
+        test.model.known_as, scale=test.scale, weights=test.weights, **asdict(test.run_options)
     )
     program = upscaler.programs[-1]
 

@@ -67,6 +67,11 @@ class Model:
         return PurePath(self.file).is_absolute()
 
     @property
+    def known_as(self) -> str:
+        """What `find` finds the row by: the path of a user's file, or else the name."""
+        return self.file if self.is_file else self.name
+
+    @property
     def most_bytes(self) -> int:
         """Bytes that the file of its weights has at most: no download goes beyond.
 

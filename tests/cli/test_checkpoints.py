@@ -86,6 +86,31 @@ def test_a_batch_knows_a_file_by_its_content(
     assert "1 were done before" in capsys.readouterr().err
 
 
+@needs_spandrel
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compare", "{photo}", "-m", "{file}", "-o", "{folder}/page.html"],
+        ["evaluate", "{folder}/hr", "-m", "{file}", "--engine", "pytorch"],
+        ["bench", "-m", "{file}", "--side", "32", "--runs", "1", "--engine", "pytorch"],
+        ["features", "{photo}", "-m", "{file}", "-o", "{folder}/maps.png"],
+        ["upscale", "{photo}", "-m", "{file}", "--dry-run"],
+    ],
+)
+def test_every_command_that_runs_networks(words: list[str], photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "hr").mkdir()
+    (tmp_path / "hr" / "a.png").write_bytes(photo.read_bytes())
+    places = {"photo": photo, "file": saved(tmp_path, "compact"), "folder": tmp_path}
+    assert run([word.format(**places) for word in words]) == 0
+
+
+def test_it_is_trained_by_its_networks_name(
+    own: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", str(own), str(photo), "-o", str(own.with_name("new.pt"))]) == 2
+    assert "begin with --from" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from dataclasses import replace
 from functools import cache
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from srup.inference.tiling import blended
 from srup.inference.upscaler import Upscaler, load
-from srup.networks.community import Community, Sight
+from srup.networks.community import Community, Sight, recognised, without_torchvision
 from tests.data.draw import draw
 from tests.models.checkpoints_of_others import needs_spandrel, saved
 
@@ -123,3 +125,23 @@ def test_it_is_measured_once(tmp_path: Path) -> None:
     (stage,) = load(str(path)).network.stages()
     assert stage.margin == 6
     assert isinstance(first.network, Community)
+
+
+@needs_spandrel
+@pytest.mark.parametrize("channels", [1, 4])
+def test_networks_of_other_channels_get_what_they_expect(channels: int) -> None:
+    """Of one: colours one by one. Of four: an opaque image, whose alpha is left out."""
+    with without_torchvision():
+        compact = importlib.import_module("spandrel.architectures.Compact").Compact
+    torch.manual_seed(0)
+    inner = compact(num_in_ch=channels, num_out_ch=channels, num_feat=8, num_conv=2, upscale=2)
+    network = recognised(dict(inner.state_dict()), "x.pth")
+    image = torch.rand(2, 3, 20, 17)
+    made = network.enlarged(image)
+    assert made.shape == (2, 3, 40, 34)
+    with torch.no_grad():
+        if channels == 1:
+            expected = torch.cat([inner(image[:, colour, None]) for colour in range(3)], 1)
+        else:
+            expected = inner(torch.cat([image, torch.ones(2, 1, 20, 17)], 1))[:, :3]
+    assert (made - expected.clamp(0, 1)).abs().max() < 1e-5
