@@ -140,7 +140,7 @@ def test_what_cannot_be_looked_up_in_a_list_fails_alone(folder: Path) -> None:
         ("nosuch://host/a.png/", True),
         (f"{'x' * 300}/", True),
     ]
-    reasons = ("null byte", "Protocol not known", "too long")
+    reasons = ("embedded null", "Protocol not known", "too long")
     for each, about in zip(jobs[1:], reasons, strict=True):
         result = process(Recipe(), each)
         assert (result.status, about in str(result.error)) == ("failed", True)
