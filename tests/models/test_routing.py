@@ -50,7 +50,7 @@ def test_scales_out_of_range(name: str, scale: float) -> None:
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, math.nan])
 def test_strengths_out_of_range(strength: float) -> None:
-    with pytest.raises(UsageError, match="it is 0 to 1"):
+    with pytest.raises(UsageError, match="must be from 0 to 1"):
         route("lite-photo", 4, strength=strength)
 
 
