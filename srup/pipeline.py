@@ -432,10 +432,15 @@ class Worker:
         name = decided.job.source.path
         if decided.why:
             log.info("%s: %s, since %s", name, decided.networks, decided.why)
-        elif self.recipe.model != AUTO and not self.recipe.weights and not self.many:
+        elif self._advises(decided):
             advice = choosing.advice(self.recipe.model, inspection_of(decided.pages))
             if advice:
                 log.warning("%s: %s", name, advice)
+
+    def _advises(self, decided: Plan) -> bool:
+        """Whether the network was named, is known for what it is for, and is named for one image."""
+        own = self.recipe.weights is not None or any(row.is_file for row in decided.route)
+        return self.recipe.model != AUTO and not own and not self.many
 
     def _check_place(self, decided: Plan) -> None:
         """Raises WriteError if the result could not be written: better known before the work than

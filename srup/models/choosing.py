@@ -21,7 +21,7 @@ NOISY, NOISY_LOSSLESS = 2.5, 3.0
 # quality → dB that PHOTO scores above imdn on Kodak's photographs so compressed, the smaller of ×2
 # and ×4
 GAINS = {75: 0.4, 50: 0.6, 30: 0.6}
-OTHERS = (PHOTO, "imdn-rte", "imdn-as")  # not made for clean pictures either
+OTHERS = (PHOTO, "imdn-rte", "imdn-as", "bicubic")  # not made for clean pictures either
 
 
 @dataclass(frozen=True)

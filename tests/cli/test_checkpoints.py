@@ -39,6 +39,16 @@ def test_a_file_says_which_network_and_how_large(
     assert same[0] == same[1]
 
 
+def test_nobody_is_advised_against_a_file_of_their_own(
+    photo: Path, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = photo.with_name("damaged.jpg")
+    Image.open(photo).save(damaged, quality=30)
+    assert run(["upscale", str(damaged), "-m", "imdn-rtc", "--weights", str(own), "-s", "2"]) == 0
+    assert run(["upscale", str(damaged), "-m", str(own), "--suffix", "_own"]) == 0
+    assert "lite-photo scores" not in capsys.readouterr().err
+
+
 def test_by_name(photo: Path, own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "add", str(own), "--name", "mine"]) == 0
     own.unlink()
