@@ -438,7 +438,7 @@ class Worker:
                 log.warning("%s: %s", name, advice)
 
     def _advises(self, decided: Plan) -> bool:
-        """Whether the network was named, is known for what it is for, and is named for one image."""
+        """Whether to say so where the network that was named is not for this picture."""
         own = self.recipe.weights is not None or any(row.is_file for row in decided.route)
         return self.recipe.model != AUTO and not own and not self.many
 
