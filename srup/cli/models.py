@@ -25,7 +25,12 @@ RIGHT, DAMAGED, MISSING = "right", "damaged", "not here"  # what `srup models ve
 REMEDY = ": srup models remove it, and it is fetched anew"
 
 
-@click.group("models", cls=Group, invoke_without_command=True)
+@click.group(
+    "models",
+    cls=Group,
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND] [ARGS]...",
+)
 @options.as_json
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 @click.pass_context
