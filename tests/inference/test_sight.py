@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import tempfile
 from dataclasses import replace
 from functools import cache
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from srup.errors import EngineUnavailable
 from srup.inference.tiling import blended
 from srup.inference.upscaler import Upscaler, load
 from srup.networks.community import Community, Sight, recognised, without_torchvision
@@ -145,3 +147,14 @@ def test_networks_of_other_channels_get_what_they_expect(channels: int) -> None:
         else:
             expected = inner(torch.cat([image, torch.ones(2, 1, 20, 17)], 1))[:, :3]
     assert (made - expected.clamp(0, 1)).abs().max() < 1e-5
+
+
+@needs_spandrel
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs openvino")
+def test_openvino_computes_what_pytorch_does_or_says_that_it_cannot(tmp_path: Path) -> None:
+    upscaler = load(str(saved(tmp_path, "compact")), engine="openvino", precision="fp32")
+    for tile in ("none", 50):
+        difference = enlarged(upscaler, tile).astype(int) - enlarged(loaded("compact"), "none")
+        assert np.abs(difference).max() <= 1
+    with pytest.raises(EngineUnavailable, match="OpenVINO cannot run swinir"):
+        load(str(saved(tmp_path, "swinir")), engine="openvino")

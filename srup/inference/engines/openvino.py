@@ -30,6 +30,7 @@ from srup.errors import EngineUnavailable, OutOfMemory, reason_of
 from srup.files import hashed
 from srup.inference.engines import BFLOAT16_BITS, Conversion, Program
 from srup.inference.run_options import Precision
+from srup.isolate import run_isolated
 from srup.models import registry
 from srup.models.registry import Model
 from srup.models.weights import loaded, locked_in_cache
@@ -188,17 +189,31 @@ def _export(model: Model, weights: Path, folder: Path) -> None:
     from srup.inference.engines.openvino_export import export
 
     log.info("exporting %s ×%d for OpenVINO to %s", model.name, model.scale, folder)
-    network = loaded(model, weights)
-    known = [] if model.network else _known(network, model)
     with temporaries.folder(folder.parent, prefix=f".{folder.name}.") as temporary:
         made = temporary / "made"
         made.mkdir()
-        with _as_unavailable(model):
-            export(network, made)
-            for image, result in known:
-                _check(made, image, result)
+        if model.network:
+            export(loaded(model, weights), made)
+        else:
+            with _as_unavailable(model):
+                # what others have written may end the process that converts it
+                for _ in run_isolated(model.name, _export_checked, model, weights, made):
+                    pass
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
+
+
+def _export_checked(model: Model, weights: Path, folder: Path) -> Iterator[None]:
+    """Exports a network of others, and compares what comes of it with PyTorch; yields nothing."""
+    from srup.inference.engines.openvino_export import export
+
+    with _as_unavailable(model):
+        network = loaded(model, weights)
+        known = _known(network, model)
+        export(network, folder)
+        for image, result in known:
+            _check(folder, image, result)
+    yield from ()
 
 
 def _known(network: Network, model: Model) -> list[tuple[Array, Array]]:
@@ -237,9 +252,9 @@ def _as_unavailable(model: Model) -> Iterator[None]:
     """Says of a network of others that OpenVINO cannot run it, whatever converting it raises."""
     try:
         yield
+    except EngineUnavailable:
+        raise
     except Exception as error:
-        if model.network:
-            raise
         raise EngineUnavailable(
             f"OpenVINO cannot run {model.name} ({reason_of(error)})", "{engine=pytorch} runs it"
         ) from error
