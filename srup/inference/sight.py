@@ -68,8 +68,8 @@ def sight_of(network: Community) -> Sight:
     period = _period(network)
     reach = _reach(network, period)
     if reach is None:
-        overlap, seam = _overlap(network, picture)
-        return Sight(None, network.multiple, overlap, seam, half)
+        overlap, seam = _overlap(network, picture, period)
+        return Sight(None, period, overlap, seam, half)
     if reach <= EXACT:
         return Sight(reach, period, reach, 0.0, half)
     return Sight(reach, period, _faint_from(network, reach), round(FAINT * 255, 2), half)
@@ -193,7 +193,7 @@ def _faint_from(network: Community, reach: int) -> int:
     return margin
 
 
-def _overlap(network: Community, picture: Tensor) -> tuple[int, float]:
+def _overlap(network: Community, picture: Tensor, period: int) -> tuple[int, float]:
     """The pixels by which windows are to overlap, and the seam that is left, in levels of 255."""
 
     def enlarge(crop: Array) -> Array:
@@ -205,7 +205,7 @@ def _overlap(network: Community, picture: Tensor) -> tuple[int, float]:
     whole, overlap, seam = enlarge(image), 0, math.inf
     for overlap in OVERLAPS:
         size = max(WINDOW, 2 * overlap)
-        difference = blended(enlarge, image, size, overlap, network.multiple) - whole
+        difference = blended(enlarge, image, size, overlap, period) - whole
         seam = 255 * max(np.abs(np.diff(difference, axis=axis)).max() for axis in (2, 3))
         if seam < SEAM:
             break

@@ -410,7 +410,8 @@ class _Runner:
 
     def _piece(self, window: Window) -> _Piece:
         stride = self.stage.stride
-        around = window.grown(self.margin, self.bounds).at_least(LEAST, self.bounds, stride)
+        least = math.ceil(LEAST / stride) * stride  # so that it ends on a multiple, too
+        around = window.grown(self.margin, self.bounds).at_least(least, self.bounds, stride)
         cut = [around.of(old.array) for old in self.state]
         ratio = Fraction(1)
         arrays: list[Array | None] = []

@@ -360,7 +360,7 @@ class Upscaler:
             return pad_to_multiple(program, crop, lambda padded: whole(stages, padded))
 
         overlap, told = program.overlap, progress or ignore
-        made = blended(enlarge, image, size, overlap, program.multiple, told)
+        made = blended(enlarge, image, size, overlap, stages[0].stride, told)
         return leaving.postprocess(made)
 
 

@@ -26,11 +26,10 @@ REACHES = {
     "compact": 4 + 2,  # 3×3 convolutions
     "span": 21,
     "swinir": 22,
-    "safmn": None,
     "nafnet": None,
     "realcugan": None,
 }
-EXACT = ("compact", "swinir", "span", "esrgan", "plksr")
+EXACT = ("compact", "swinir", "span", "safmn", "esrgan", "plksr")
 FAST = ("compact", "swinir", "nafnet")
 
 
