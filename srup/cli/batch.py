@@ -280,8 +280,8 @@ def command(
     stopped, tally = threading.Event(), Tally()
     with batch.journal(inputs.out) as journal, finishing(partial(_stop, stopped)) as received:
         output.check_report(journal, policy)
+        _check_changes(jobs, journal, recipe, policy)
         remove_partial_files(journal)  # of a run that was killed
-        _check_changes(jobs, journal, recipe, policy, inputs.out)
         run = partial(batch.run, jobs, recipe, journal, executor, policy=policy)
         _follow(partial(run, look=look, stopped=stopped), recipe, tally, output, look)
         output.write_report(jobs, journal, recipe, policy)
@@ -290,21 +290,22 @@ def command(
 
 
 def _check_changes(
-    jobs: Sequence[Job], journal: batch.Journal, recipe: Recipe, policy: batch.Policy, out: str
+    jobs: Sequence[Job], journal: batch.Journal, recipe: Recipe, policy: batch.Policy
 ) -> None:
     """Raises UsageError if results would be replaced by others that nobody may have meant.
 
-    Settings that the last run had were agreed to then: a run that was stopped goes on.
+    What was agreed to before is in the journal as claimed: a run that was stopped goes on.
     """
     count = batch.made_otherwise(jobs, journal, recipe)
-    changed = batch.settings_difference(journal, recipe)
-    if not count or not changed:
+    if not count:
         return
-    results = "1 result" if count == 1 else f"{count} results"
-    told = f"{results} in {out} would be replaced, as the settings are others: {changed}"
+    results = f"{'1 result' if count == 1 else f'{count} results'} in {journal.out}"
+    changed = batch.settings_difference(journal, recipe) or "those of the last run, not of theirs"
+    why = f"replaced, as the settings are others: {changed}"
     if not policy.overwrite:
-        raise UsageError(told, "{overwrite} replaces them", "another folder keeps both")
-    console.line(told.replace("would be", "will be"))
+        about = f"{results} would be {why}"
+        raise UsageError(about, "{overwrite} replaces them", "another folder keeps both")
+    console.line(f"{results} will be {why}")
 
 
 @dataclass

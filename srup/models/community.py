@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import math
 import re
 import shutil
@@ -30,8 +29,6 @@ if TYPE_CHECKING:  # importing torch takes seconds
 
     from srup.networks.community import Community
 
-log = logging.getLogger(__name__)
-
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".bin")
 PURPOSES = {"SR": "enlarges", "Restoration": "restores, at its own size", "FaceSR": "faces"}
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")  # of a checkpoint that is kept
@@ -51,8 +48,6 @@ class Description:
     architecture: str = ""
     purpose: str = ""
     scale: int = 0
-    channels: tuple[int, int] = (3, 3)
-    multiple: int = 1
     parameters: int = 0
     multi_adds: float = 0.0
     largest: int = 0
@@ -169,8 +164,7 @@ def _from_facts(facts: dict[str, Any]) -> Description:
     if not facts:
         raise ValueError("nothing is known")
     own = facts.pop("own")
-    found = Description(own=(own[0], tuple(own[1])) if own else None, **facts)
-    return dataclasses.replace(found, channels=tuple(found.channels))  # type: ignore[arg-type]
+    return Description(own=(own[0], tuple(own[1])) if own else None, **facts)
 
 
 def described(path: Path) -> Description:
@@ -186,8 +180,6 @@ def described(path: Path) -> Description:
         architecture=found.architecture,
         purpose=found.purpose,
         scale=found.scale,
-        channels=found.channels,
-        multiple=found.multiple,
         parameters=parameters,
         multi_adds=multi_adds,
         largest=largest,

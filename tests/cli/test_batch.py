@@ -299,6 +299,19 @@ def test_what_was_agreed_to_once_goes_on(
     assert "1 done, 1 were done before, 0 failed" in capsys.readouterr().err
 
 
+def test_to_agree_for_some_is_not_to_agree_for_the_others(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    run(["batch", str(folder), out])
+    assert run(["batch", str(folder / "a.png"), out, "-s", "2", "-y"]) == 0
+    before = images(tmp_path / "out")
+    capsys.readouterr()
+    assert run(["batch", str(folder), out, "-s", "2"]) == 2
+    assert "1 result in" in capsys.readouterr().err
+    assert images(tmp_path / "out") == before
+
+
 def test_no_images(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in (*folder.glob("*.png"), *folder.glob("*.jpg")):
         path.unlink()
