@@ -76,7 +76,8 @@ class Inputs:
 
         Raises ReadError, UsageError.
         """
-        return self._planned(batch.planned, recipe)
+        with console.busy("looking for images"):
+            return self._planned(batch.planned, recipe)
 
     def proposed(self, recipe: Recipe) -> list[Job]:
         """The same, those included that are in conflict with others. Raises ReadError."""
@@ -268,8 +269,7 @@ def command(
     check(recipe)  # an unknown name is met at once
     if workers.cluster is not None:
         inputs = inputs.absolute()
-    with console.busy("looking for images"):
-        jobs = inputs.jobs(recipe)
+    jobs = inputs.jobs(recipe)
     if not jobs and not watch:
         console.line(inputs.nothing_found())
         return 0
@@ -279,8 +279,8 @@ def command(
     look = _Watch(partial(inputs.proposed, recipe), inputs.told) if watch else None
     stopped, tally = threading.Event(), Tally()
     with batch.journal(inputs.out) as journal, finishing(partial(_stop, stopped)) as received:
-        output.check_report(journal, policy)
         _check_changes(jobs, journal, recipe, policy)
+        output.check_report(journal, policy)
         remove_partial_files(journal)  # of a run that was killed
         run = partial(batch.run, jobs, recipe, journal, executor, policy=policy)
         _follow(partial(run, look=look, stopped=stopped), recipe, tally, output, look)

@@ -126,9 +126,7 @@ def command(
         precision = "auto"
     chosen = [_row(name, scale) for name in models or _light(scale)]
     rows: list[Row] = []
-    with console.busy("looking for engines and devices"):
-        measured = _run_options(device, engine, precision)
-    for model, run_options in itertools.product(chosen, measured):
+    for model, run_options in itertools.product(chosen, _run_options(device, engine, precision)):
         with temporaries.folder() as folder:
             test = SpeedTest(model, scale, run_options, folder, runs=runs, picture=picture)
             rows += _rows(measure, test, sides[:1] if picture else sides)
@@ -136,11 +134,13 @@ def command(
         _save(chosen, rows, precision)
     title = f"{'Pressure test' if pressure else 'Speed'}, ×{scale}"
     note = PRESSURE_NOTE if pressure else SPEED_NOTE.format(runs=runs, machine=_machine())
-    figures = _chart(rows)
-    report_output.show(
-        Report(title, rows, [note], SPEED_COLUMNS, heading="network", figures=figures)
-    )
+    report_output.show(_report(title, rows, note))
     return 1 if any(row.error for row in rows) else 0
+
+
+def _report(title: str, rows: Sequence[Row], note: str) -> Report:
+    figures = _chart(rows)
+    return Report(title, rows, [note], SPEED_COLUMNS, heading="network", figures=figures)
 
 
 def _chart(rows: Sequence[Row]) -> list[str]:
@@ -220,9 +220,10 @@ def _run_options(
     device: str, engine: EngineName | Literal["all"], precision: Precision | Literal["all"]
 ) -> list[RunOptions]:
     """Run options for every engine and precision that "all" stands for here."""
-    from srup.inference.engines.pytorch import pick_device
+    with console.busy("looking for engines and devices"):
+        from srup.inference.engines.pytorch import pick_device
 
-    where = pick_device(device).type
+        where = pick_device(device).type
     if engine == "all":
         engines = [name for name in libraries() if where == "cpu" or name == "pytorch"]
     else:

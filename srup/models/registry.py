@@ -67,6 +67,11 @@ class Model:
         return PurePath(self.file).is_absolute()
 
     @property
+    def of_others(self) -> bool:
+        """Whether it is a network of others, which its file alone describes."""
+        return not self.network
+
+    @property
     def known_as(self) -> str:
         """What `find` finds the row by: the path of a user's file, or else the name."""
         return self.file if self.is_file else self.name
@@ -446,7 +451,7 @@ def build(model: Model) -> Network:
 
     Its weights are random; those of a checkpoint that is none of srup's own are the file's.
     """
-    if not model.network:
+    if model.of_others:
         return community().network(Path(model.file))  # type: ignore[no-any-return]
     file, _, name = model.network.partition(":")
     module = importlib.import_module(f"srup.networks.{file}")

@@ -244,7 +244,7 @@ def loaded(model: Model, path: Path) -> Network:
 
     With a strength below 1 they are mixed with those of the row's origin. Raises WeightsError.
     """
-    if not model.network:
+    if model.of_others:
         return registry.build(model)
     network = checkpoints.load_weights(registry.build(model), path)
     if model.strength < 1:

@@ -187,7 +187,7 @@ def _chosen(
     waits for it, and is prepared afterwards.
     """
     by_pytorch = partial(_made, "pytorch", model, weights, device, precision)
-    if not model.network:  # what others have trained may not convert
+    if model.of_others:  # what others have trained may not convert
         return by_pytorch()
     # only PyTorch runs on a GPU or in float16
     if device not in PROCESSOR_DEVICES or precision == "fp16" or len(libraries()) == 1:

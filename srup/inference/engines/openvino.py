@@ -192,7 +192,7 @@ def _export(model: Model, weights: Path, folder: Path) -> None:
     with temporaries.folder(folder.parent, prefix=f".{folder.name}.") as temporary:
         made = temporary / "made"
         made.mkdir()
-        if model.network:
+        if not model.of_others:
             export(loaded(model, weights), made)
         else:
             with _as_unavailable(model):

@@ -44,7 +44,7 @@ def program(
     Raises EngineUnavailable, WeightsMismatch.
     """
     network = loaded(model, weights)
-    if model.network:
+    if not model.of_others:
         made = program_of(network, device=device, precision=precision, largest=model.largest)
         return replace(made, name=model.name) if model.is_file else made
     from srup.inference.sight import measure
