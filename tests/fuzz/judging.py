@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
+import srup
 from srup import memory
 from srup.errors import InternalError, SrupError
 from tests.fuzz import targets
@@ -26,7 +28,9 @@ LIMIT = 10.0  # seconds a case
 MEMORY = 1_500_000_000  # bytes that a process may hold at once
 BEYOND = 4 << 30  # bytes that it may ask for, so that the machine goes on working
 STARTING = 120.0  # seconds in which imports are done and seeds made
-SLACK = 0.5  # seconds before the limit at which a case that hangs says where
+ANSWER, ANSWERS = 0.05, 100  # seconds, and how often, to wait for a hanging process to say where
+
+PACKAGE = f"{Path(srup.__file__).parent}{os.sep}"
 
 Verdict = Literal["ok", "refused", "foreign", "hang", "death", "memory"]
 RIGHT = ("ok", "refused")
@@ -75,6 +79,7 @@ class Judge:
                 if self.connection.poll(self.limit):
                     found: Outcome = self.connection.recv()
                     return replace(found, case=case)
+            self._ask_where()
             self._end()
             return Outcome("hang", case, *self._last_words("hang"), self.limit)
         except EOFError:
@@ -88,12 +93,23 @@ class Judge:
         shutil.rmtree(self.home / "case", ignore_errors=True)  # of a process that was killed
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        arguments = (self.name, self.seed, self.limit, self.home, theirs)
+        arguments = (self.name, self.seed, self.home, theirs)
         self.process = context.Process(target=_serve, args=arguments, daemon=True)
         self.process.start()
         theirs.close()
         assert self.connection.poll(STARTING), "the process does not begin"
         self.connection.recv()
+
+    def _ask_where(self) -> None:
+        """Has a process that hangs write down where it is, and waits until it has."""
+        assert self.process and self.process.pid
+        words, size = self.home / "words", 0
+        os.kill(self.process.pid, signal.SIGUSR1)
+        for _ in range(ANSWERS):
+            self.connection.poll(ANSWER)
+            before, size = size, words.stat().st_size
+            if size and size == before:
+                return
 
     def _end(self) -> None:
         if self.process is not None:
@@ -106,11 +122,11 @@ class Judge:
         """Where a process was when it hung or died, as `Outcome` has it."""
         words = (self.home / "words").read_text(errors="replace")
         frames = [line.strip() for line in words.splitlines() if 'File "' in line]
-        own = [frame for frame in frames if "/srup/" in frame] or frames or [""]
+        own = [frame for frame in frames if PACKAGE in frame] or frames or [""]
         return f"{kind} {own[0]}", words
 
 
-def _serve(name: str, seed: int, limit: float, home: Path, connection: Connection) -> None:
+def _serve(name: str, seed: int, home: Path, connection: Connection) -> None:
     """Judges what is asked for: sends the case, and then its outcome."""
     os.environ |= {"SRUP_CACHE": str(home / "cache"), "SRUP_OFFLINE": "1"}
     os.environ |= {"SRUP_ENGINE": "pytorch", "OMP_NUM_THREADS": "1", "TMPDIR": str(home / "tmp")}
@@ -122,6 +138,7 @@ def _serve(name: str, seed: int, limit: float, home: Path, connection: Connectio
     words = (home / "words").open("w")
     _silence()
     faulthandler.enable(words)
+    faulthandler.register(signal.SIGUSR1, words, all_threads=False)
     resource.setrlimit(resource.RLIMIT_AS, (memory.resident() + BEYOND, resource.RLIM_INFINITY))
     connection.send(None)
     while True:
@@ -132,10 +149,9 @@ def _serve(name: str, seed: int, limit: float, home: Path, connection: Connectio
             traceback.print_exc(file=words)
             raise
         connection.send(case)
-        faulthandler.dump_traceback_later(max(limit - SLACK, limit / 2), file=words)
-        outcome = _judged(target, case, home / "case")
-        faulthandler.cancel_dump_traceback_later()
-        connection.send(outcome)
+        words.seek(0)
+        words.truncate()  # what an earlier case left says nothing of this one
+        connection.send(_judged(target, case, home / "case"))
 
 
 def made(target: targets.Target, name: str, seed: int, number: int) -> bytes:
@@ -185,7 +201,7 @@ def _first(error: BaseException) -> BaseException:
 def _innermost(error: BaseException) -> str:
     """The kind of an error, and where it was raised: the last line, and the last one of srup."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "/srup/" in frame.filename]
+    own = [frame for frame in frames if PACKAGE in frame.filename]
     lines = [f"{Path(frame.filename).name}:{frame.name}" for frame in (*own[-1:], *frames[-1:])]
     return " ".join((type(error).__name__, *dict.fromkeys(lines)))
 
