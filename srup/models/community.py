@@ -21,15 +21,16 @@ from typing import TYPE_CHECKING, Any
 from srup.errors import UsageError
 from srup.files import cache as cache_folder
 from srup.files import hashed, replacing
+from srup.isolate import run_isolated
 from srup.models import checkpoints, state_dicts
-from srup.models.registry import MODELS, Model, names
+from srup.models.registry import COUNTED_PIXELS, MODELS, ONNX, Model, names
 
 if TYPE_CHECKING:  # importing torch takes seconds
     from torch import Tensor
 
     from srup.networks.community import Community
 
-SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".bin")
+SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".bin", ONNX)
 PURPOSES = {"SR": "enlarges", "Restoration": "restores, at its own size", "FaceSR": "faces"}
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")  # of a checkpoint that is kept
 PROBE = 64  # pixels a side of the image that costs are counted on
@@ -108,6 +109,10 @@ def _of_file(row: Model, path: Path, digest: str) -> Model:
 
 def network(path: Path) -> Community:
     """The network of a checkpoint that is none of srup's own. Raises as `rows` does."""
+    if path.suffix.lower() == ONNX:
+        from srup.networks import onnx
+
+        return onnx.network(path)
     from srup.networks.community import recognised
 
     return recognised(state_dicts.read(path), path.name)
@@ -169,20 +174,40 @@ def _from_facts(facts: dict[str, Any]) -> Description:
 
 def described(path: Path) -> Description:
     """What a checkpoint holds, found by reading it."""
+    if path.suffix.lower() == ONNX:
+        # what reads such a file is written in C++, and may end the process at a damaged one
+        (described,) = run_isolated(path.name, _of_onnx, path)
+        return described
     tensors = state_dicts.read(path)
     if own := _own(tensors):
         return Description(own=own)
     from srup.networks.community import recognised
 
     found = recognised(tensors, path.name)
-    parameters, multi_adds, largest = _costs(found)
+    return _described(found, _costs(found))
+
+
+def _of_onnx(path: Path) -> Iterator[Description]:
+    """The description of an ONNX file, alone."""
+    from srup.networks import onnx
+
+    found = onnx.network(path)
+    yield _described(found, onnx.costs(found, PROBE))
+
+
+def _described(found: Community, costs: tuple[int, float, int]) -> Description:
+    """A network of others, with its parameters, and for an image of PROBE pixels a side its
+    multiply-adds and the values of its largest map.
+    """
+    parameters, multiply_adds, largest = costs
+    pixels = COUNTED_PIXELS / found.scale**2
     return Description(
         architecture=found.architecture,
         purpose=found.purpose,
         scale=found.scale,
         parameters=parameters,
-        multi_adds=multi_adds,
-        largest=largest,
+        multi_adds=round(multiply_adds / 1e9 / PROBE**2 * pixels, 1),
+        largest=math.ceil(largest / PROBE**2),
     )
 
 
@@ -200,19 +225,17 @@ def _own(tensors: dict[str, Tensor]) -> tuple[str, tuple[int, ...]] | None:
 
 
 def _costs(found: Community) -> tuple[int, float, int]:
-    """Parameters, multi-adds and largest map as in Model, counted on a small image."""
+    """Parameters, multiply-adds and the values of the largest map, counted on a small image."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from srup.models.costs import OUTPUT, LargestMap
+    from srup.models.costs import LargestMap
 
     image = torch.rand(1, 3, PROBE, PROBE)
     with torch.no_grad(), FlopCounterMode(display=False) as counter, LargestMap() as largest:
         found(image)
-    pixels = OUTPUT[0] * OUTPUT[1] / found.scale**2
-    multi_adds = counter.get_total_flops() / 2e9 / PROBE**2 * pixels
     count = sum(tensor.numel() for tensor in found.parameters())
-    return count, round(multi_adds, 1), math.ceil(largest.numel / PROBE**2)
+    return count, counter.get_total_flops() / 2, largest.numel
 
 
 def add(file: str, name: str | None) -> str:

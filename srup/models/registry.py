@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # importing torch takes seconds: only building a network wait
 
 DEFAULT = "lite"
 COUNTED_PIXELS = 1280 * 720  # of the output that multiply-adds are counted for
+ONNX = ".onnx"  # what files of this kind end in
 AUTO = "auto"  # instead of a name: the network that suits the picture, see `models.choosing`
 
 
@@ -70,6 +71,11 @@ class Model:
     def of_others(self) -> bool:
         """Whether it is a network of others, which its file alone describes."""
         return not self.network
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether it is a network of others in an ONNX file, which OpenVINO alone runs."""
+        return self.of_others and PurePath(self.file).suffix.lower() == ONNX
 
     @property
     def known_as(self) -> str:

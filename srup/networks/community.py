@@ -11,9 +11,10 @@ import importlib.util
 import logging
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -60,24 +61,31 @@ class Sight:
 
 
 class Community(Network):
-    """A network of an architecture that spandrel knows, for images N×3×H×W in [0, 1].
+    """A network of others, for images N×3×H×W in [0, 1].
 
     Networks of one channel enlarge colours one by one; those of four get an opaque image. Until
     `sight` is known the network is one that looks at the whole image.
     """
 
-    def __init__(self, descriptor: ImageModelDescriptor[Any]) -> None:
+    def __init__(
+        self,
+        call: Callable[[Tensor], Tensor],
+        *,
+        architecture: str,
+        purpose: str,
+        scale: int,
+        channels: tuple[int, int] = (COLOURS, COLOURS),
+        multiple: int = 1,
+        smallest: int = 1,
+        square: bool = False,
+        supports_bfloat16: bool = False,
+    ) -> None:
+        """`call` enlarges a batch of images of the `channels` that the network takes and gives."""
         super().__init__()
-        self.module = descriptor.model
-        self.call = descriptor._call_fn
-        self.architecture = descriptor.architecture.name
-        self.purpose = descriptor.purpose
-        self.scale = descriptor.scale
-        self.channels = (descriptor.input_channels, descriptor.output_channels)
-        required = descriptor.size_requirements
-        self.multiple, self.smallest = required.multiple_of, max(required.minimum, 1)
-        self.square = required.square
-        self.supports_bfloat16 = descriptor.supports_bfloat16
+        self.call, self.channels = call, channels
+        self.architecture, self.purpose, self.scale = architecture, purpose, scale
+        self.multiple, self.smallest, self.square = multiple, smallest, square
+        self.supports_bfloat16 = supports_bfloat16
         self.see(Sight(reach=None))
 
     def see(self, sight: Sight) -> None:
@@ -102,14 +110,19 @@ class Community(Network):
             image = torch.nn.functional.pad(image, _to_square(height, width), "replicate")
         taken, given = self.channels
         if taken == 1:
-            single = self.call(self.module, image.flatten(0, 1)[:, None])
-            result = single[:, 0].unflatten(0, image.shape[:2])
+            single = self.call(image.flatten(0, 1)[:, None])
+            result = single.reshape(*image.shape[:2], *single.shape[-2:])
         else:
             opaque = image.new_ones(image.shape[0], taken - COLOURS, *image.shape[-2:])
-            result = self.call(self.module, torch.cat([image, opaque], 1) if taken > 3 else image)
+            result = self.call(torch.cat([image, opaque], 1) if taken > COLOURS else image)
             result = result.expand(-1, COLOURS, -1, -1) if given == 1 else result[:, :COLOURS]
         cropped: Tensor = result[..., : height * self.scale, : width * self.scale]
         return cropped.float().clamp(0, 1)
+
+    def enlarged_in_half(self, image: Tensor) -> Tensor:
+        """The same in bfloat16. Raises RuntimeError for an operation that has none."""
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.enlarged(image)
 
 
 def _to_square(height: int, width: int) -> tuple[int, int, int, int]:
@@ -147,7 +160,25 @@ def recognised(tensors: dict[str, Tensor], name: str) -> Community:
             f"{name} takes {descriptor.input_channels} channels and gives "
             f"{descriptor.output_channels}; srup runs networks of 1, 3 and 4"
         )
-    return Community(descriptor.eval())
+    return _of_descriptor(descriptor.eval())
+
+
+def _of_descriptor(descriptor: ImageModelDescriptor[Any]) -> Community:
+    """The network that spandrel describes."""
+    required = descriptor.size_requirements
+    network = Community(
+        partial(descriptor._call_fn, descriptor.model),
+        architecture=descriptor.architecture.name,
+        purpose=descriptor.purpose,
+        scale=descriptor.scale,
+        channels=(descriptor.input_channels, descriptor.output_channels),
+        multiple=required.multiple_of,
+        smallest=max(required.minimum, 1),
+        square=required.square,
+        supports_bfloat16=descriptor.supports_bfloat16,
+    )
+    network.add_module("module", descriptor.model)  # its parameters move with the network
+    return network
 
 
 def _unknown(name: str, tensors: dict[str, Tensor]) -> str:

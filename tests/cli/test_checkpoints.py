@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from srup.cli import run
 from srup.models import registry
 from tests.conftest import json_lines, random_network
+from tests.models import onnx_files
 from tests.models.checkpoints_of_others import needs_spandrel, saved
 
 
@@ -82,6 +84,22 @@ def test_one_that_restores_before_one_that_enlarges(
     assert json.loads(capsys.readouterr().out)["networks"] == "nafnet ×1, lite ×2"
     assert run(["upscale", str(photo), "-m", str(path)]) == 0
     assert size_of(photo.with_name("photo_x1.png")) == size_of(photo)
+
+
+def test_an_onnx_file(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Alone, before a network of srup's, and kept under a name."""
+    pytest.importorskip("onnx", reason="torch.onnx.export needs onnx")
+    if importlib.util.find_spec("openvino") is None:
+        pytest.skip("needs openvino; pip install 'srup[openvino]'")
+    path = onnx_files.saved(tmp_path / "mine.onnx", onnx_files.Function(scale=1))
+    assert run(["upscale", str(photo), "-m", str(path), "-m", "lite", "-s", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["networks"] == "mine ×1, lite ×2"
+    assert run(["models", "add", str(path)]) == 0
+    assert run(["upscale", str(photo), "-m", "mine", "--dry-run"]) == 0
+    assert run(["models", "info", "mine"]) == 0
+    assert "sees 2 px: windows are exact" in capsys.readouterr().out
+    assert run(["upscale", str(photo), "-m", "mine", "--engine", "pytorch"]) == 2
+    assert "--engine openvino runs it" in capsys.readouterr().err
 
 
 def test_a_batch_knows_a_file_by_its_content(

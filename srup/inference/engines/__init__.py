@@ -157,14 +157,15 @@ def program(
     """A network of the registry with the weights of a checkpoint file, ready to run.
 
     The engine "auto" is the one that the environment variable SRUP_ENGINE names, or else the one
-    that `choice` picks for this machine and for so many input `pixels` in all. Raises UsageError,
+    that `choice` picks for this machine and for so many input `pixels` in all; ONNX files always
+    run through OpenVINO. Raises UsageError,
     EngineUnavailable, WeightsMismatch.
     """
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
     name: str = engine
     if engine == "auto":
-        name = os.environ.get("SRUP_ENGINE", "")
+        name = "openvino" if model.is_onnx else os.environ.get("SRUP_ENGINE", "")
         if not name:
             return _chosen(model, weights, device, precision, pixels)
     return _made(name, model, weights, device, precision)

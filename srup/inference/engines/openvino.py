@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from hashlib import sha256
 from importlib import resources
 from importlib.metadata import version
@@ -35,21 +34,10 @@ from srup.models import registry
 from srup.models.registry import Model
 from srup.models.weights import loaded, locked_in_cache
 from srup.networks.stages import Array, Stage, whole
+from srup.openvino import HINTS, core, has_bfloat16, ops, ov
 
 if TYPE_CHECKING:  # importing torch takes seconds, and this engine does without
     from srup.networks.base import Network
-
-# Without this package OpenVINO cannot report every import and conversion to its makers, and is
-# imported in two thirds of the time.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-try:
-    import openvino as ov
-    from openvino import opset13 as ops
-except ImportError as error:
-    raise EngineUnavailable(
-        f"the engine openvino is not installed ({error}); pip install 'srup[openvino]'",
-        "{engine=pytorch} needs no extra",
-    ) from error
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +48,6 @@ BAND = 64  # rows of an enlarged window that are postprocessed at a time: they s
 PART = 1 << 18  # values of a map whose statistics are taken at a time, for the same reason
 SAME = 2e-3  # of white: by how much results of both engines may differ in float32
 SHAPES = 4  # how many sizes of window a stage is kept compiled for
-HINTS = {"fp32": "f32", "bf16": "bf16"}  # precision → OpenVINO's name for it
 
 Shape = tuple[tuple[int, ...], bool]  # of an input, and whether it holds the bits of bfloat16
 
@@ -95,7 +82,7 @@ def program(
         multiple=facts["multiple"],
         smallest=facts["smallest"],
         largest=model.largest,
-        stages=_ExportedStages(_core(), folder, facts["stages"], precision, workers),
+        stages=_ExportedStages(core(), folder, facts["stages"], precision, workers),
         workers=workers,
         pool=_pool,
         free=memory.available,
@@ -106,16 +93,6 @@ def program(
 def _pick_precision(takes_half: bool) -> Precision:
     """The fastest precision that costs the network no more than 0.01 dB on Set14."""
     return "bf16" if takes_half and has_bfloat16() else "fp32"
-
-
-@cache
-def _core() -> Any:
-    return ov.Core()
-
-
-def has_bfloat16() -> bool:
-    """Whether OpenVINO computes in bfloat16 on this processor."""
-    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def exported(model: Model, weights: Path) -> tuple[Path, dict[str, Any]]:
@@ -240,7 +217,7 @@ def _known(network: Network, model: Model) -> list[tuple[Array, Array]]:
 def _check(folder: Path, image: Array, expected: Array) -> None:
     """Raises ValueError if exported files make something else of an image than was expected."""
     facts = json.loads((folder / MANIFEST).read_text())
-    stages = _ExportedStages(_core(), folder, facts["stages"], "fp32", processor.cores())
+    stages = _ExportedStages(core(), folder, facts["stages"], "fp32", processor.cores())
     found = whole(stages(Conversion()), image)
     difference = np.abs(found - expected).max() if found.shape == expected.shape else np.inf
     if not difference < SAME:

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import torch
-from openvino import opset13 as ops
 from openvino.frontend.pytorch import ConversionExtension
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
@@ -23,7 +21,11 @@ from torch.jit._trace import TracerWarning
 from srup.files import hashed
 from srup.networks.base import Network
 from srup.networks.layers import Statistics, WholeMap, mean_and_deviation
+from srup.networks.onnx import Onnx
 from srup.networks.stages import Stage
+from srup.openvino import ops, ov
+
+Row = dict[str, Any]  # of the manifest: how to run a stage
 
 SIDE = 48  # pixels of the image that the graph is traced with
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
@@ -38,12 +40,36 @@ def export(network: Network, folder: Path) -> None:
     cores = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        _export(network.eval().requires_grad_(False), folder)
+        if isinstance(network, Onnx):
+            rows = [_save_onnx(network, folder)]
+        else:
+            rows = _export(network.eval().requires_grad_(False), folder)
     finally:
         torch.set_num_threads(cores)
+    manifest = {
+        "name": type(network).__name__,
+        "scale": network.scale,
+        "multiple": network.multiple,
+        "smallest": network.smallest,
+        "takes_half": network.takes_half,
+        "overlap": network.overlap,
+        "stages": rows,
+        "files": {path.name: hashed(path) for path in sorted(folder.iterdir())},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
 
-def _export(network: Network, folder: Path) -> None:
+def _save_onnx(network: Onnx, folder: Path) -> Row:
+    """Writes the one stage of a network that OpenVINO has read; returns its row."""
+    model = _channels_last(network.for_colours(), last=True)
+    ov.save_model(model, folder / "stage0.xml", compress_to_fp16=False)
+    (stage,) = network.stages()
+    row = {"margin": stage.margin, "stride": stage.stride, "sources": [None], "uses": [0]}
+    return {**row, "summary": None}
+
+
+def _export(network: Network, folder: Path) -> list[Row]:
+    """Writes a network's stages; returns their rows of the manifest."""
     _simplify(network)
     stages = network.stages()
     side = -(-max(SIDE, network.smallest) // network.multiple) * network.multiple
@@ -58,17 +84,7 @@ def _export(network: Network, folder: Path) -> None:
             path = folder / f"summary{number}.xml"
             context, row["summary"] = _export_summary(stage.summary, state[-1], path)
             rows.append(row)
-    manifest = {
-        "name": type(network).__name__,
-        "scale": network.scale,
-        "multiple": network.multiple,
-        "smallest": network.smallest,
-        "takes_half": network.takes_half,
-        "overlap": network.overlap,
-        "stages": rows,
-        "files": {path.name: hashed(path) for path in sorted(folder.iterdir())},
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    return rows
 
 
 def _simplify(network: nn.Module) -> None:
@@ -109,7 +125,7 @@ class _Function(nn.Module):
 
 def _export_stage(
     stage: Stage[Tensor], state: list[Tensor], context: Tensor | None, path: Path, *, last: bool
-) -> tuple[list[Tensor], dict[str, Any]]:
+) -> tuple[list[Tensor], Row]:
     """Writes a stage; returns the state that follows and the stage's row of the manifest.
 
     The row's `sources` are, for each result that the stage only passes on, its index in the state,

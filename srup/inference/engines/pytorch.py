@@ -43,6 +43,11 @@ def program(
 
     Raises EngineUnavailable, WeightsMismatch.
     """
+    if model.is_onnx:
+        raise EngineUnavailable(
+            f"{Path(model.file).name} is an ONNX file, which PyTorch does not run",
+            "{engine=openvino} runs it",
+        )
     network = loaded(model, weights)
     if not model.of_others:
         made = program_of(network, device=device, precision=precision, largest=model.largest)
