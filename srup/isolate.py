@@ -30,8 +30,12 @@ def run_isolated(
     `run`, its arguments and its results must be picklable. What it logs is logged here. Raises the
     SrupError that `run` raises, InternalError in place of other exceptions, and OutOfMemory, whose
     message begins with `label`, if the process ends without a word, which most often is the
-    system's out-of-memory killer. The process ends with the iterator.
+    system's out-of-memory killer. The process ends with the iterator. What is isolated already is
+    run where it is.
     """
+    if multiprocessing.current_process().daemon:  # such a process has no children
+        yield from run(*args, **kwargs)
+        return
     # A forked child would inherit the parent's memory and the locks of its threads.
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)

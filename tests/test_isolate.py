@@ -28,6 +28,16 @@ def test_results_come_from_another_process() -> None:
     assert list(run_isolated("counting", process)) != [os.getpid()]
 
 
+def processes() -> Iterator[int]:
+    yield os.getpid()
+    yield from run_isolated("counting", process)
+
+
+def test_what_is_isolated_already_stays_where_it_is() -> None:
+    first, second = run_isolated("counting", processes)
+    assert first == second
+
+
 def test_results_before_an_error_arrive_and_the_error_keeps_its_hints() -> None:
     results = run_isolated("counting", counted, 2, error="no such number")
     assert [next(results), next(results)] == [0, 1]

@@ -128,11 +128,12 @@ ESPCN = "the network is only an example"
 UV = "uv tool install --torch-backend cpu ."
 PIPX = "pipx install --pip-args='--extra-index-url https://download.pytorch.org/whl/cpu' ."
 CONTAINER = '-v "$PWD:/pictures" -v srup-cache:/cache srup upscale photo.jpg'
-CHECKPOINTS = "needs files that spandrel knows, or one command after another; tests/cli/"
+CHECKPOINTS = "needs files of networks of others, or one command after another; tests/cli/"
 CHECKPOINTS += "test_checkpoints.py runs them"
 NOT_RUN = {
     "srup upscale photo.jpg -m mine": CHECKPOINTS,
     "srup models remove mine": CHECKPOINTS,
+    "srup upscale photo.jpg -m mine.onnx": CHECKPOINTS,
     "srup upscale photo.jpg -m restore.pth -m lite -s 2": CHECKPOINTS,
     "pip install --no-deps spandrel": INTERNET,
     "pip install einops safetensors": INTERNET,
@@ -189,7 +190,7 @@ every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path:
 
 PHOTO = "photo.jpg"  # which is not here: `srup photo.jpg` is `srup upscale photo.jpg`
 # the network that CONTRIBUTING adds, and checkpoints of the reader
-NOT_HERE = {"espcn", "mine", "mine.pth", "restore.pth"}
+NOT_HERE = {"espcn", "mine", "mine.pth", "mine.onnx", "restore.pth"}
 
 
 def test_the_readme_is_short() -> None:

@@ -19,7 +19,7 @@ from srup.errors import OutOfMemory, UsageError
 from srup.evaluation import speed
 from srup.evaluation.speed import Speed, SpeedTest
 from srup.images import read_image
-from srup.inference.engines import ENGINES, choice, libraries
+from srup.inference.engines import ENGINES, choice, engines_of, libraries
 from srup.inference.run_options import PRECISIONS, EngineName, Precision, RunOptions
 from srup.isolate import run_isolated
 from srup.models import registry
@@ -127,6 +127,8 @@ def command(
     chosen = [_row(name, scale) for name in models or _light(scale)]
     rows: list[Row] = []
     for model, run_options in itertools.product(chosen, _run_options(device, engine, precision)):
+        if engine == "all" and run_options.engine not in engines_of(model):
+            continue
         with temporaries.folder() as folder:
             test = SpeedTest(model, scale, run_options, folder, runs=runs, picture=picture)
             rows += _rows(measure, test, sides[:1] if picture else sides)

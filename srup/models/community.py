@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from srup.errors import UsageError
+from srup.errors import OutOfMemory, UsageError, WeightsMismatch
 from srup.files import cache as cache_folder
 from srup.files import hashed, replacing
 from srup.isolate import run_isolated
@@ -175,9 +175,7 @@ def _from_facts(facts: dict[str, Any]) -> Description:
 def described(path: Path) -> Description:
     """What a checkpoint holds, found by reading it."""
     if path.suffix.lower() == ONNX:
-        # what reads such a file is written in C++, and may end the process at a damaged one
-        (described,) = run_isolated(path.name, _of_onnx, path)
-        return described
+        return _of_onnx(path)
     tensors = state_dicts.read(path)
     if own := _own(tensors):
         return Description(own=own)
@@ -187,7 +185,18 @@ def described(path: Path) -> Description:
     return _described(found, _costs(found))
 
 
-def _of_onnx(path: Path) -> Iterator[Description]:
+def _of_onnx(path: Path) -> Description:
+    """The description of an ONNX file, made in a child process: what reads such files is written in
+    C++, and a damaged one may end it.
+    """
+    try:
+        (found,) = run_isolated(path.name, _asked, path)
+    except OutOfMemory as error:
+        raise WeightsMismatch(f"{path} ended the process that read it; check the file") from error
+    return found
+
+
+def _asked(path: Path) -> Iterator[Description]:
     """The description of an ONNX file, alone."""
     from srup.networks import onnx
 

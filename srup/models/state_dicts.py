@@ -20,21 +20,30 @@ from srup.printable import printable
 if TYPE_CHECKING:  # importing torch takes seconds: only reading a checkpoint waits for it
     from torch import Tensor
 
-WRAPPERS = ("params_ema", "params", "state_dict")  # keys under which training tools save tensors
+# keys under which training tools save tensors
+WRAPPERS = (
+    "params_ema",
+    "params-ema",
+    "params",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "netG",
+    "generator",
+)
+PREFIXES = ("module.", "_orig_mod.")  # that DataParallel and torch.compile put before names
 ZIP = b"PK\x03\x04"
 SHARED = 8  # times the size of its file that tensors may take: some share their values
 SHOWN = 100  # characters of a name or reason from a file
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file, without the prefix "module." that DataParallel adds to names.
+    """The state dict in a file, without what training tools put around it and before its names.
 
     All are ordinary tensors in memory. Raises WeightsMismatch.
     """
-    loaded = load(path)
-    for wrapper in WRAPPERS:
-        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
-            loaded = loaded[wrapper]
+    loaded = _unwrapped(load(path))
     if not isinstance(loaded, dict):
         raise _no_state_dict(path, "it holds something else")
     for name, tensor in loaded.items():
@@ -42,7 +51,21 @@ def read(path: Path) -> dict[str, Tensor]:
             raise _no_state_dict(path, reason)
     if sum(map(_bytes, loaded.values())) > SHARED * path.stat().st_size:
         raise _no_state_dict(path, "its tensors are many times as large as the file")
-    return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
+    return {_without_prefixes(name): tensor for name, tensor in loaded.items()}
+
+
+def _unwrapped(loaded: Any) -> Any:
+    """What the innermost of WRAPPERS hold."""
+    for _ in WRAPPERS:  # and no deeper: a file may hold something that holds itself
+        inner = (loaded.get(wrapper) for wrapper in WRAPPERS) if isinstance(loaded, dict) else ()
+        loaded = next((each for each in inner if isinstance(each, dict)), loaded)
+    return loaded
+
+
+def _without_prefixes(name: str) -> str:
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
 
 
 def load(path: Path, device: str = "cpu") -> Any:
@@ -52,6 +75,10 @@ def load(path: Path, device: str = "cpu") -> Any:
     """
     import torch
 
+    if path.suffix.lower() == ".onnx":
+        raise WeightsMismatch(
+            f"{path} is an ONNX file, which holds a network of its own", "{model=FILE} runs it"
+        )
     try:
         check_regular(path)
         _check_declared(path)

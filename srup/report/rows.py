@@ -155,17 +155,18 @@ def as_csv(report: Report) -> str:
     text = io.StringIO()
     columns = [report.heading, *report.columns]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writerow({column: _no_formula(column) for column in columns})
+    writer.writerow({column: _csv_cell(column) for column in columns})
     for record in _records(report):
-        writer.writerow({column: _no_formula(value) for column, value in record.items()})
+        writer.writerow({column: _csv_cell(value) for column, value in record.items()})
     return text.getvalue()
 
 
-def _no_formula(value: Value) -> Value:
+def _csv_cell(value: Value) -> Value:
     """A cell that programs for tables show, where they would compute what begins like a formula."""
-    if isinstance(value, str) and value.startswith(FORMULAS) and value != str(-math.inf):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    shown = value.replace("\0", r"\x00")  # which Python 3.10 does not write
+    return f"'{shown}" if shown.startswith(FORMULAS) and shown != str(-math.inf) else shown
 
 
 def as_markdown(report: Report) -> str:

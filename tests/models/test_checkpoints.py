@@ -10,6 +10,7 @@ from torch import Tensor
 
 from srup.errors import WeightsMismatch
 from srup.models import checkpoints, registry
+from srup.models.state_dicts import WRAPPERS
 from srup.networks.base import Network
 from tests.conftest import random_network
 
@@ -35,11 +36,21 @@ def test_a_checkpoint_saved_by_data_parallel(tmp_path: Path) -> None:
     assert equal(loaded(tmp_path / "own.pth").state_dict(), tensors)
 
 
-@pytest.mark.parametrize("wrapper", ["params", "params_ema", "state_dict"])
+@pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_a_checkpoint_in_a_wrapper(tmp_path: Path, wrapper: str) -> None:
     tensors = network().state_dict()
     torch.save({wrapper: tensors, "epoch": 7}, tmp_path / "own.pth")
     assert equal(loaded(tmp_path / "own.pth").state_dict(), tensors)
+    torch.save({"model": {wrapper: tensors}}, tmp_path / "own.pth")
+    assert equal(loaded(tmp_path / "own.pth").state_dict(), tensors)
+
+
+def test_a_wrapper_that_holds_itself_is_no_checkpoint(tmp_path: Path) -> None:
+    endless: dict[str, object] = {}
+    endless["model"] = endless
+    torch.save(endless, tmp_path / "own.pth")
+    with pytest.raises(WeightsMismatch, match="is no state dict"):
+        loaded(tmp_path / "own.pth")
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -69,6 +69,11 @@ def test_no_cell_of_csv_is_a_formula() -> None:
     assert [(float(row["PSNR"]), float(row["gain"])) for row in found] == [(-0.5, -math.inf)] * 7
 
 
+def test_csv_has_no_zero_bytes() -> None:
+    made = text(Report("all", [Row("a\0b", {"note": "\0=1"})]), "csv")
+    assert made.splitlines()[1] == r"a\x00b,\x00=1"
+
+
 def test_markdown_has_no_html_and_no_control_characters() -> None:
     nasty = "<script>a&b\x1b[2J|\n.png"
     made = text(Report(nasty, [Row(nasty, {"note": nasty})], [nasty]), "md")

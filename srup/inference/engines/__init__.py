@@ -10,7 +10,7 @@ import importlib.util
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -134,6 +134,11 @@ def libraries() -> dict[EngineName, str]:
     return {
         name: library for name, library in LIBRARIES.items() if importlib.util.find_spec(library)
     }
+
+
+def engines_of(model: Model) -> Iterable[EngineName]:
+    """The engines that run a network."""
+    return ("openvino",) if model.is_onnx else ENGINES
 
 
 class MakeProgram(Protocol):

@@ -19,6 +19,7 @@ TARGETS = {  # name of a target and its module → what is attacked
     "metadata": "sound pictures with EXIF, XMP, IPTC and profiles that were mutated",
     "journal": "the journal of a batch",
     "weights": "checkpoints: .pth, .pt and .safetensors",
+    "onnx": "networks in ONNX files",
     "http": "answers of a server that weights are downloaded from",
     "page": "names, values and pictures of a report",
     "api": "arguments of srup.load and of an Upscaler",
