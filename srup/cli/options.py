@@ -258,7 +258,11 @@ read_options = gathered(
             metavar="N",
             help="Set the density, in pixels per inch.  [default: the input's]",
         ),
-        click.option("--strip", is_flag=True, help="Leave EXIF, XMP, IPTC and texts out."),
+        click.option(
+            "--strip",
+            is_flag=True,
+            help="Leave out EXIF, XMP, IPTC, texts, and what made the result.",
+        ),
         max_pixels,
     ),
 )
