@@ -63,6 +63,7 @@ LARGEST = {"pytorch": 512, "openvino": 384}  # OpenVINO holds more for each wind
 # With AMX convolutions are so fast that maps must come from the cache: then a window's largest map
 # takes at most so many times a core's cache of level 2.
 CACHES = 4
+LEAST_MARGINS = 8  # the least side of a window, in margins, where the memory allows
 LEAST_SHARED = 128  # pixels a side of windows that are made smaller so that no core is idle
 WORKSPACE = 2 << 30  # bytes that a stage may take on a processor
 BLOCK = 64  # pixels a side
@@ -310,7 +311,8 @@ class Upscaler:
         """One network over an image N×C×H×W, in this upscaler's windows."""
         stages = program.stages(conversion, full)
         size = window_size(program, stages, self.tile, image.shape[2], image.shape[3])
-        cut = f"windows of {size} px" if size else "one window"
+        margin = max(stage.margin for stage in stages)
+        cut = f"windows of {size} px and {margin} px around each" if size else "one window"
         if program.overlap and size:
             cut += f", blended over {program.overlap} px since it looks at the whole image"
         computed_by = (replace(program, precision="fp32") if full else program).computed_by
@@ -541,8 +543,9 @@ def window_size(
         return None  # there is no seam in one window
     if not on_processor:
         return side
-    side = min(side, _fastest(program))
     margin = max(stage.margin for stage in stages)
+    # a network that sees far would spend most of its time on what surrounds small windows
+    side = min(side, max(_fastest(program), LEAST_MARGINS * margin // 32 * 32))
     sides = range(side, min(side, LEAST_SHARED) - 1, -32)
     return min(sides, key=lambda each: _work(height, width, each, margin, program.workers))
 

@@ -25,6 +25,7 @@ from srup.inference.engines.pytorch import tensor_of
 from srup.inference.tiling import windows
 from srup.inference.upscaler import window_size
 from srup.models import registry
+from srup.networks.stages import Stage
 from srup.resize import imresize
 from tests.conftest import digest, random_network, to_bytes
 from tests.data.draw import draw
@@ -455,3 +456,14 @@ def test_windows_leave_no_core_idle(sides: tuple[int, int]) -> None:
     assert count(2) % 2 == 0
     rounds = math.ceil(count(16) / 16)
     assert count(16) > 0.7 * 16 * rounds
+
+
+@pytest.mark.parametrize(("margin", "free", "least"), [(128, 64 << 30, 1024), (128, 1 << 30, 32)])
+def test_windows_are_larger_where_a_network_sees_far(margin: int, free: int, least: int) -> None:
+    lite = srup.load("lite", scale=2, engine="pytorch", device="cpu")
+    program = replace(lite.programs[0], free=lambda: free, workers=1)
+    stages = [Stage(lambda state, _: state, margin)]
+    size = window_size(program, stages, "auto", 4000, 4000)
+    assert size is not None
+    assert size >= least
+    assert (size > 512) == (least > 512)
