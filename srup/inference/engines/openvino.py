@@ -63,7 +63,7 @@ def program(
         raise EngineUnavailable(
             f"device {device!r} cannot be used with OpenVINO here",
             "{device=cpu} computes on the processor",
-            "{engine=pytorch} supports other devices",
+            *_otherwise(model, "{engine=pytorch} supports other devices"),
         )
     if precision == "fp16" or (precision == "bf16" and not has_bfloat16()):
         raise EngineUnavailable(
@@ -233,8 +233,14 @@ def _as_unavailable(model: Model) -> Iterator[None]:
         raise
     except Exception as error:
         raise EngineUnavailable(
-            f"OpenVINO cannot run {model.name} ({reason_of(error)})", "{engine=pytorch} runs it"
+            f"OpenVINO cannot run {model.name} ({reason_of(error)})",
+            *_otherwise(model, "{engine=pytorch} runs it"),
         ) from error
+
+
+def _otherwise(model: Model, hint: str) -> list[str]:
+    """A hint at the other engine, where that runs the network."""
+    return [] if model.is_onnx else [hint]
 
 
 class _ExportedStages:
