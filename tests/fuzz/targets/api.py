@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 import srup
+import srup.inference.engines.pytorch  # which takes longer than a case may
 from srup.inference.target import target
 from tests.fuzz import seeds
 from tests.fuzz.mutation import STRINGS

@@ -191,7 +191,8 @@ def test_other_weights_are_another_export(weights: Callable[[Model], Path]) -> N
 
 def test_without_openvino_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.delitem(sys.modules, "srup.inference.engines.openvino")
+    for module in ("srup.openvino", "srup.inference.engines.openvino"):
+        monkeypatch.delitem(sys.modules, module)
     with pytest.raises(EngineUnavailable, match=r"pip install 'srup\[openvino\]'"):
         import srup.inference.engines.openvino  # noqa: F401
 
