@@ -10,7 +10,7 @@ import pytest
 
 from srup.errors import OutOfMemory
 from srup.evaluation import speed
-from srup.evaluation.speed import SpeedTest
+from srup.evaluation.speed import Speed, SpeedTest
 from srup.inference.run_options import RunOptions
 from srup.isolate import run_isolated
 from srup.models import registry
@@ -38,10 +38,9 @@ def test_speed_is_measured_completely(test: SpeedTest, cache: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can limit the memory of a process")
 def test_pressure_doubles_images_until_memory_is_full(test: SpeedTest) -> None:
     one_window = replace(test, side=128, run_options=replace(RUN_OPTIONS, tile="none"))
-    found = []
+    found: list[Speed] = []
     with suppress(OutOfMemory):  # some versions of PyTorch end the process where others raise
-        for each in run_isolated("rtc", speed.pressure, one_window, 600 << 20):
-            found.append(each)
+        found.extend(run_isolated("rtc", speed.pressure, one_window, 600 << 20))
     sizes = [each.pixels for each in found]
     assert len(sizes) > 2
     assert all(1.9 < later / earlier < 2.1 for earlier, later in itertools.pairwise(sizes))
