@@ -164,14 +164,16 @@ class Destination:
 
     def name_in_folder(self, source: Entry, recipe: Recipe, pages: Pages) -> str:
         """The result's name after its source: "photo_x4.png"."""
-        target, suffix = recipe.target, self.suffix
-        if suffix is None and target.scale:
-            suffix = f"_x{target.scale:g}"
-        elif suffix is None:
-            width, height = target.size(pages.images[0].size)
-            suffix = f"_{width}x{height}"
+        size = recipe.target.size(pages.images[0].size)
+        return self.name_of(source, recipe.target, size, recipe.format or default_format(pages))
+
+    def name_of(self, source: Entry, target: Target, size: Size, format_: str) -> str:
+        """The same, where `size` is that of the result, and `format_` its format."""
+        suffix = self.suffix
+        if suffix is None:
+            suffix = f"_x{target.scale:g}" if target.scale else "_{}x{}".format(*size)
         stem = "stdin" if source.path == STANDARD else PurePosixPath(source.name).stem
-        return f"{stem}{suffix}{EXTENSIONS[recipe.format or default_format(pages)]}"
+        return f"{stem}{suffix}{EXTENSIONS[format_]}"
 
 
 @dataclass(frozen=True)
@@ -347,7 +349,8 @@ class Worker:
     Result; what concerns all of them is raised. `progress(stage, done, total)` hears of every stage
     of an image: reading, preparing the network, downloading, computing, writing. Once `stopped` is
     set, no further image is begun and the current one is given up. For `many` images an engine is
-    chosen that computes fast, for others one that starts fast.
+    chosen that computes fast, for others one that starts fast. `upscalers` are networks that other
+    workers have loaded.
     """
 
     def __init__(
@@ -357,6 +360,7 @@ class Worker:
         progress: StageProgress | None = None,
         stopped: threading.Event | None = None,
         many: bool = False,
+        upscalers: UpscalerCache | None = None,
     ) -> None:
         self.recipe, self.progress, self.stopped = recipe, progress, stopped or threading.Event()
         self.many = many
@@ -364,6 +368,7 @@ class Worker:
         self.device = threading.Lock()
         # results that wait to be written must not fill the memory that computing needs
         self.results = MemoryBudget(memory.available() // 3)
+        self._upscalers = upscalers
         self.taken: set[str] = set()  # places that results of this worker go to
 
     @cached_property
@@ -371,7 +376,7 @@ class Worker:
         """The networks, each loaded once."""
         from srup.inference.upscaler import UpscalerCache
 
-        return UpscalerCache(self.recipe.weights, self.recipe.run_options)
+        return self._upscalers or UpscalerCache(self.recipe.weights, self.recipe.run_options)
 
     def process(self, job: Job) -> Result:
         """The result of a job, from file to file."""
@@ -623,9 +628,14 @@ def write(pages: Pages, decided: Plan) -> None:
     with temporaries.folder() as folder:  # some encoders go back and forth in their file
         path = folder / decided.name
         write_pages(pages, path, encoding=encoding)
-        with path.open("rb") as file, _standard_output() as output:
-            shutil.copyfileobj(file, output, CHUNK)
-            output.flush()
+        write_to_standard_output(path)
+
+
+def write_to_standard_output(path: Path) -> None:
+    """Copies a file to standard output. Raises WriteError; BrokenPipeError if nobody reads it."""
+    with path.open("rb") as file, _standard_output() as output:
+        shutil.copyfileobj(file, output, CHUNK)
+        output.flush()
 
 
 @contextmanager

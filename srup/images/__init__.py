@@ -5,6 +5,7 @@
 """
 
 from srup.images.formats import (
+    ALSO_CALLED,
     EXTENSIONS,
     FORMATS,
     Format,
@@ -29,6 +30,7 @@ from srup.images.writing import (
 )
 
 __all__ = [
+    "ALSO_CALLED",
     "EXTENSIONS",
     "FORMATS",
     "MAX_PIXELS",
