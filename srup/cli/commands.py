@@ -14,6 +14,7 @@ import click
 COMMANDS = {  # name of a command and its module → its line in `srup --help`, which imports none
     "upscale": "Enlarge images: photographs, animations, documents of many pages.",
     "batch": "Enlarge folders of images: IN are folders, files or globs, OUT is a folder.",
+    "serve": "Serve a page to drop pictures on, and an API for programs.",
     "inspect": "Say what kind of pictures these are: how compressed, how noisy, enlarged before.",
     "models": "Show the networks; fetch, check and remove their weights.",
     "train": "Train NETWORK on folders of images, any format, or HDF5 files with groups lr and hr.",

@@ -1,0 +1,123 @@
+"""A real server in a thread of this process, with a worker process, shared by a module's tests."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import requests
+from PIL import Image
+
+from srup.pipeline import Recipe
+from srup.serve.limits import Limits
+from srup.serve.running import Running
+from tests.data.draw import draw
+
+PATIENCE = 60.0  # seconds until something that will never happen fails a test
+TOKEN = "correct-horse-battery"
+
+
+@contextmanager
+def served(recipe: Recipe | None = None, **options: object) -> Iterator[Running]:
+    """A server for the length of the block."""
+    before = os.environ.get("SRUP_ENGINE")
+    os.environ["SRUP_ENGINE"] = "pytorch"
+    running = Running(recipe or Recipe(), **options)  # type: ignore[arg-type]
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+        thread.join()
+        os.environ.pop("SRUP_ENGINE")
+        if before is not None:
+            os.environ["SRUP_ENGINE"] = before
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    """A server with small limits, whose clients have little time."""
+    limits = Limits(
+        waiting=3,
+        pixels=1_000_000,
+        upload=2_000_000,
+        head_seconds=1,
+        upload_seconds=1,
+        upload_rate=100_000,
+        stop_seconds=2,
+    )
+    with served(limits=limits) as found:
+        yield found
+
+
+@pytest.fixture
+def url(running: Running) -> str:
+    return running.url.rstrip("/")
+
+
+def picture(width: int = 24, height: int = 18, format_: str = "PNG", **options: object) -> bytes:
+    """A small picture as a file."""
+    data = BytesIO()
+    draw(width, height).save(data, format_, **options)
+    return data.getvalue()
+
+
+def size(data: bytes) -> tuple[int, int]:
+    with Image.open(BytesIO(data)) as image:
+        return image.size
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Waits until something is so; fails where it never is."""
+    due = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < due, "this never happens"
+        time.sleep(0.02)
+
+
+def health(url: str) -> dict[str, object]:
+    found: dict[str, object] = requests.get(f"{url}/v1/health", timeout=PATIENCE).json()
+    return found
+
+
+def state(url: str) -> str:
+    """What the one worker does."""
+    (worker,) = health(url)["workers"]  # type: ignore[misc]
+    return str(worker["state"])
+
+
+def is_idle(url: str) -> bool:
+    """Whether nothing waits, nothing is computed, and nothing is kept."""
+    found = health(url)
+    idle = all(worker["state"] == "idle" for worker in found["workers"])  # type: ignore[attr-defined]
+    return idle and not found["waiting"] and not found["stored"]
+
+
+def connected(running: Running) -> socket.socket:
+    """A connection of its own, for what no client library would send."""
+    return socket.create_connection((running.access.host, running.access.port), timeout=PATIENCE)
+
+
+def everything(connection: socket.socket) -> bytes:
+    """What a server sends until it closes the connection."""
+    found = b""
+    try:
+        while piece := connection.recv(1 << 16):
+            found += piece
+    except ConnectionResetError:
+        pass
+    return found
+
+
+def noise(path: Path, width: int, height: int) -> bytes:
+    """A picture that takes a while, as a file."""
+    Image.effect_noise((width, height), 60).convert("RGB").save(path)
+    return path.read_bytes()
