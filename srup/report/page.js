@@ -2,7 +2,7 @@
 (() => {
   const viewer = document.getElementById("viewer");
   if (!viewer) return;
-  const open = compareViewer(viewer, JSON.parse(document.getElementById("rows").textContent));
+  const { open } = compareViewer(viewer, JSON.parse(document.getElementById("rows").textContent));
   for (const thumbnail of document.querySelectorAll(".thumbnail")) {
     thumbnail.addEventListener("click", () => open(Number(thumbnail.dataset.row)));
   }

@@ -11,7 +11,8 @@ function element(tag, attributes = {}, ...children) {
 }
 
 // Compares versions of an image in the element `viewer`: a divider between two of them, or all side by side; zoom and pan are one
-// state for all. Rows are {name, pictures: [{name, line, width, height, src}]}; the array may grow and shrink. Returns what opens one.
+// state for all. Rows are {name, pictures: [{name, line, width, height, src}]}; the array may grow and shrink. `open(number)` shows one,
+// `refresh()` shows pictures that were added to it, the last one on the right.
 function compareViewer(viewer, rows) {
   const dialog = viewer.closest("dialog");
   const limit = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -48,19 +49,23 @@ function compareViewer(viewer, rows) {
 
   function open(number) {
     row = rows[number];
-    width = Math.max(...row.pictures.map((picture) => picture.width));
-    height = row.pictures.find((picture) => picture.width === width).height;
-    viewer.style.setProperty("--shape", height / width);
+    measure();
     name.textContent = row.name;
-    for (const select of choices) {
-      select.replaceChildren(...row.pictures.map((picture, index) => element("option", { value: index, textContent: picture.name })));
-      select.hidden = row.pictures.length < 3;
-    }
     const reference = row.pictures.length > 2 && row.pictures[row.pictures.length - 1].name === "reference"; // begin with what was made
     [left, right, zoom, x, y] = [0, row.pictures.length - (reference ? 2 : 1), 1, 0.5, 0.5];
     if (dialog && !dialog.open) dialog.showModal();
     show(false);
     if (dialog) stage.focus({ preventScroll: true });
+  }
+
+  function measure() {
+    width = Math.max(...row.pictures.map((picture) => picture.width));
+    height = row.pictures.find((picture) => picture.width === width).height;
+    viewer.style.setProperty("--shape", height / width);
+    for (const select of choices) {
+      select.replaceChildren(...row.pictures.map((picture, index) => element("option", { value: index, textContent: picture.name })));
+      select.hidden = row.pictures.length < 3;
+    }
   }
 
   function step(by) {
@@ -213,5 +218,10 @@ function compareViewer(viewer, rows) {
     show(side);
   }));
   new ResizeObserver(() => row && (side && arrange(), draw())).observe(stage);
-  return open;
+  function refresh() {
+    right = row.pictures.length - 1;
+    measure();
+    show(side);
+  }
+  return { open, refresh };
 }
