@@ -16,7 +16,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -274,10 +274,7 @@ def plan(recipe: Recipe, job: Job, pages: Pages) -> Plan:
     else:
         name = PurePosixPath(place).name if storage.is_url(place) else Path(place).name
     shown = name if place == STANDARD else place
-    if recipe.format and format_of(Path(shown)) != recipe.format:
-        raise UsageError(
-            f"the name {shown} and the format {recipe.format} contradict each other; give one"
-        )
+    check_named(shown, recipe.format)
     check_holds(Path(shown), pages, sizes, recipe.encoding)
     # the page that grows most decides for all, so that one upscaler serves them
     own_weights = recipe.weights is not None
@@ -286,6 +283,34 @@ def plan(recipe: Recipe, job: Job, pages: Pages) -> Plan:
         choice = choosing.choose(inspection_of(pages))
     route = routing.route(choice.model, factor, own_weights=own_weights, strength=choice.strength)
     return Plan(job, recipe, pages, place, name, sizes, factor, route, choice.why)
+
+
+def check_named(place: str, format_: str | None) -> None:
+    """Raises UsageError if a name stands for another format than the one that was asked for."""
+    if format_ and format_of(Path(place)) != format_:
+        about = f"the name {place} and the format {format_} contradict each other"
+        raise UsageError(f"{about}; give one")
+
+
+def check_place(
+    place: str, destination: Destination, taken: Collection[str], hints: Sequence[str] = REPLACE
+) -> None:
+    """Checks that a result can be written, better before the work than after it.
+
+    `taken` are places of other results. Raises WriteError, and AlreadyExists with `hints`.
+    """
+    # a remote store is asked when the result is sent: to probe it would cost a request an image
+    if place == STANDARD or storage.is_url(place):
+        return
+    path = Path(place)
+    with writing(path):
+        folder_exists, exists = path.parent.exists(), path.exists()
+    if destination.make_folders and not folder_exists:
+        return
+    if not destination.overwrite and (exists or place in taken):
+        raise AlreadyExists(f"{place} exists", *hints)
+    # a read-only folder is met now rather than after minutes of computing
+    check_folder(path)
 
 
 @dataclass(frozen=True)
@@ -417,7 +442,8 @@ class Worker:
             pages = self.recipe.read_options.read(source)
             sha256 = storage.digest(source) if isinstance(source, Path) else ""
         decided = plan(self.recipe, job, pages)
-        self._check_place(decided)
+        check_place(decided.place, job.destination, self.taken, _instead(decided))
+        self.taken.add(decided.place)
         known = replace(
             begun,
             destination=decided.place,
@@ -446,25 +472,6 @@ class Worker:
         """Whether to say so where the network that was named is not for this picture."""
         own = self.recipe.weights is not None or any(row.is_file for row in decided.route)
         return self.recipe.model != AUTO and not own and not self.many
-
-    def _check_place(self, decided: Plan) -> None:
-        """Raises WriteError if the result could not be written: better known before the work than
-        after it.
-        """
-        place, destination = decided.place, decided.job.destination
-        # a remote store is asked when the result is sent: to probe it would cost a request an image
-        if place == STANDARD or storage.is_url(place):
-            return
-        path = Path(place)
-        with writing(path):
-            folder_exists, exists = path.parent.exists(), path.exists()
-        if destination.make_folders and not folder_exists:
-            return
-        if not destination.overwrite and (exists or place in self.taken):
-            raise AlreadyExists(f"{place} exists", *_instead(decided))
-        # a read-only folder is met now rather than after minutes of computing
-        check_folder(path)
-        self.taken.add(place)
 
     def _enlarge(self, read: Decoded) -> Enlarged:
         decided, started = read.plan, time.perf_counter()

@@ -25,6 +25,7 @@ from srup.models import community, routing
 from srup.models.checkpoints import check_file
 from srup.models.registry import AUTO
 from srup.pipeline import ReadOptions, Recipe
+from srup.serve.client import Server
 
 Command = Callable[..., Any]
 Option = Callable[[Command], Command]
@@ -332,6 +333,28 @@ def recipe(device: Option = device) -> Option:
 overwrite = click.option("-y", "--overwrite", is_flag=True, help="Replace what exists.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print results as JSON lines.")
 verbose = click.option("-v", "--verbose", is_flag=True, help="Say what is decided along the way.")
+
+
+def _server(server: str | None, token: str | None) -> Server | None:
+    """The server that is to do the work; None where nobody named one."""
+    return Server(server, token) if server else None
+
+
+token = click.option(
+    "--token",
+    metavar="TEXT",
+    help="What the server's requests must know; better set as SRUP_TOKEN, which nobody sees.",
+)
+server = gathered(
+    "server",
+    _server,
+    (
+        click.option(
+            "--server", metavar="URL", help="Have srup serve, which runs there, do the work."
+        ),
+        token,
+    ),
+)
 edges = click.option(
     "--edges",
     type=Choice(["mirror", "clamp"]),

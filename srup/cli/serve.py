@@ -41,7 +41,7 @@ MEGABYTE, GIGABYTE = 1 << 20, 1 << 30
     "--token",
     envvar="SRUP_TOKEN",
     metavar="TEXT",
-    help="What requests must know; better set as the variable SRUP_TOKEN.",
+    help="What requests must know; better set as SRUP_TOKEN, which nobody sees.",
 )
 @click.option("--open", "open_", is_flag=True, help="Open the page in a browser.")
 @click.option(

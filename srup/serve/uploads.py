@@ -46,7 +46,7 @@ async def received(request: Request, slot: Slot, limits: Limits, parts: Sequence
     else:
         upload = await _raw(body, slot.path / parts[0], parts[0])
     for part in parts:
-        if part not in upload.files or not upload.files[part].stat().st_size:
+        if part not in upload.files:
             raise UsageError(f"the request has no {part}; send the bytes of a picture")
     return upload
 
