@@ -124,6 +124,7 @@ CONTAINERS = "needs podman or docker and the internet; tests/test_installing.py 
 FIGURES = "measures for minutes or hours; documents print what it said"
 TRAINING = "trains for hours; tests/cli/test_train.py has short runs"
 NEVER_ENDS = "never ends; tests/cli/test_batch.py stops it"
+SERVES = "serves until it is stopped, or asks a server; tests/serve has one"
 ESPCN = "the network is only an example"
 UV = "uv tool install --torch-backend cpu ."
 PIPX = "pipx install --pip-args='--extra-index-url https://download.pytorch.org/whl/cpu' ."
@@ -157,6 +158,14 @@ NOT_RUN = {
     "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' &&"
     " .venv/bin/pip install -q --no-deps spandrel && .venv/bin/pytest -n auto": (INTERNET),
     "srup batch photos/ larger/ --watch": NEVER_ENDS,
+    "srup serve --open": SERVES,
+    "srup serve --port 8080 -m imdn": SERVES,
+    "SRUP_TOKEN=$(cat token) srup serve --host 0.0.0.0": SERVES,
+    "srup upscale photo.jpg --server http://127.0.0.1:7000": SERVES,
+    "curl --data-binary @photo.jpg '127.0.0.1:7000/v1/upscale?scale=2' -o larger.png": SERVES,
+    "curl -F image=@photo.jpg -F model=imdn -H 'Accept: image/webp' 127.0.0.1:7000/v1/upscale"
+    " -o a.webp": SERVES,
+    "curl -F sr=@photo_x4.png -F hr=@photo.png 127.0.0.1:7000/v1/score": SERVES,
     "srup batch photos/ larger/ -d cuda:0,cuda:1": GPUS,
     "srup batch photos/ larger/ -d all": GPUS,
     "ray start --head": CLUSTER,

@@ -49,6 +49,7 @@ GROUPS = {  # heading → names of parameters; what is in none comes last, under
         *("steps", "batch", "patch", "rate", "last_rate", "warm_up", "schedule", "loss", "finish"),
         *("decay", "wider", "clip", "distil", "degrade", "seed"),
     ),
+    "Service": ("port", "host", "open_", "server", "token", "waiting", "max_upload", "storage"),
     "Speed and memory": (
         *("tile", "tiling", "device", "engine", "precision", "threads", "cluster", "cores"),
     ),
@@ -60,6 +61,7 @@ FIRST = {  # command → the options that its first screen shows; other commands
         *("recursive", "scale", "size", "model", "strength", "format_", "overwrite"),
         *("report_file", "watch", "dry_run"),
     ),
+    "serve": ("port", "host", "token", "open_", "model", "device", "waiting"),
     "compare": ("models", "scale", "reference", "output", "overwrite"),
     "bench": ("models", "scale", "picture", "sides", "pressure", "save", "output"),
     "evaluate": ("models", "scale", "lr", "degradations", "protocol", "per_image", "output"),
