@@ -158,6 +158,7 @@ NOT_RUN = {
     "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' &&"
     " .venv/bin/pip install -q --no-deps spandrel && .venv/bin/pytest -n auto": (INTERNET),
     "srup batch photos/ larger/ --watch": NEVER_ENDS,
+    "srup serve": SERVES,
     "srup serve --open": SERVES,
     "srup serve --port 8080 -m imdn": SERVES,
     "SRUP_TOKEN=$(cat token) srup serve --host 0.0.0.0": SERVES,

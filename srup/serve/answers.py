@@ -18,6 +18,7 @@ from srup.serve.tasks import Made
 MEDIA_TYPES = {name: f"image/{name}" for name in FORMATS}  # output format → media type
 ALSO = {"image/apng": "png", "image/jpg": "jpeg", "image/heif": "heic"}
 ANY = ("*/*", "image/*")
+MOST, LONGEST = 20, 400  # warnings in a header, and characters of each
 PLAIN = " ,.:;()/+-"  # characters of headers that need no escape, besides letters and digits
 
 
@@ -33,7 +34,7 @@ def problem(error: SrupError, **about: str) -> JSONResponse:
     )
 
 
-class Picture(FileResponse):
+class PictureResponse(FileResponse):
     """A picture; `afterwards` is called when it is sent, or cannot be."""
 
     def __init__(
@@ -67,7 +68,7 @@ def headers_of(made: Made) -> dict[str, str]:
         "Pages": str(result.pages or 1),
         "Animated": "yes" if result.animated else "",
         "Consistency": "" if result.consistency is None else f"{result.consistency:.4f}",
-        "Warnings": json.dumps(made.warnings) if made.warnings else "",
+        "Warnings": json.dumps([text[:LONGEST] for text in made.warnings[:MOST]]),
     }
     return {f"X-Srup-{name}": quote(value, safe=PLAIN) for name, value in facts.items() if value}
 

@@ -22,10 +22,9 @@ from srup.errors import SrupError, internal
 from srup.images import format_of
 from srup.pipeline import Destination, Recipe
 from srup.serve import openapi, page, parameters
-from srup.serve.answers import MEDIA_TYPES, Picture, accepted_format, headers_of, problem
+from srup.serve.answers import MEDIA_TYPES, PictureResponse, accepted_format, headers_of, problem
 from srup.serve.guards import Access, Guard
-from srup.serve.kept import Kept, Shelf
-from srup.serve.kept import Picture as KeptPicture
+from srup.serve.kept import Kept, Picture, Shelf
 from srup.serve.limits import Limits
 from srup.serve.parameters import NAME, SCORING, Fields, values_of
 from srup.serve.problems import StorageFull, Unknown, document
@@ -86,7 +85,8 @@ def app(service: Service, access: Access) -> ASGIApp:
         for method, path, handler in ROUTES
     ]
     unknown = {HTTPException: _unknown}
-    return Guard(Starlette(routes=routes, lifespan=lifespan, exception_handlers=unknown), access)
+    routed = Starlette(routes=routes, lifespan=lifespan, exception_handlers=unknown)
+    return Guard(routed, access, service.limits)
 
 
 async def _answered(service: Service, handler: Handler, request: Request) -> Response:
@@ -116,6 +116,7 @@ async def _sweep(service: Service) -> None:
         await asyncio.sleep(SWEEP)
         for picture in service.shelf.unseen(service.limits.unseen_seconds):
             _drop_picture(service, picture)
+        service.store.sweep()
 
 
 # What the API does.
@@ -213,7 +214,7 @@ async def add_picture(service: Service, request: Request) -> Response:
     except BaseException:
         slot.remove()
         raise
-    service.shelf.pictures[slot.name] = KeptPicture(slot, label, path, seen)
+    service.shelf.pictures[slot.name] = Picture(slot, label, path, seen)
     (width, height), about = seen.size, {"network": seen.network, "found": seen.found}
     facts = {"id": slot.name, "name": label, "width": width, "height": height, "pages": seen.pages}
     return JSONResponse({**facts, **about}, CREATED)
@@ -331,7 +332,7 @@ async def drop_result(service: Service, request: Request) -> Response:
     return Response(status_code=NO_CONTENT)
 
 
-def _drop_picture(service: Service, picture: KeptPicture) -> None:
+def _drop_picture(service: Service, picture: Picture) -> None:
     for kept in service.shelf.results_of(picture):
         _drop_result(service, kept)
     del service.shelf.pictures[picture.slot.name]
@@ -432,15 +433,15 @@ def _picture(
     afterwards: Callable[[], None],
 ) -> Response:
     media_type = MEDIA_TYPES[format_of(made.path)]
-    return Picture(made.path, _name(made, label, recipe), media_type, headers, afterwards)
+    return PictureResponse(made.path, _name(made, label, recipe), media_type, headers, afterwards)
 
 
 def _view(path: Path, slot: Slot, extension: str) -> Response:
     view = slot.path / VIEW
     if view.exists():
-        return Picture(view, VIEW, MEDIA_TYPES["png"])
+        return PictureResponse(view, VIEW, MEDIA_TYPES["png"])
     media_type = MEDIA_TYPES["jpeg" if extension == "jpg" else extension]
-    return Picture(path, f"view.{extension}", media_type)
+    return PictureResponse(path, f"view.{extension}", media_type)
 
 
 def _nothing() -> None:

@@ -15,11 +15,14 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from srup.errors import SrupError
 from srup.serve.answers import problem
+from srup.serve.limits import Limits
 from srup.serve.problems import Forbidden, TokenMissing
+from srup.serve.uploads import drain
 
 HTTP = 80  # the port that URLs need not name
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -106,6 +109,7 @@ class Guard:
 
     app: ASGIApp
     access: Access
+    limits: Limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -115,6 +119,7 @@ class Guard:
         try:
             self.access.check(scope["method"], scope["path"], Headers(scope=scope))
         except SrupError as error:
+            await drain(Request(scope, receive), self.limits)
             await problem(error)(scope, receive, guarded)
             return
         await self.app(scope, receive, guarded)

@@ -21,6 +21,7 @@ class Limits:
     head_seconds: float = 10  # until the head of a request must be there
     upload_seconds: float = 10  # that a body may take besides what `upload_rate` allows it
     upload_rate: int = 16 << 10  # a second, on average
+    drain_seconds: float = 2  # for what a client that was refused goes on sending
     send_seconds: float = 30  # that a client may take for each piece of an answer
     work_seconds: float = 3600  # that a task may take
     stop_seconds: float = 10  # until a worker that should stop is killed

@@ -51,6 +51,7 @@ class Patient(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # so that the time counts for every byte
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:

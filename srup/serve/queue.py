@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
-from srup.errors import SrupError
+from srup.errors import SrupError, internal
 from srup.serve.limits import Limits
 from srup.serve.problems import Busy, Stopping, TooSlow
 from srup.serve.tasks import Outcome, Task
@@ -102,6 +102,9 @@ class Queue:
             ticket.settle("done", outcome)
         except SrupError as error:
             ticket.settle("failed", error)
+        except Exception as error:  # no process could be started, or what it said be understood
+            worker.kill()
+            ticket.settle("failed", internal(error, "the request"))
         finally:
             del self.working[worker]
         if worker not in self.starting:

@@ -22,13 +22,21 @@ class Store:
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit, self.used = folder, limit, 0
+        self.slots: set[str] = set()  # names of the folders that are in use
 
     def create(self) -> Slot:
         """A new empty folder."""
         name = secrets.token_urlsafe(16)
         path = self.folder / name
         path.mkdir(mode=0o700)
+        self.slots.add(name)
         return Slot(self, name, path)
+
+    def sweep(self) -> None:
+        """Removes what a worker wrote after nobody wanted it any more."""
+        for path in self.folder.iterdir():
+            if path.is_dir() and path.name not in self.slots:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 class Slot:
@@ -53,6 +61,7 @@ class Slot:
     def remove(self) -> None:
         """Removes the folder; what it counted for is free again."""
         shutil.rmtree(self.path, ignore_errors=True)
+        self.store.slots.discard(self.name)
         self.store.used -= self.used
         self.used = 0
 

@@ -20,6 +20,7 @@ from srup.pipeline import Decoded, Destination, Enlarged, Job, Recipe, Result, W
 from srup.progress import StageProgress
 from srup.report import Row, facts
 from srup.report.page import MEDIA_TYPES, png_of
+from srup.serve.problems import Stopping
 from srup.storage import Entry
 
 if TYPE_CHECKING:
@@ -100,11 +101,13 @@ class Enlarge:
                 self._check(read)
             enlarged = worker.enlarge(read)
             precision = _precision(worker, enlarged) if isinstance(enlarged, Enlarged) else ""
+            if context.stopped.is_set():  # nobody wants it, and its folder may be gone
+                raise Stopping("it was cancelled")
             result = worker.write(enlarged)
         if result.error:
             raise result.error
         path = Path(result.destination)
-        if self.view and result.status == "done":
+        if self.view:
             _view(path, self.folder)
         return Made(result, path, precision, tuple(warnings.messages))
 

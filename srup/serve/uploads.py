@@ -21,7 +21,6 @@ from srup.serve.problems import TooLarge, TooSlow
 from srup.serve.store import Slot, label_of
 
 MULTIPART = "multipart/form-data"
-DRAINED = 2.0  # seconds for what a client that was refused goes on sending
 
 
 @dataclass
@@ -141,7 +140,7 @@ async def drain(request: Request, limits: Limits) -> None:
     if "expect" in request.headers:  # it waits for leave to send
         return
     with suppress(asyncio.TimeoutError, ClientDisconnect, RuntimeError):
-        await asyncio.wait_for(_drain(request, limits.upload), DRAINED)
+        await asyncio.wait_for(_drain(request, limits.upload), limits.drain_seconds)
 
 
 async def _drain(request: Request, most: int) -> None:

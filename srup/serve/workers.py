@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from srup import logs, memory, processor
 from srup.errors import InternalError, OutOfMemory, SrupError, internal
+from srup.files import remove_abandoned
 from srup.serve.tasks import Context, Networks, Outcome, Task
 
 EVERY = 0.1  # seconds between two messages of progress
@@ -48,9 +51,12 @@ class Worker:
         self.device, self.cores = device, cores
         self.number = 0  # of the task that it is at or was at last
         self.process: multiprocessing.process.BaseProcess | None = None
+        self.connection: Connection | None = None
+        self.sending = threading.Lock()
 
     def begin(self) -> None:
         """Starts the process, for the first time or after it has died."""
+        remove_abandoned()  # what the last one left, if it was killed
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         arguments = (self.device, self.cores, logs.level(), theirs)
@@ -64,9 +70,10 @@ class Worker:
         """
         if self.process is None or not self.process.is_alive():
             self.begin()
+        assert self.connection
         self.number += 1
         try:
-            self.connection.send((self.number, task))
+            self._send(self.number, task)
             while not isinstance(message := self.connection.recv(), Answer):
                 if isinstance(message, Told):
                     progress(message.stage, message.done, message.total)
@@ -89,10 +96,13 @@ class Worker:
 
     def stop(self, number: int) -> None:
         """Tells the process to give up a task, if it is still at it."""
-        try:
-            self.connection.send((number, None))
-        except OSError:  # it has died
-            return
+        with suppress(OSError):  # it has died
+            self._send(number, None)
+
+    def _send(self, number: int, task: Task | None) -> None:
+        with self.sending:
+            if self.connection:
+                self.connection.send((number, task))
 
     def kill(self) -> None:
         """Ends the process at once."""
@@ -138,7 +148,10 @@ def _answer(task: Task, context: Context, send: Callable[[object], None]) -> Non
         answer = Answer(error=OutOfMemory("the memory is full", *HINTS))
     except Exception as error:
         answer = Answer(error=internal(error, "the request"))
-    send(answer)
+    try:
+        send(answer)
+    except Exception:  # who asked must not wait for ever
+        os._exit(1)
 
 
 def _throttled(send: Callable[[object], None]) -> Progress:

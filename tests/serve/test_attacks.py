@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 import zlib
 from collections.abc import Iterator
@@ -24,10 +25,10 @@ from tests.serve.conftest import (
 )
 
 
-def head(running: Running, *lines: str) -> bytes:
+def head(running: Running, *lines: str, query: str = "") -> bytes:
     """The head of a request to enlarge, with further lines."""
     host = f"Host: {running.access.host}:{running.access.port}"
-    return "\r\n".join(["POST /v1/upscale HTTP/1.1", host, *lines, "", ""]).encode()
+    return "\r\n".join([f"POST /v1/upscale{query} HTTP/1.1", host, *lines, "", ""]).encode()
 
 
 FOREIGN = ["evil.example", "127.0.0.1.evil.example:{port}", "127.0.0.1:1", ""]
@@ -177,6 +178,20 @@ def test_a_body_that_trickles(running: Running, url: str) -> None:
         assert b"408" in status
         assert b"too slowly" in rest
     eventually(lambda: is_idle(url))
+
+
+def test_a_client_that_does_not_take_its_result(running: Running, url: str) -> None:
+    """It is cut off, and its result goes: others need the room."""
+    body = picture(500, 400)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
+        connection.settimeout(PATIENCE)
+        connection.connect((running.access.host, running.access.port))
+        lines = (f"Content-Length: {len(body)}", "Accept: image/bmp")
+        connection.sendall(head(running, *lines, query="?width=1100&model=bicubic") + body)
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        eventually(lambda: is_idle(url))
+        assert len(everything(connection)) < 1100 * 880 * 3
 
 
 def test_rubbish(running: Running, url: str) -> None:

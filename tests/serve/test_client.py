@@ -205,7 +205,10 @@ def test_files_of_weights_stay_here(photo: str, capsys: pytest.CaptureFixture[st
 def test_a_wrong_token(
     photo: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """It is told of a picture too large to be sent before the answer comes, too."""
     monkeypatch.setenv("SRUP_TOKEN", "another-secret-of-mine")
+    with Path(photo).open("ab") as file:
+        file.write(bytes(20_000_000))
     assert run(["upscale", photo, "-v"]) == 2
     told = capsys.readouterr()
     assert "a wrong token" in told.err
