@@ -71,8 +71,13 @@ class Server:
     token: str | None = None
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        try:
+            parts = urlsplit(self.url)
+            right = parts.scheme in ("http", "https") and parts.hostname and not parts.username
+            right = right and parts.port != 0  # which raises for what is no number
+        except ValueError:
+            right = False
+        if not right:
             raise UsageError("a server is called http://NAME:PORT", "write {server} so")
 
     @property

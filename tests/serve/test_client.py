@@ -236,7 +236,9 @@ def test_through_pipes(photo: str) -> None:
     assert Image.open(io.BytesIO(done.stdout)).size == (48, 36)
 
 
-@pytest.mark.parametrize("url", ["nonsense", "ftp://a", "http://", "http://me:secret@host"])
+@pytest.mark.parametrize(
+    "url", ["nonsense", "ftp://a", "http://", "http://me:secret@host", "http://[::1", "http://a:b"]
+)
 def test_what_is_no_server(url: str) -> None:
     with pytest.raises(UsageError, match="http://NAME:PORT") as raised:
         Server(url)
