@@ -144,6 +144,7 @@ NOT_RUN = {
     "python -m tests.fuzz --target metadata --cases 10000 --seed 1": FIGURES,
     "python -m tests.fuzz --target weights --cases 200 --seed 1": FIGURES,
     "python -m tests.fuzz --target http --cases 150 --seed 1": FIGURES,
+    "python -m tests.fuzz --target request --cases 4000 --seed 2": FIGURES,
     "pytest -m slow tests/cli/test_batch.py -k killed": FIGURES,
     UV: PROGRAMS,
     PIPX: PROGRAMS,

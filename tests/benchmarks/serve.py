@@ -1,6 +1,6 @@
 """`srup serve` under load, and what one request takes beside the command.
 
-`python -m tests.benchmarks.serve [--clients 8] [--seconds 120] [--runs 5]` Clients that want small
+`python -m tests.benchmarks.serve [--clients 8] [--seconds 120] [--runs 5] [--polite]` Clients that want small
 and large pictures, each one after the other, beside others that vanish, stall and send rubbish.
 Every result is checked. "batch" is the same pictures by `srup.batch` in one process.
 """
@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,6 +34,7 @@ from srup.pipeline import Recipe, Worker, job
 from tests.data.draw import draw
 
 SIZES = ((96, 72), (96, 72), (160, 120), (320, 240), (640, 480))  # small ones are asked for more
+Misdeed = Callable[[socket.socket], None]  # what a client does on a connection
 SCALE, MODEL = 2, "lite"
 STALL = 3.0  # seconds that a client that stalls waits
 PAUSE = 1.0  # seconds between two misdeeds of a client
@@ -58,7 +59,9 @@ def main() -> None:
     parser.add_argument("--clients", type=int, action="append")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--polite", action="store_true", help="without those that misbehave")
     options = parser.parse_args()
+    rude = () if options.polite else (_vanish, _stall, _rubbish)
     pictures = [(size, _file(*size)) for size in SIZES]
     with serving() as (url, pid):
         print(f"latency of 512×512 ×4 {MODEL}, medians of {options.runs}, seconds")
@@ -70,7 +73,7 @@ def main() -> None:
             f" {'waiting':>7} {'MB first':>8} {'last':>6} {'most':>6}  answers"
         )
         for count in options.clients or (1, 8, 64):
-            load = under_load(url, pid, pictures, count, options.seconds)
+            load = under_load(url, pid, pictures, count, rude, options.seconds)
             tell(count, load)
         print(f"afterwards: {_settled(url)}")
 
@@ -147,6 +150,7 @@ def under_load(
     pid: int,
     pictures: list[tuple[tuple[int, int], bytes]],
     count: int,
+    rude: Sequence[Misdeed],
     seconds: float,
 ) -> Load:
     """What happens while so many clients ask for pictures and others misbehave."""
@@ -154,7 +158,7 @@ def under_load(
     work: list[Callable[[], None]] = []
     for number in range(count):
         work.append(partial(_ask, url, pictures, load, stopped, number))
-    for how in (_vanish, _stall, _rubbish):
+    for how in rude:
         work.append(partial(_misbehave, url, how, stopped))
     work.append(partial(_watch, url, pid, load, stopped))
     threads = [threading.Thread(target=each) for each in work]
@@ -203,7 +207,7 @@ def _ask(
                 load.megapixels += width * height / 1e6
 
 
-def _misbehave(url: str, how: Callable[[socket.socket], None], stopped: threading.Event) -> None:
+def _misbehave(url: str, how: Misdeed, stopped: threading.Event) -> None:
     host, _, port = url.partition("//")[2].partition(":")
     while not stopped.wait(PAUSE):
         try:
