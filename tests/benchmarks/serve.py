@@ -1,8 +1,8 @@
 """`srup serve` under load, and what one request takes beside the command.
 
-`python -m tests.benchmarks.serve [--clients 8] [--seconds 120] [--runs 5] [--polite]` Clients that want small
-and large pictures, each one after the other, beside others that vanish, stall and send rubbish.
-Every result is checked. "batch" is the same pictures by `srup.batch` in one process.
+`python -m tests.benchmarks.serve [--clients 8] [--seconds 120] [--runs 5] [--polite]` Clients that
+want small and large pictures, each one after the other, beside others that vanish, stall and send
+rubbish. Every result is checked. "batch" is the same pictures by `srup.batch` in one process.
 """
 
 from __future__ import annotations
