@@ -11,11 +11,12 @@ from functools import partial
 from srup import processor, temporaries
 from srup.errors import UsageError
 from srup.pipeline import Recipe
-from srup.serve.app import Service, app
+from srup.serve.app import app
 from srup.serve.guards import Access, bracketed, is_loopback
 from srup.serve.limits import Limits
 from srup.serve.listening import bound, server
 from srup.serve.queue import Queue
+from srup.serve.service import Service
 from srup.serve.store import Store
 from srup.serve.workers import Worker
 

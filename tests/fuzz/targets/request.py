@@ -15,11 +15,12 @@ from urllib.parse import unquote
 import h11
 
 from srup.pipeline import Recipe
-from srup.serve.app import Service, app
+from srup.serve.app import app
 from srup.serve.guards import Access
 from srup.serve.limits import Limits
 from srup.serve.parameters import PARAMETERS, SCORING
 from srup.serve.queue import Queue
+from srup.serve.service import Service
 from srup.serve.store import Store
 from srup.serve.workers import Worker
 from tests.fuzz.mutation import mutated
