@@ -41,7 +41,9 @@ class Running:
         limits: Limits | None = None,
     ) -> None:
         _check_token(token, host)
-        self.devices, self.limits = devices, limits or Limits()
+        self.limits = limits or Limits()
+        share = max(1, processor.cores() // len(devices))
+        self.workers = [Worker(device, share) for device in devices]
         read_options = replace(recipe.read_options, max_pixels=self.limits.pixels)
         self.recipe = replace(recipe, read_options=read_options)
         self.listener = bound(host, port)
@@ -57,13 +59,11 @@ class Running:
 
     def run(self) -> None:
         """Serves until it is stopped; what is being computed then is given up."""
-        share = max(1, processor.cores() // len(self.devices))
-        workers = [Worker(device, share) for device in self.devices]
         with self.listener, temporaries.folder() as folder:
             service = Service(
                 self.recipe,
                 self.limits,
-                Queue(workers, self.limits),
+                Queue(self.workers, self.limits),
                 Store(folder, self.limits.storage),
             )
             asyncio.run(self._serve(service))

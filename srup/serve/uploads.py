@@ -15,7 +15,6 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from srup.errors import UsageError
-from srup.files import writing
 from srup.serve.limits import Limits
 from srup.serve.problems import TooLarge, TooSlow
 from srup.serve.store import Slot, label_of
@@ -36,7 +35,7 @@ async def received(request: Request, slot: Slot, limits: Limits, parts: Sequence
     """The body of a request, written to files called as `parts`, the first for a raw body.
 
     Raises TooLarge, TooSlow, StorageFull, UsageError for a body that is not as it should be,
-    ClientDisconnect.
+    ClientDisconnect, and OSError where the disk is full.
     """
     body = _counted(request, slot.grow, limits)
     content_type = request.headers.get("content-type", "")
@@ -51,7 +50,7 @@ async def received(request: Request, slot: Slot, limits: Limits, parts: Sequence
 
 
 async def _raw(body: AsyncGenerator[bytes, None], path: Path, part: str) -> Upload:
-    with writing(path), path.open("xb") as file:
+    with path.open("xb") as file:
         async for chunk in body:
             file.write(chunk)
     return Upload({part: path}, {part: ""})
@@ -93,7 +92,7 @@ async def _parts(
 
 
 def _copy(upload: UploadFile, path: Path) -> None:
-    with writing(path), path.open("xb") as file:
+    with path.open("xb") as file:
         shutil.copyfileobj(upload.file, file)
 
 

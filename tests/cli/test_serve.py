@@ -17,7 +17,9 @@ import requests
 from srup.cli import run
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_it_serves_until_a_signal(number: signal.Signals, tmp_path: Path, cache: Path) -> None:
     """Also in the middle of starting; nothing is left, and no process."""
     command = [sys.executable, "-m", "srup", "serve", "--port", "0"]

@@ -28,6 +28,7 @@ CASES = {
     "journal": 500,
     "weights": 150,
     "http": 60,
+    "request": 300,
     "page": 100,
     "api": 250,
 }

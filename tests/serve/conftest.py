@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -25,28 +27,27 @@ TOKEN = "correct-horse-battery"
 
 
 @contextmanager
-def served(recipe: Recipe | None = None, **options: object) -> Iterator[Running]:
-    """A server for the length of the block."""
-    before = os.environ.get("SRUP_ENGINE")
-    os.environ["SRUP_ENGINE"] = "pytorch"
-    running = Running(recipe or Recipe(), **options)  # type: ignore[arg-type]
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    try:
-        yield running
-    finally:
-        running.stop()
-        thread.join()
-        os.environ.pop("SRUP_ENGINE")
-        if before is not None:
-            os.environ["SRUP_ENGINE"] = before
+def served(cache: Path, **options: Any) -> Iterator[Running]:
+    """A server for the length of the block, whose cache is empty."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SRUP_ENGINE", "pytorch")
+        patch.setenv("SRUP_CACHE", str(cache))
+        running = Running(Recipe(), **options)
+        thread = threading.Thread(target=running.run)
+        thread.start()
+        try:
+            eventually(lambda: running.workers[0].process is not None)  # it has the environment
+            yield running
+        finally:
+            running.stop()
+            thread.join()
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Running]:
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server with small limits, whose clients have little time."""
     limits = Limits(
-        waiting=3,
+        waiting=8,
         pixels=1_000_000,
         upload=2_000_000,
         head_seconds=0.5,
@@ -56,7 +57,14 @@ def running() -> Iterator[Running]:
         upload_rate=100_000,
         stop_seconds=2,
     )
-    with served(limits=limits) as found:
+    with served(tmp_path_factory.mktemp("cache"), limits=limits) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def everywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server that others could reach, so that it asks for a token."""
+    with served(tmp_path_factory.mktemp("cache"), host="0.0.0.0", token=TOKEN) as found:
         yield found
 
 
@@ -123,3 +131,16 @@ def noise(path: Path, width: int, height: int) -> bytes:
     """A picture that takes a while, as a file."""
     Image.effect_noise((width, height), 60).convert("RGB").save(path)
     return path.read_bytes()
+
+
+@contextmanager
+def halted(running: Running) -> Iterator[int]:
+    """Lets the one worker do nothing for the length of the block; yields its process."""
+    (worker,) = running.workers
+    assert worker.process and worker.process.pid
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    try:
+        yield worker.process.pid
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(worker.process.pid, signal.SIGCONT)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from tests.serve.conftest import (
     PATIENCE,
     connected,
     eventually,
+    halted,
     health,
     is_idle,
     noise,
@@ -209,57 +209,53 @@ def test_what_there_is_not(url: str) -> None:
         assert (answer.status_code, problem(answer)["type"]) == (404, "urn:srup:Unknown")
 
 
+def head(running: Running, body: bytes) -> bytes:
+    """The head of a request that takes a while."""
+    host = f"{running.access.host}:{running.access.port}"
+    query = "scale=1.5&model=lite&self-ensemble=true"
+    lines = f"POST /v1/upscale?{query} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}"
+    return f"{lines}\r\n\r\n".encode()
+
+
 def test_a_client_that_goes_away_is_forgotten(running: Running, url: str, tmp_path: Path) -> None:
     """Whether its request waits or is computed: both end, and nothing is kept."""
-    body = noise(tmp_path / "noise.png", 500, 400)
-    head = f"POST /v1/upscale?scale=1.5&model=imdn-rtc HTTP/1.1\r\nHost: {running.access.host}:"
-    head += f"{running.access.port}\r\nContent-Length: {len(body)}\r\n\r\n"
+    body = noise(tmp_path / "noise.png", 300, 200)
     connections = [connected(running) for _ in range(3)]
-    for connection in connections:
-        connection.sendall(head.encode() + body)
-    eventually(lambda: health(url)["waiting"] == 2)
+    with halted(running):
+        for connection in connections:
+            connection.sendall(head(running, body) + body)
+        eventually(lambda: health(url)["waiting"] == 2)
     for connection in connections:
         connection.close()
     eventually(lambda: is_idle(url))
 
 
-def test_a_full_queue_says_when_to_come_again(running: Running, url: str, tmp_path: Path) -> None:
-    body = noise(tmp_path / "noise.png", 500, 400)
-    head = f"POST /v1/upscale?scale=1.5&model=bicubic HTTP/1.1\r\nHost: {running.access.host}:"
-    head += f"{running.access.port}\r\nContent-Length: {len(body)}\r\n\r\n"
-    pids = [child.pid for child in multiprocessing.active_children()]
-    for pid in pids:  # or it would be too quick
-        os.kill(pid, signal.SIGSTOP)
-    connections = [connected(running) for _ in range(1 + running.limits.waiting)]
-    try:
-        connections[0].sendall(head.encode() + body)
+def test_a_full_queue_says_when_to_come_again(running: Running, url: str) -> None:
+    body, limit = picture(), running.limits.waiting
+    connections = [connected(running) for _ in range(1 + limit)]
+    with halted(running):
+        connections[0].sendall(head(running, body) + body)
         eventually(lambda: state(url) == "working")
         for connection in connections[1:]:
-            connection.sendall(head.encode() + body)
-        eventually(lambda: health(url)["waiting"] == running.limits.waiting)
+            connection.sendall(head(running, body) + body)
+        eventually(lambda: health(url)["waiting"] == limit)
         answer = post(url, picture())
         assert (answer.status_code, problem(answer)["type"]) == (429, "urn:srup:Busy")
         assert int(answer.headers["Retry-After"]) >= 1
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
         for connection in connections:
             connection.close()
     eventually(lambda: is_idle(url))
 
 
-def test_a_worker_that_dies_costs_its_request_alone(url: str, tmp_path: Path) -> None:
+def test_a_worker_that_dies_costs_its_request_alone(running: Running, url: str) -> None:
     """The one that it is at; those that wait are done by its successor."""
-    body = noise(tmp_path / "noise.png", 400, 300)
-    (child,) = multiprocessing.active_children()
-    os.kill(child.pid or 0, signal.SIGSTOP)
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(post, url, body, scale=1.5, model="lite")
+    with ThreadPoolExecutor(2) as pool, halted(running) as pid:
+        first = pool.submit(post, url, picture(), scale=1.5)
         eventually(lambda: state(url) == "working")
         second = pool.submit(post, url, picture(), scale=2)
         eventually(lambda: health(url)["waiting"] == 1)
-        os.kill(child.pid or 0, signal.SIGKILL)
-    lost = problem(first.result())
-    assert (lost["status"], lost["type"]) == (500, "urn:srup:OutOfMemory")
-    assert "take a smaller scale" in str(lost["detail"])
-    assert second.result().status_code == 200
+        os.kill(pid, signal.SIGKILL)
+        lost = problem(first.result())
+        assert (lost["status"], lost["type"]) == (500, "urn:srup:OutOfMemory")
+        assert "take a smaller scale" in str(lost["detail"])
+        assert second.result().status_code == 200

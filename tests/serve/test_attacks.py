@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import struct
 import zlib
-from collections.abc import Iterator
 
 import pytest
 import requests
@@ -21,7 +20,6 @@ from tests.serve.conftest import (
     everything,
     is_idle,
     picture,
-    served,
 )
 
 
@@ -221,12 +219,6 @@ def test_forms_with_too_much(url: str) -> None:
 def test_others_must_know_a_token(token: str | None) -> None:
     with pytest.raises(UsageError, match="token"):
         Running(Recipe(), host="0.0.0.0", token=token)
-
-
-@pytest.fixture(scope="module")
-def everywhere() -> Iterator[Running]:
-    with served(host="0.0.0.0", token=TOKEN) as found:
-        yield found
 
 
 WRONG = ["", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, "Bearer", "Bearer ÿ"]

@@ -30,19 +30,13 @@ from srup.serve.parameters import fields_of, recipe_of
 from srup.serve.running import Running
 from tests.conftest import json_lines
 from tests.data.draw import draw
-from tests.serve.conftest import TOKEN, served
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Running]:
-    with served(token=TOKEN) as found:
-        yield found
+from tests.serve.conftest import TOKEN
 
 
 @pytest.fixture
-def photo(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def photo(everywhere: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A picture in the folder at hand, and a server that is known by variables."""
-    monkeypatch.setenv("SRUP_SERVER", running.url)
+    monkeypatch.setenv("SRUP_SERVER", everywhere.url)
     monkeypatch.setenv("SRUP_TOKEN", TOKEN)
     monkeypatch.chdir(tmp_path)
     draw(24, 18).save("photo.png")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,17 +12,11 @@ from PIL import ExifTags, Image
 
 from srup.serve.running import Running
 from tests.browser import DESK, PHONE, at, box, colour, launched, levels, places, watch
-from tests.serve.conftest import TOKEN, eventually, health, is_idle, served
+from tests.serve.conftest import TOKEN, eventually, halted, health, is_idle
 
 RED, BLUE = (220, 0, 0), (0, 0, 220)
 MAKER = "Somebody's camera"
 Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Running]:
-    with served() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -162,14 +153,12 @@ def test_several_pictures_by_several_networks(opened: Open, red: Path, scan: Pat
     assert Image.open(download.value.path()).format == "TIFF"
 
 
-def test_cancelling(opened: Open, red: Path, url: str) -> None:
+def test_cancelling(opened: Open, red: Path, running: Running, url: str) -> None:
     """What waits and what is computed."""
     page = opened()
     page.locator("#files").set_input_files([red])
     page.locator(".picture .about", has_text="40×30").wait_for()
-    (child,) = multiprocessing.active_children()
-    os.kill(child.pid or 0, signal.SIGSTOP)
-    try:
+    with halted(running):
         page.locator("[value=lite-photo]").check()
         page.locator("#enlarge").click()
         page.locator("li", has_text="waiting, 0 before it").wait_for()
@@ -178,8 +167,6 @@ def test_cancelling(opened: Open, red: Path, url: str) -> None:
         eventually(lambda: health(url)["waiting"] == 0)
         button(page, "Cancel").click()
         assert page.locator("li").count() == 0
-    finally:
-        os.kill(child.pid or 0, signal.SIGCONT)
     page.get_by_label("Remove red.png").click()
     eventually(lambda: is_idle(url))
 
@@ -199,9 +186,8 @@ def test_light_and_dark_and_narrow(opened: Open, red: Path) -> None:
 
 def test_by_keyboard_alone(opened: Open, red: Path) -> None:
     page = opened()
-    page.keyboard.press("Tab")
     with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
+        page.locator("#choose").press("Enter")
     chooser.value.set_files([red])
     page.locator(".picture .about", has_text="40×30").wait_for()
     page.locator("[name=value]").focus()
@@ -223,20 +209,20 @@ def test_a_picture_that_is_none(browser: Any, url: str, tmp_path: Path) -> None:
     page.context.close()
 
 
-def test_a_token(browser: Any) -> None:
+def test_a_token(browser: Any, everywhere: Running) -> None:
     """It is asked for, or comes with the address, where it does not stay."""
-    with served(token=TOKEN) as running:
-        page = browser.new_context().new_page()
-        page.goto(running.url)
-        page.locator("[name=token]").fill(TOKEN)
-        page.keyboard.press("Enter")
-        page.locator(".chip").first.wait_for()
-        page.context.close()
-        page = browser.new_context().new_page()
-        page.goto(f"{running.url}#token={TOKEN}")
-        page.locator(".chip").first.wait_for()
-        assert TOKEN not in page.url
-        page.context.close()
+    address = f"http://127.0.0.1:{everywhere.access.port}/"
+    page = browser.new_context().new_page()
+    page.goto(address)
+    page.locator("[name=token]").fill(TOKEN)
+    page.keyboard.press("Enter")
+    page.locator(".chip").first.wait_for()
+    page.context.close()
+    page = browser.new_context().new_page()
+    page.goto(f"{address}#token={TOKEN}")
+    page.locator(".chip").first.wait_for()
+    assert TOKEN not in page.url
+    page.context.close()
 
 
 def test_no_page_may_frame_it(browser: Any, url: str) -> None:
