@@ -137,6 +137,7 @@
 
   async function introduce(picture, found, file) {
     if (!pictures.includes(picture)) return;
+    if (found.problem) throw new Error(found.problem.detail);
     picture.id = found.id;
     const pages = found.pages > 1 ? `, ${found.pages} pages` : "";
     picture.about.textContent = `${found.width}×${found.height}${pages} · ${found.found}: ${found.network}`;

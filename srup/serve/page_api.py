@@ -9,6 +9,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from srup.errors import ReadError
 from srup.serve import page
 from srup.serve.answers import MEDIA_TYPES, PictureResponse
 from srup.serve.kept import Kept, Picture
@@ -51,6 +52,9 @@ async def add_picture(service: Service, request: Request) -> Response:
         seen = await outcome_of(service, request, task, {str(path): label})
         assert isinstance(seen, Seen)
         slot.measure()
+    except ReadError as error:  # to be expected: no status that browsers complain of
+        slot.remove()
+        return JSONResponse({"problem": document(error)})
     except BaseException:
         slot.remove()
         raise

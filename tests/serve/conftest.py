@@ -20,6 +20,7 @@ from PIL import Image
 from srup.pipeline import Recipe
 from srup.serve.limits import Limits
 from srup.serve.running import Running
+from srup.serve.workers import Worker
 from tests.data.draw import draw
 
 PATIENCE = 60.0  # seconds until something that will never happen fails a test
@@ -134,13 +135,13 @@ def noise(path: Path, width: int, height: int) -> bytes:
 
 
 @contextmanager
-def halted(running: Running) -> Iterator[int]:
-    """Lets the one worker do nothing for the length of the block; yields its process."""
-    (worker,) = running.workers
+def halted(worker: Worker) -> Iterator[int]:
+    """Lets a worker do nothing for the length of the block; yields its process."""
     assert worker.process and worker.process.pid
-    os.kill(worker.process.pid, signal.SIGSTOP)
+    pid = worker.process.pid
+    os.kill(pid, signal.SIGSTOP)
     try:
-        yield worker.process.pid
+        yield pid
     finally:
         with suppress(ProcessLookupError):
-            os.kill(worker.process.pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)

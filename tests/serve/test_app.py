@@ -221,7 +221,7 @@ def test_a_client_that_goes_away_is_forgotten(running: Running, url: str, tmp_pa
     """Whether its request waits or is computed: both end, and nothing is kept."""
     body = noise(tmp_path / "noise.png", 300, 200)
     connections = [connected(running) for _ in range(3)]
-    with halted(running):
+    with halted(running.workers[0]):
         for connection in connections:
             connection.sendall(head(running, body) + body)
         eventually(lambda: health(url)["waiting"] == 2)
@@ -233,7 +233,7 @@ def test_a_client_that_goes_away_is_forgotten(running: Running, url: str, tmp_pa
 def test_a_full_queue_says_when_to_come_again(running: Running, url: str) -> None:
     body, limit = picture(), running.limits.waiting
     connections = [connected(running) for _ in range(1 + limit)]
-    with halted(running):
+    with halted(running.workers[0]):
         connections[0].sendall(head(running, body) + body)
         eventually(lambda: state(url) == "working")
         for connection in connections[1:]:
@@ -249,7 +249,7 @@ def test_a_full_queue_says_when_to_come_again(running: Running, url: str) -> Non
 
 def test_a_worker_that_dies_costs_its_request_alone(running: Running, url: str) -> None:
     """The one that it is at; those that wait are done by its successor."""
-    with ThreadPoolExecutor(2) as pool, halted(running) as pid:
+    with ThreadPoolExecutor(2) as pool, halted(running.workers[0]) as pid:
         first = pool.submit(post, url, picture(), scale=1.5)
         eventually(lambda: state(url) == "working")
         second = pool.submit(post, url, picture(), scale=2)

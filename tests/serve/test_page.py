@@ -158,7 +158,7 @@ def test_cancelling(opened: Open, red: Path, running: Running, url: str) -> None
     page = opened()
     page.locator("#files").set_input_files([red])
     page.locator(".picture .about", has_text="40×30").wait_for()
-    with halted(running):
+    with halted(running.workers[0]):
         page.locator("[value=lite-photo]").check()
         page.locator("#enlarge").click()
         page.locator("li", has_text="waiting, 0 before it").wait_for()
@@ -198,15 +198,12 @@ def test_by_keyboard_alone(opened: Open, red: Path) -> None:
     assert at(page) == 48
 
 
-def test_a_picture_that_is_none(browser: Any, url: str, tmp_path: Path) -> None:
-    """It is told what is wrong; the console tells of the refused request, and of nothing else."""
+def test_a_picture_that_is_none(opened: Open, tmp_path: Path) -> None:
     (tmp_path / "none.png").write_bytes(b"nothing")
-    page = browser.new_context().new_page()
-    page.goto(url)
+    page = opened()
     page.locator("#files").set_input_files([tmp_path / "none.png"])
     page.locator(".about", has_text="cannot read none.png: not an image").wait_for()
     assert page.locator("#enlarge").is_disabled()
-    page.context.close()
 
 
 def test_a_token(browser: Any, everywhere: Running) -> None:
