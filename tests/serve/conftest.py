@@ -59,6 +59,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         stop_seconds=2,
     )
     with served(tmp_path_factory.mktemp("cache"), limits=limits) as found:
+        eventually(lambda: state(found.url.rstrip("/")) == "idle")  # its worker has started
         yield found
 
 
