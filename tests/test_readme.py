@@ -25,6 +25,7 @@ from srup.errors import SrupError
 from srup.images import carried, chunks, metadata, reading
 from srup.models import costs, registry
 from srup.networks.base import Network
+from srup.serve.limits import Limits
 from tests.conftest import in_windows
 from tests.data.draw import draw
 
@@ -376,6 +377,12 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert carried.MAX_BYTES == chunks.MAX_BYTES
     assert f"{carried.MAX_BYTES >> 20} MB of it are read" in text
     assert f"{metadata.MAX_TAGS:,} tags of an EXIF block" in text
+
+
+def test_the_limits_of_the_service_are_those_of_the_code() -> None:
+    text = " ".join((DOCS / "serve.md").read_text().split())
+    assert f"no slower than {Limits.upload_rate >> 10} kB a second on average" in text
+    assert f"after the first {Limits.upload_seconds:g} seconds" in text
 
 
 def test_security_is_short() -> None:
