@@ -16,7 +16,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -164,14 +164,16 @@ class Destination:
 
     def name_in_folder(self, source: Entry, recipe: Recipe, pages: Pages) -> str:
         """The result's name after its source: "photo_x4.png"."""
-        target, suffix = recipe.target, self.suffix
-        if suffix is None and target.scale:
-            suffix = f"_x{target.scale:g}"
-        elif suffix is None:
-            width, height = target.size(pages.images[0].size)
-            suffix = f"_{width}x{height}"
+        size = recipe.target.size(pages.images[0].size)
+        return self.name_of(source, recipe.target, size, recipe.format or default_format(pages))
+
+    def name_of(self, source: Entry, target: Target, size: Size, format_: str) -> str:
+        """The same, where `size` is that of the result, and `format_` its format."""
+        suffix = self.suffix
+        if suffix is None:
+            suffix = f"_x{target.scale:g}" if target.scale else "_{}x{}".format(*size)
         stem = "stdin" if source.path == STANDARD else PurePosixPath(source.name).stem
-        return f"{stem}{suffix}{EXTENSIONS[recipe.format or default_format(pages)]}"
+        return f"{stem}{suffix}{EXTENSIONS[format_]}"
 
 
 @dataclass(frozen=True)
@@ -272,10 +274,7 @@ def plan(recipe: Recipe, job: Job, pages: Pages) -> Plan:
     else:
         name = PurePosixPath(place).name if storage.is_url(place) else Path(place).name
     shown = name if place == STANDARD else place
-    if recipe.format and format_of(Path(shown)) != recipe.format:
-        raise UsageError(
-            f"the name {shown} and the format {recipe.format} contradict each other; give one"
-        )
+    check_named(shown, recipe.format)
     check_holds(Path(shown), pages, sizes, recipe.encoding)
     # the page that grows most decides for all, so that one upscaler serves them
     own_weights = recipe.weights is not None
@@ -284,6 +283,34 @@ def plan(recipe: Recipe, job: Job, pages: Pages) -> Plan:
         choice = choosing.choose(inspection_of(pages))
     route = routing.route(choice.model, factor, own_weights=own_weights, strength=choice.strength)
     return Plan(job, recipe, pages, place, name, sizes, factor, route, choice.why)
+
+
+def check_named(place: str, format_: str | None) -> None:
+    """Raises UsageError if a name stands for another format than the one that was asked for."""
+    if format_ and format_of(Path(place)) != format_:
+        about = f"the name {place} and the format {format_} contradict each other"
+        raise UsageError(f"{about}; give one")
+
+
+def check_place(
+    place: str, destination: Destination, taken: Collection[str], hints: Sequence[str] = REPLACE
+) -> None:
+    """Checks that a result can be written, better before the work than after it.
+
+    `taken` are places of other results. Raises WriteError, and AlreadyExists with `hints`.
+    """
+    # a remote store is asked when the result is sent: to probe it would cost a request an image
+    if place == STANDARD or storage.is_url(place):
+        return
+    path = Path(place)
+    with writing(path):
+        folder_exists, exists = path.parent.exists(), path.exists()
+    if destination.make_folders and not folder_exists:
+        return
+    if not destination.overwrite and (exists or place in taken):
+        raise AlreadyExists(f"{place} exists", *hints)
+    # a read-only folder is met now rather than after minutes of computing
+    check_folder(path)
 
 
 @dataclass(frozen=True)
@@ -347,7 +374,8 @@ class Worker:
     Result; what concerns all of them is raised. `progress(stage, done, total)` hears of every stage
     of an image: reading, preparing the network, downloading, computing, writing. Once `stopped` is
     set, no further image is begun and the current one is given up. For `many` images an engine is
-    chosen that computes fast, for others one that starts fast.
+    chosen that computes fast, for others one that starts fast. `upscalers` are networks that other
+    workers have loaded.
     """
 
     def __init__(
@@ -357,6 +385,7 @@ class Worker:
         progress: StageProgress | None = None,
         stopped: threading.Event | None = None,
         many: bool = False,
+        upscalers: UpscalerCache | None = None,
     ) -> None:
         self.recipe, self.progress, self.stopped = recipe, progress, stopped or threading.Event()
         self.many = many
@@ -364,6 +393,7 @@ class Worker:
         self.device = threading.Lock()
         # results that wait to be written must not fill the memory that computing needs
         self.results = MemoryBudget(memory.available() // 3)
+        self._upscalers = upscalers
         self.taken: set[str] = set()  # places that results of this worker go to
 
     @cached_property
@@ -371,7 +401,7 @@ class Worker:
         """The networks, each loaded once."""
         from srup.inference.upscaler import UpscalerCache
 
-        return UpscalerCache(self.recipe.weights, self.recipe.run_options)
+        return self._upscalers or UpscalerCache(self.recipe.weights, self.recipe.run_options)
 
     def process(self, job: Job) -> Result:
         """The result of a job, from file to file."""
@@ -412,7 +442,8 @@ class Worker:
             pages = self.recipe.read_options.read(source)
             sha256 = storage.digest(source) if isinstance(source, Path) else ""
         decided = plan(self.recipe, job, pages)
-        self._check_place(decided)
+        check_place(decided.place, job.destination, self.taken, _instead(decided))
+        self.taken.add(decided.place)
         known = replace(
             begun,
             destination=decided.place,
@@ -441,25 +472,6 @@ class Worker:
         """Whether to say so where the network that was named is not for this picture."""
         own = self.recipe.weights is not None or any(row.is_file for row in decided.route)
         return self.recipe.model != AUTO and not own and not self.many
-
-    def _check_place(self, decided: Plan) -> None:
-        """Raises WriteError if the result could not be written: better known before the work than
-        after it.
-        """
-        place, destination = decided.place, decided.job.destination
-        # a remote store is asked when the result is sent: to probe it would cost a request an image
-        if place == STANDARD or storage.is_url(place):
-            return
-        path = Path(place)
-        with writing(path):
-            folder_exists, exists = path.parent.exists(), path.exists()
-        if destination.make_folders and not folder_exists:
-            return
-        if not destination.overwrite and (exists or place in self.taken):
-            raise AlreadyExists(f"{place} exists", *_instead(decided))
-        # a read-only folder is met now rather than after minutes of computing
-        check_folder(path)
-        self.taken.add(place)
 
     def _enlarge(self, read: Decoded) -> Enlarged:
         decided, started = read.plan, time.perf_counter()
@@ -623,9 +635,14 @@ def write(pages: Pages, decided: Plan) -> None:
     with temporaries.folder() as folder:  # some encoders go back and forth in their file
         path = folder / decided.name
         write_pages(pages, path, encoding=encoding)
-        with path.open("rb") as file, _standard_output() as output:
-            shutil.copyfileobj(file, output, CHUNK)
-            output.flush()
+        write_to_standard_output(path)
+
+
+def write_to_standard_output(path: Path) -> None:
+    """Copies a file to standard output. Raises WriteError; BrokenPipeError if nobody reads it."""
+    with path.open("rb") as file, _standard_output() as output:
+        shutil.copyfileobj(file, output, CHUNK)
+        output.flush()
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from srup.errors import SrupError
 from srup.images import carried, chunks, metadata, reading
 from srup.models import costs, registry
 from srup.networks.base import Network
+from srup.serve.limits import Limits
 from tests.conftest import in_windows
 from tests.data.draw import draw
 
@@ -124,6 +125,7 @@ CONTAINERS = "needs podman or docker and the internet; tests/test_installing.py 
 FIGURES = "measures for minutes or hours; documents print what it said"
 TRAINING = "trains for hours; tests/cli/test_train.py has short runs"
 NEVER_ENDS = "never ends; tests/cli/test_batch.py stops it"
+SERVES = "serves until it is stopped, or asks a server; tests/serve has one"
 ESPCN = "the network is only an example"
 UV = "uv tool install --torch-backend cpu ."
 PIPX = "pipx install --pip-args='--extra-index-url https://download.pytorch.org/whl/cpu' ."
@@ -144,6 +146,7 @@ NOT_RUN = {
     "python -m tests.fuzz --target metadata --cases 10000 --seed 1": FIGURES,
     "python -m tests.fuzz --target weights --cases 200 --seed 1": FIGURES,
     "python -m tests.fuzz --target http --cases 150 --seed 1": FIGURES,
+    "python -m tests.fuzz --target request --cases 4000 --seed 2": FIGURES,
     "pytest -m slow tests/cli/test_batch.py -k killed": FIGURES,
     UV: PROGRAMS,
     PIPX: PROGRAMS,
@@ -158,6 +161,15 @@ NOT_RUN = {
     "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' &&"
     " .venv/bin/pip install -q --no-deps spandrel && .venv/bin/pytest -n auto": (INTERNET),
     "srup batch photos/ larger/ --watch": NEVER_ENDS,
+    "srup serve": SERVES,
+    "srup serve --open": SERVES,
+    "srup serve --port 8080 -m imdn": SERVES,
+    "SRUP_TOKEN=$(cat token) srup serve --host 0.0.0.0": SERVES,
+    "srup upscale photo.jpg --server http://127.0.0.1:7000": SERVES,
+    "curl --data-binary @photo.jpg '127.0.0.1:7000/v1/upscale?scale=2' -o larger.png": SERVES,
+    "curl -F image=@photo.jpg -F model=imdn -H 'Accept: image/webp' 127.0.0.1:7000/v1/upscale"
+    " -o a.webp": SERVES,
+    "curl -F sr=@photo_x4.png -F hr=@photo.png 127.0.0.1:7000/v1/score": SERVES,
     "srup batch photos/ larger/ -d cuda:0,cuda:1": GPUS,
     "srup batch photos/ larger/ -d all": GPUS,
     "ray start --head": CLUSTER,
@@ -366,6 +378,12 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert carried.MAX_BYTES == chunks.MAX_BYTES
     assert f"{carried.MAX_BYTES >> 20} MB of it are read" in text
     assert f"{metadata.MAX_TAGS:,} tags of an EXIF block" in text
+
+
+def test_the_limits_of_the_service_are_those_of_the_code() -> None:
+    text = " ".join((DOCS / "serve.md").read_text().split())
+    assert f"no slower than {Limits.upload_rate >> 10} kB a second on average" in text
+    assert f"after the first {Limits.upload_seconds:g} seconds" in text
 
 
 def test_security_is_short() -> None:

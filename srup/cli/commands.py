@@ -14,6 +14,7 @@ import click
 COMMANDS = {  # name of a command and its module → its line in `srup --help`, which imports none
     "upscale": "Enlarge images: photographs, animations, documents of many pages.",
     "batch": "Enlarge folders of images: IN are folders, files or globs, OUT is a folder.",
+    "serve": "Serve a page to drop pictures on, and an API for programs.",
     "inspect": "Say what kind of pictures these are: how compressed, how noisy, enlarged before.",
     "models": "Show the networks; fetch, check and remove their weights.",
     "train": "Train NETWORK on folders of images, any format, or HDF5 files with groups lr and hr.",
@@ -48,6 +49,7 @@ GROUPS = {  # heading → names of parameters; what is in none comes last, under
         *("steps", "batch", "patch", "rate", "last_rate", "warm_up", "schedule", "loss", "finish"),
         *("decay", "wider", "clip", "distil", "degrade", "seed"),
     ),
+    "Service": ("port", "host", "open_", "server", "token", "waiting", "max_upload", "storage"),
     "Speed and memory": (
         *("tile", "tiling", "device", "engine", "precision", "threads", "cluster", "cores"),
     ),
@@ -59,6 +61,7 @@ FIRST = {  # command → the options that its first screen shows; other commands
         *("recursive", "scale", "size", "model", "strength", "format_", "overwrite"),
         *("report_file", "watch", "dry_run"),
     ),
+    "serve": ("port", "host", "token", "open_", "model", "device", "waiting"),
     "compare": ("models", "scale", "reference", "output", "overwrite"),
     "bench": ("models", "scale", "picture", "sides", "pressure", "save", "output"),
     "evaluate": ("models", "scale", "lr", "degradations", "protocol", "per_image", "output"),

@@ -10,6 +10,8 @@ from srup.cli import console, options, settings
 from srup.cli.commands import CONFIGURED, Command
 from srup.printable import printable
 
+SECRET = ("token",)  # settings whose values are not shown
+
 
 @click.command("config", cls=Command)
 @options.as_json
@@ -33,7 +35,7 @@ def command(as_json: bool) -> None:
     found = [each for name in CONFIGURED for each in settings.settings(name)]
     if as_json:
         for each in found:
-            facts = {"command": each.command, "option": each.key, "value": each.value}
+            facts = {"command": each.command, "option": each.key, "value": _shown(each)}
             click.echo(json.dumps({**facts, "from": each.origin}))
         return
     from rich.text import Text  # help and completion need not wait for it
@@ -41,10 +43,15 @@ def command(as_json: bool) -> None:
     console.line(f"{file}{'' if file.is_file() else ' (there is none)'}")
     table = console.table("command", "option", "value", "from")
     for each in found:
-        cells = (each.command, each.key, _words(each.value), each.origin)
+        cells = (each.command, each.key, _words(_shown(each)), each.origin)
         table.add_row(*(Text(printable(cell)) for cell in cells))
     if found:
         console.out.print(table)
+
+
+def _shown(each: settings.Setting) -> settings.Value:
+    """The value of a setting, but for what nobody is to read over a shoulder."""
+    return "(set)" if each.key in SECRET else each.value
 
 
 def _words(value: settings.Value) -> str:

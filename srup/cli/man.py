@@ -31,6 +31,8 @@ ENVIRONMENT = {
     "SRUP_CONFIG": "The file of defaults of your own, see srup config.",
     "SRUP_MIRROR": "A URL that is asked first for each weights file.",
     "SRUP_OFFLINE": "If 1, the network is never used.",
+    "SRUP_SERVER": "What --server of srup upscale names.",
+    "SRUP_TOKEN": "What requests to srup serve must know.",
     "SRUP_ENGINE": "What --engine auto takes.",
     "TMPDIR": "Where very large images keep what does not fit into memory.",
     "NO_COLOR": "If set, nothing is printed in colours.",

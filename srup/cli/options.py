@@ -15,16 +15,17 @@ import click
 
 from srup import report
 from srup.cli import console
-from srup.cli.types import EXTENSIONS, Choice, Device, NameAndScale, Named, NetworkName, Scale
+from srup.cli.types import Choice, Device, NameAndScale, Named, NetworkName, Scale
 from srup.errors import UsageError
-from srup.images import FORMATS, MAX_PIXELS, QUALITY, Encoding
+from srup.images import ALSO_CALLED, FORMATS, MAX_PIXELS, QUALITY, Encoding
 from srup.inference.engines import ENGINES
 from srup.inference.run_options import PRECISIONS, RunOptions
 from srup.inference.target import Target, target
-from srup.models import community, registry, routing
+from srup.models import community, routing
 from srup.models.checkpoints import check_file
 from srup.models.registry import AUTO
 from srup.pipeline import ReadOptions, Recipe
+from srup.serve.client import Server
 
 Command = Callable[..., Any]
 Option = Callable[[Command], Command]
@@ -286,7 +287,7 @@ format_ = click.option(
     "-f",
     "--format",
     "format_",
-    type=Choice(list(FORMATS), EXTENSIONS),
+    type=Choice(list(FORMATS), ALSO_CALLED),
     help="Output format.  [default: png; of a document's pages tiff]",
 )
 
@@ -303,10 +304,7 @@ def _networks(named: Sequence[Named], weights: str | None) -> tuple[str, int]:
         )
     if not named:
         named = [Named(weights or AUTO, None)]  # a checkpoint says itself which network it is of
-    last = named[-1]
-    # a network that is called imdn_x2 says how large, and so does a file
-    scale = last.scale or (4 if last.name == AUTO else registry.natural_scale(last.name))
-    return routing.CHAIN.join(each.name for each in named), scale
+    return routing.chain(named)
 
 
 def _recipe(
@@ -339,6 +337,28 @@ def recipe(device: Option = device) -> Option:
 overwrite = click.option("-y", "--overwrite", is_flag=True, help="Replace what exists.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print results as JSON lines.")
 verbose = click.option("-v", "--verbose", is_flag=True, help="Say what is decided along the way.")
+
+
+def _server(server: str | None, token: str | None) -> Server | None:
+    """The server that is to do the work; None where nobody named one."""
+    return Server(server, token) if server else None
+
+
+token = click.option(
+    "--token",
+    metavar="TEXT",
+    help="What the server's requests must know; better set as SRUP_TOKEN, which nobody sees.",
+)
+server = gathered(
+    "server",
+    _server,
+    (
+        click.option(
+            "--server", metavar="URL", help="Have srup serve, which runs there, do the work."
+        ),
+        token,
+    ),
+)
 edges = click.option(
     "--edges",
     type=Choice(["mirror", "clamp"]),

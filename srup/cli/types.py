@@ -4,8 +4,6 @@ one line with the nearest right one.
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,12 +12,9 @@ from click.shell_completion import CompletionItem
 
 from srup.cli import completion
 from srup.errors import UsageError
-from srup.images import FORMATS
+from srup.inference.arguments import word_of
+from srup.inference.target import parse_scale
 from srup.models import registry
-
-SCALE = re.compile(r"[x×]?(\d+(?:\.\d+)?|\.\d+)(?:[x×]|(%))?", re.IGNORECASE)
-# "jpg" → "jpeg": a format is also called as its files end
-EXTENSIONS = {end[1:]: row.name for row in FORMATS.values() for end in row.extensions}
 
 
 class Choice(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
@@ -31,13 +26,10 @@ class Choice(click.ParamType):  # type: ignore[type-arg]  # no generic before cl
         self.choices, self.also = tuple(choices), dict(also or {})
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        word = value.lower()
-        word = self.also.get(word, word)
-        if word not in self.choices:
-            near = difflib.get_close_matches(word, self.choices, n=1)
-            advice = f"; did you mean {near[0]}?" if near else ""
-            self.fail(f"{value!r} is none of {', '.join(self.choices)}{advice}", param, ctx)
-        return word
+        try:
+            return word_of(value, self.choices, self.also)
+        except UsageError as error:
+            self.fail(error.message, param, ctx)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -62,25 +54,16 @@ class Scale(click.ParamType):  # type: ignore[type-arg]  # no generic before cli
     def convert(
         self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        scale = _times(value)
-        if scale is None:
-            self.fail(f"{value!r} is no scale; write 4, 2.5, 4x or 400%", param, ctx)
+        try:
+            scale = parse_scale(value) if isinstance(value, str) else float(value)
+        except UsageError as error:
+            self.fail(error.message, param, ctx)
         if self.low is None:
             return scale
         if not scale.is_integer() or scale < self.low or (self.high and scale > self.high):
             reach = f"from {self.low} to {self.high}" if self.high else f"from {self.low} on"
             self.fail(f"{value!r} is no whole scale {reach}", param, ctx)
         return int(scale)
-
-
-def _times(value: str | float) -> float | None:
-    """The number that a scale is written as, if it is one."""
-    if not isinstance(value, str):
-        return float(value)
-    match = SCALE.fullmatch(value.strip())
-    if match is None:
-        return None
-    return float(match[1]) / (100 if match[2] else 1)
 
 
 class Named(NamedTuple):

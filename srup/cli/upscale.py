@@ -19,7 +19,9 @@ from srup.errors import UsageError
 from srup.files import writing
 from srup.pipeline import STANDARD, Destination, Job, Recipe, Result, Worker, check
 from srup.printable import printable
+from srup.progress import StageProgress
 from srup.report import plain
+from srup.serve.client import Client, Server
 from srup.storage import Entry
 
 if TYPE_CHECKING:  # it measures, and brings what that takes
@@ -40,6 +42,7 @@ if TYPE_CHECKING:  # it measures, and brings what that takes
 @click.option("--suffix", help="Added to the input's name.  [default: _x4, or _800x600]")
 @options.overwrite
 @click.option("--dry-run", is_flag=True, help="Say what would be done and what it takes.")
+@options.server
 @options.as_json
 @options.verbose
 def command(
@@ -49,6 +52,7 @@ def command(
     suffix: str | None,
     overwrite: bool,
     dry_run: bool,
+    server: Server | None,
     as_json: bool,
     verbose: bool,
 ) -> int:
@@ -68,8 +72,7 @@ def command(
     jobs = [_job(path, output, suffix, overwrite) for path in inputs]
     code = 0
     with console.stages() as progress:
-        worker = Worker(recipe, progress=progress)
-        results = _forecasts(jobs, worker) if dry_run else _made(jobs, worker)
+        results = _results(jobs, recipe, server, progress, dry_run=dry_run)
         for result, forecast in results:
             # the gravest of the failures: wrong usage before a damaged image
             if result.error:
@@ -131,9 +134,24 @@ def _job(path: str, output: str | None, suffix: str | None, overwrite: bool) -> 
     return Job(path, source, Destination(output, _is_folder(output), suffix, overwrite))
 
 
-def _made(jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[Result, None]]:
-    for result in in_order(jobs, worker):
-        yield result, None
+def _results(
+    jobs: Sequence[Job],
+    recipe: Recipe,
+    server: Server | None,
+    progress: StageProgress,
+    *,
+    dry_run: bool,
+) -> Iterator[tuple[Result, Forecast | None]]:
+    """What becomes of the jobs, here or on a server; or what would, and what it would take."""
+    if server is None and dry_run:
+        return _forecasts(jobs, Worker(recipe, progress=progress))
+    if server is None:
+        made = in_order(jobs, Worker(recipe, progress=progress))
+    elif dry_run:
+        raise UsageError("a server makes no forecast", "leave out {dry_run}", "or {server}")
+    else:
+        made = map(Client(server, recipe, progress=progress).process, jobs)
+    return ((result, None) for result in made)
 
 
 def _forecasts(jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[Result, Forecast | None]]:

@@ -13,7 +13,7 @@ import numpy as np
 from srup.errors import ImageError
 from srup.evaluation.consistency import in_255
 from srup.evaluation.metrics import WINDOW, Values, luma, psnr, ssim
-from srup.images import read_image
+from srup.images import MAX_PIXELS, read_image
 
 ProtocolName = Literal["paper", "y-rounded", "rgb"]
 
@@ -60,12 +60,20 @@ def score(sr: Values, hr: Values, *, protocol: ProtocolName = "paper", border: i
     return Score(psnr(a, b, border=border), mean(likenesses))
 
 
-def score_files(sr: Path, hr: Path, *, protocol: ProtocolName = "paper", border: int = 0) -> Score:
-    """The score of two image files; grey files count as colour.
+def score_files(
+    sr: Path,
+    hr: Path,
+    *,
+    protocol: ProtocolName = "paper",
+    border: int = 0,
+    max_pixels: int = MAX_PIXELS,
+) -> Score:
+    """The score of two image files of at most `max_pixels` each; grey files count as colour.
 
-    Raises ImageError if their sizes differ or are too small for SSIM, naming both files.
+    Raises ReadError, and ImageError if their sizes differ or are too small for SSIM, naming both
+    files.
     """
-    a, b = colours(sr), colours(hr)
+    a, b = colours(sr, max_pixels), colours(hr, max_pixels)
     if a.shape != b.shape:
         raise ImageError(
             f"{sr} is {_size(a)} and {hr} is {_size(b)}: only images of one size can be scored; "
@@ -96,17 +104,17 @@ def scoring_note(what: str, border: int) -> str:
     )
 
 
-def levels(path: Path) -> Values:
+def levels(path: Path, max_pixels: int = MAX_PIXELS) -> Values:
     """The values of an image file in 0–255: H×W×3, or H×W×1 for a grey file. Raises ReadError."""
-    return in_255(read_image(path).pixels)
+    return in_255(read_image(path, max_pixels=max_pixels).pixels)
 
 
-def colours(path: Path) -> Values:
+def colours(path: Path, max_pixels: int = MAX_PIXELS) -> Values:
     """The values of an image file in 0–255 as H×W×3, grey as three equal channels.
 
     Raises ReadError.
     """
-    values = levels(path)
+    values = levels(path, max_pixels)
     return np.broadcast_to(values, (*values.shape[:2], 3))
 
 

@@ -5,6 +5,7 @@
 """
 
 from srup.images.formats import (
+    ALSO_CALLED,
     EXTENSIONS,
     FORMATS,
     Format,
@@ -15,7 +16,7 @@ from srup.images.formats import (
 from srup.images.opening import open_image
 from srup.images.pictures import to_pillow
 from srup.images.provenance import Provenance
-from srup.images.reading import MAX_PIXELS, from_pillow, read_image, read_pages
+from srup.images.reading import MAX_PIXELS, from_pillow, open_bytes, read_image, read_pages
 from srup.images.savable import savable
 from srup.images.transparency import fill_transparent
 from srup.images.values import Bytes, Compression, Floats, Image, Pages, Pixels
@@ -29,6 +30,7 @@ from srup.images.writing import (
 )
 
 __all__ = [
+    "ALSO_CALLED",
     "EXTENSIONS",
     "FORMATS",
     "MAX_PIXELS",
@@ -49,6 +51,7 @@ __all__ = [
     "from_pillow",
     "looks_like_image",
     "named_like_image",
+    "open_bytes",
     "open_image",
     "read_image",
     "read_pages",

@@ -98,6 +98,8 @@ FORMATS = {
 }
 
 EXTENSIONS = {row.name: row.extensions[0] for row in FORMATS.values()}  # format → what srup writes
+# "jpg" → "jpeg": a format is also called as its files end
+ALSO_CALLED = {end[1:]: row.name for row in FORMATS.values() for end in row.extensions}
 READ_ONLY = (".jfif", ".ppm", ".pgm", ".pbm", ".pnm")  # read, but not written
 IMAGE_EXTENSIONS = frozenset(READ_ONLY).union(*(row.extensions for row in FORMATS.values()))
 SIGNATURES = (  # first bytes of image files

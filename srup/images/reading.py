@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image as Pillow
@@ -60,6 +61,16 @@ def read_pages(source: ImageFile, *, max_pixels: int = MAX_PIXELS) -> Pages:
         # asked first: reading goes on to other pages
         compression = compression_of(opened, _head(source), partial(_bytes_at, source))
         return replace(_pages(opened, source, name, max_pixels), compression=compression)
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """Opens the file of a picture that is read elsewhere. Raises ReadError as `read_pages` does."""
+    with _reading(str(path), MAX_PIXELS):
+        check_regular(path)
+        file = path.open("rb")
+    with file:
+        yield file
 
 
 def _name(source: ImageFile) -> str:

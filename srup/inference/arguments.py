@@ -1,8 +1,10 @@
-"""Checks what a Python program gives to `load`, so that a mistake is told in one line."""
+"""Checks what programs and people give, so that a mistake is told in one line."""
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 
 from srup.errors import UsageError
@@ -30,6 +32,19 @@ def check_kinds(**arguments: object) -> None:
         confused = isinstance(value, bool) and bool not in types
         if confused or not isinstance(value, types):
             raise UsageError(f"{name} must be {words}, not {value!r}")
+
+
+def word_of(value: str, words: Sequence[str], also: Mapping[str, str]) -> str:
+    """The one of `words` that a text means, in any case; `also` are other words for some of them.
+
+    Raises UsageError, which suggests the nearest.
+    """
+    word = also.get(value.lower(), value.lower())
+    if word in words:
+        return word
+    near = difflib.get_close_matches(word, words, n=1)
+    advice = f"; did you mean {near[0]}?" if near else ""
+    raise UsageError(f"{value!r} is none of {', '.join(words)}{advice}")
 
 
 def check_pixels(size: tuple[int, int]) -> None:

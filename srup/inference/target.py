@@ -13,6 +13,7 @@ from srup.errors import ScaleError, UsageError
 Fit = Literal["inside", "fill", "stretch"]
 
 LONGEST = 10**9  # pixels a side that can be asked for
+SCALE = re.compile(r"[x×]?(\d+(?:\.\d+)?|\.\d+)(?:[x×]|(%))?", re.IGNORECASE)
 DIGITS = 12  # of a number that are read, more than LONGEST has: Python refuses thousands
 
 
@@ -170,6 +171,14 @@ def parse_size(text: str) -> tuple[int, int]:
         form = "is not of the form WIDTHxHEIGHT"
         raise UsageError(f"the size {text!r} {form}", "as in {size=1920x1080}")
     return int(match[1][:DIGITS]), int(match[2][:DIGITS])
+
+
+def parse_scale(text: str) -> float:
+    """How many times larger a text like "4", "2.5x", "×4" or "400%" says. Raises UsageError."""
+    match = SCALE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is no scale; write 4, 2.5, 4x or 400%")
+    return float(match[1]) / (100 if match[2] else 1)
 
 
 EPSILON = 1e-9  # 1.1 · 10 is 11.000000000000002, and 1.15 · 10 is 11.499999999999998

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from srup.errors import ScaleError, UsageError
-from srup.models.registry import MODELS, Model, find
+from srup.models.registry import AUTO, MODELS, Model, find, natural_scale
 
 SMALLEST_SCALE, LARGEST_SCALE = 1, 32
 CHAIN = " + "  # between names of networks that run one after the other
@@ -51,6 +51,18 @@ def route(
         )
     chain = _least_chain(rows if own_weights or not released else released, scale)
     return tuple(rows[step] for step in chain)
+
+
+def chain(named: Sequence[tuple[str, int | None]]) -> tuple[str, int]:
+    """The name of networks that run one after the other, and the scale where nobody says one.
+
+    Each is named with the scale at the end of its name, as "imdn_x2" has it. Raises what
+    `registry.find` raises.
+    """
+    name, scale = named[-1]
+    # a network that is called imdn_x2 says how large, and so does a file
+    scale = scale or (4 if name == AUTO else natural_scale(name))
+    return CHAIN.join(name for name, _ in named), scale
 
 
 def in_words(route: Sequence[Model]) -> str:

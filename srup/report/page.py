@@ -1,6 +1,6 @@
 """A report as an HTML page: its table, and its pictures to compare.
 
-`page.css` and `page.js` are copied into the page, which loads nothing from a network.
+`page.css`, `viewer.js` and `page.js` are copied into the page, which loads nothing from a network.
 """
 
 from __future__ import annotations
@@ -179,8 +179,8 @@ def _page(report: Report, put: Put, link: Link) -> str:
     return PAGE.format(
         policy=POLICY,
         title=_shown(report.title),
-        css=_asset("page.css"),
-        js=_asset("page.js"),
+        css=asset("page.css"),
+        js=asset("viewer.js") + asset("page.js"),
         main="\n".join(section for section in sections if section),
         data=data.replace("<", "\\u003c"),  # so that no name can end the script element
     )
@@ -188,7 +188,7 @@ def _page(report: Report, put: Put, link: Link) -> str:
 
 @dataclass(frozen=True)
 class _Compared:
-    """A row with pictures: its thumbnail as WebP, and what `page.js` shows of it."""
+    """A row with pictures: its thumbnail as WebP, and what `viewer.js` shows of it."""
 
     row: Row
     thumbnail: bytes
@@ -231,7 +231,8 @@ def _shown(text: str) -> str:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file that is copied into pages: "viewer.js", "page.css"."""
     return resources.files("srup.report").joinpath(name).read_text(encoding="utf-8")
 
 
@@ -312,7 +313,7 @@ def _picture_data(report: Report, picture: Picture, put: Put, link: Link) -> dic
     if picture.path.suffix[1:].lower() in MEDIA_TYPES:
         url = link(picture.path)
     else:
-        url = put(_png(picture.path), "png")
+        url = put(png_of(picture.path), "png")
     return {
         "name": printable(picture.name),
         "line": _line(report, picture.values),
@@ -322,7 +323,7 @@ def _picture_data(report: Report, picture: Picture, put: Put, link: Link) -> dic
     }
 
 
-def _png(path: Path) -> bytes:
+def png_of(path: Path) -> bytes:
     """A picture that browsers do not show, as PNG of 8 bits."""
     data = io.BytesIO()
     to_pillow(read_image(path).eight()).save(data, "PNG", compress_level=4)
@@ -340,7 +341,7 @@ def _line(report: Report, values: Mapping[str, Value]) -> str:
 
 
 def _viewer(*, single: bool) -> str:
-    """Where `page.js` compares pictures: in the page, or in a dialog opened from a thumbnail."""
+    """Where `viewer.js` compares pictures: in the page, or in a dialog opened from a thumbnail."""
     inside = '<div class="viewer" id="viewer"></div>'
     if single:
         return f'<section class="single">{inside}</section>'

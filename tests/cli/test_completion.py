@@ -61,6 +61,11 @@ FREE = {  # texts that nobody can know: numbers, names of one's own
     "evaluate data_set",
     "features channels",
     "models name",
+    "serve host",
+    "serve token",
+    "serve tile",
+    "upscale server",
+    "upscale token",
 }
 
 

@@ -29,6 +29,7 @@ CASES = {
     "weights": 150,
     "onnx": 100,
     "http": 60,
+    "request": 300,
     "page": 100,
     "api": 250,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,25 +13,15 @@ from PIL import Image
 from srup.report import Picture, Report, Row, write
 from srup.report.lines import line_plot
 from srup.report.plot import Point, bubbles
+from tests.browser import DESK, PHONE, at, box, colour, launched, levels, places, watch
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
 RED, BLUE, GREEN = (220, 0, 0), (0, 0, 220), (0, 160, 0)
-DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="needs playwright: pip install playwright"
-    )
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
+    with launched() as found:
+        yield found
 
 
 Open = Callable[..., Any]
@@ -48,19 +37,7 @@ def opened(browser: Any) -> Iterator[Open]:
         context = browser.new_context(offline=True, **{"viewport": DESK, **settings})
         contexts.append(context)
         page = context.new_page()
-        page.on(
-            "console",
-            lambda message: (
-                troubles.append(message.text) if message.type in ("error", "warning") else None
-            ),
-        )
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on(
-            "request",
-            lambda request: (
-                None if request.url.startswith(("file:", "data:")) else troubles.append(request.url)
-            ),
-        )
+        watch(page, troubles, ("file:", "data:"))
         page.on("requestfailed", lambda request: troubles.append(f"failed: {request.url[:100]}"))
         page.goto(path.as_uri())
         page.wait_for_load_state()
@@ -76,13 +53,13 @@ def opened(browser: Any) -> Iterator[Open]:
 def rows(tmp_path: Path) -> list[Row]:
     """Two rows of three pictures: red first, a quarter as wide, then green, then blue."""
     paths = []
-    for name, colour, size in (
+    for name, painted, size in (
         ("red", RED, (60, 40)),
         ("green", GREEN, (240, 160)),
         ("blue", BLUE, (240, 160)),
     ):
         paths.append(tmp_path / f"{name}.png")
-        Image.new("RGB", size, colour).save(paths[-1])
+        Image.new("RGB", size, painted).save(paths[-1])
     pictures = tuple(Picture(path.stem, path, {"seconds": 0.5}) for path in paths)
     return [
         Row("one.png", {"size": "240×160"}, pictures=pictures),
@@ -100,21 +77,6 @@ def single(rows: list[Row], tmp_path: Path) -> Path:
 def several(rows: list[Row], tmp_path: Path) -> Path:
     write(Report("both", [*rows, Row("three.png", error="damaged")]), tmp_path / "several.html")
     return tmp_path / "several.html"
-
-
-def box(page: Any, selector: str = ".stage") -> Any:
-    return page.locator(selector).first.bounding_box()
-
-
-def at(page: Any) -> int:
-    return int(page.locator(".stage").get_attribute("aria-valuenow"))
-
-
-def colour(page: Any, across: float, down: float = 0.3) -> tuple[int, ...]:
-    """The pixel shown at a place of the stage, in shares of its width and height."""
-    seen = Image.open(io.BytesIO(page.locator(".stage").screenshot())).convert("RGB")
-    place = (int(seen.width * across), int(seen.height * down))
-    return seen.getpixel(place)  # type: ignore[return-value]
 
 
 def test_the_divider_follows_the_mouse(opened: Open, single: Path) -> None:
@@ -173,14 +135,6 @@ def test_the_divider_follows_a_finger_and_two_fingers_zoom(opened: Open, single:
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def places(page: Any) -> list[str]:
-    """The CSS transform of each layer's picture."""
-    found: list[str] = page.eval_on_selector_all(
-        ".layer img", "images => images.map(image => image.style.transform)"
-    )
-    return found
-
-
 def test_zoom_and_pan_are_one_for_all(opened: Open, single: Path) -> None:
     page = opened(single)
     page.get_by_text("Side by side").click()
@@ -231,22 +185,13 @@ def test_files_beside_the_page_are_shown(opened: Open, rows: list[Row], tmp_path
 @pytest.mark.parametrize("size", [DESK, PHONE])
 def test_light_and_dark(opened: Open, several: Path, size: dict[str, int]) -> None:
     """Background and text have the scheme's colours, and nothing is wider than the window."""
-    levels = {}
+    found = {}
     for scheme in ("light", "dark"):
         page = opened(several, color_scheme=scheme, viewport=size)
         assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-        levels[scheme] = [
-            sum(
-                int(part)
-                for part in page.evaluate(f"getComputedStyle(document.body).{name}")
-                .strip("rgb()")
-                .split(",")
-            )
-            / 3
-            for name in ("backgroundColor", "color")
-        ]
-    assert levels["light"][0] > 240 > 60 > levels["light"][1]
-    assert levels["dark"][0] < 40 < 200 < levels["dark"][1]
+        found[scheme] = levels(page)
+    assert found["light"][0] > 240 > 60 > found["light"][1]
+    assert found["dark"][0] < 40 < 200 < found["dark"][1]
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ TARGETS = {  # name of a target and its module → what is attacked
     "weights": "checkpoints: .pth, .pt and .safetensors",
     "onnx": "networks in ONNX files",
     "http": "answers of a server that weights are downloaded from",
+    "request": "requests to srup serve",
     "page": "names, values and pictures of a report",
     "api": "arguments of srup.load and of an Upscaler",
 }
