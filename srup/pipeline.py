@@ -154,7 +154,8 @@ class Destination:
     make_folders: bool = False
 
     def __post_init__(self) -> None:
-        check_suffix(self.suffix or "")
+        if self.suffix:
+            check_suffix(self.suffix)
 
     def resolved(self, source: Entry, recipe: Recipe, pages: Pages) -> str:
         """The file, URL or "-" that the result of `source` goes to."""
@@ -179,13 +180,15 @@ class Job:
     """One image to make. `name` tells it from the others: in a batch, the path of its result below
     the output folder.
 
-    `tile` overrides the recipe's windows, for an image that did not fit into memory.
+    `tile` overrides the recipe's windows, for an image that did not fit into memory. A job that is
+    in conflict with another is `refused`, and why.
     """
 
     name: str
     source: Entry
     destination: Destination
     tile: int | None = None
+    refused: SrupError | None = None
 
 
 def job(source: str | Path, destination: str | Path, *, overwrite: bool = False) -> Job:

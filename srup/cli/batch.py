@@ -9,7 +9,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,7 +21,8 @@ from srup.batch.executors.processes import in_processes
 from srup.batch.executors.threads import in_threads
 from srup.batch.overview import check_report, write_report
 from srup.batch.planning import OnCollision, proposed, size_of
-from srup.batch.running import Executor, record, remove_partial_files
+from srup.batch.running import Executor, portions, record, record_intent, remove_partial_files
+from srup.batch.streaming import Count, Sources, Stream, planned_or_streamed
 from srup.cli import completion, console, options
 from srup.cli.commands import Command
 from srup.cli.signals import CODE, finishing
@@ -71,22 +72,34 @@ class Inputs:
         """The same as processes with other working folders find it."""
         return replace(self, places=tuple(map(storage.absolute, self.places)))
 
-    def jobs(self, recipe: Recipe) -> list[Job]:
-        """The images there are now.
+    def jobs(self, recipe: Recipe) -> list[Job] | Stream:
+        """The images there are now; of very many, what finds them one after the other.
 
         Raises ReadError, UsageError.
         """
         with console.busy("looking for images"):
-            return self._planned(batch.planned, recipe)
+            return planned_or_streamed(
+                self.sources,
+                self.out,
+                recipe,
+                suffix=self.suffix,
+                on_collision=self.on_collision,
+            )
 
     def proposed(self, recipe: Recipe) -> list[Job]:
-        """The same, those included that are in conflict with others. Raises ReadError."""
-        return self._planned(proposed, recipe)
+        """All of them, those included that are in conflict with others. Raises ReadError."""
+        return proposed(
+            list(self.sources),
+            self.out,
+            recipe,
+            suffix=self.suffix,
+            on_collision=self.on_collision,
+        )
 
-    def _planned(self, plan: Callable[..., list[Job]], recipe: Recipe) -> list[Job]:
-        found = batch.find(self.places[:-1], recursive=self.recursive)
-        found += batch.read_list(self.lines, recursive=self.recursive)
-        return plan(found, self.out, recipe, suffix=self.suffix, on_collision=self.on_collision)
+    @property
+    def sources(self) -> Sources:
+        """What is looked through. Raises ReadError for a list that cannot be read."""
+        return Sources(self.places[:-1], tuple(self.lines), self.recursive)
 
     @cached_property
     def lines(self) -> list[str]:
@@ -160,12 +173,12 @@ class Output:
             check_report(self.report_file, journal, overwrite=policy.overwrite)
 
     def write_report(
-        self, jobs: Sequence[Job], journal: batch.Journal, recipe: Recipe, policy: batch.Policy
+        self, jobs: Iterable[Job], journal: batch.Journal, recipe: Recipe, policy: batch.Policy
     ) -> None:
         """Writes what became of each job, if a report was asked for."""
         if self.report_file:
             overwrite = policy.overwrite
-            write_report(self.report_file, jobs, journal, recipe, overwrite=overwrite)
+            write_report(self.report_file, list(jobs), journal, recipe, overwrite=overwrite)
 
 
 _places = click.argument(
@@ -274,13 +287,14 @@ def command(
         console.line(inputs.nothing_found())
         return 0
     if dry_run:
-        return _forecast(jobs, recipe, inputs.out)
+        return _forecast(list(jobs), recipe, inputs.out)
     executor, recipe = workers.executor(recipe)
     look = _Watch(partial(inputs.proposed, recipe), inputs.told) if watch else None
     stopped, tally = threading.Event(), Tally()
     with batch.journal(inputs.out) as journal, finishing(partial(_stop, stopped)) as received:
-        _check_changes(jobs, journal, recipe, policy)
         output.check_report(journal, policy)
+        _check_changes(jobs, journal, recipe, policy)
+        tally.stream = jobs if isinstance(jobs, Stream) else None
         remove_partial_files(journal)  # of a run that was killed
         run = partial(batch.run, jobs, recipe, journal, executor, policy=policy)
         _follow(partial(run, look=look, stopped=stopped), recipe, tally, output, look)
@@ -290,7 +304,7 @@ def command(
 
 
 def _check_changes(
-    jobs: Sequence[Job], journal: batch.Journal, recipe: Recipe, policy: batch.Policy
+    jobs: Iterable[Job], journal: batch.Journal, recipe: Recipe, policy: batch.Policy
 ) -> None:
     """Raises UsageError if results would be replaced by others that nobody may have meant.
 
@@ -306,6 +320,8 @@ def _check_changes(
         about = f"{results} would be {why}"
         raise UsageError(about, "{overwrite} replaces them", "another folder keeps both")
     console.line(f"{results} will be {why}")
+    for portion in portions(jobs):  # of all, also those that are planned much later
+        record_intent(portion, journal, recipe)
 
 
 @dataclass
@@ -366,6 +382,8 @@ class Tally:
     done: int = 0
     before: int = 0
     left: set[str] = field(default_factory=set)
+    stream: Stream | None = None  # of which nobody knows how many there are
+    count: Count | None = None
     pixels: int = 0
     failed: list[Result] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
@@ -380,6 +398,11 @@ class Tally:
         width, height = result.before or (0, 0)
         self.pixels += width * height
 
+    @property
+    def known(self) -> int:
+        """How many images were come to so far."""
+        return self.done + self.before + len(self.failed) + len(self.left)
+
     def tell(self, *, interrupted: bool) -> None:
         """Says in one line what was done, then what failed, and how to go on."""
         seconds = time.perf_counter() - self.started
@@ -388,7 +411,8 @@ class Tally:
             counts.append(f"{self.before} were done before")
         counts.append(f"{len(self.failed)} failed")
         if self.left:
-            counts.append(f"{len(self.left)} left")
+            more = self.count is not None and self.known < self.count.found
+            counts.append(f"{'more than ' * more}{len(self.left)} left")
         images, megapixels = self.done / seconds, self.pixels / 1e6 / seconds
         rate = f"{images:.2f} images/s, {megapixels:.2f} megapixels/s"
         summary = f"{', '.join(counts)}: {console.duration(seconds)}, {rate}"
@@ -412,7 +436,12 @@ def _announce(
 ) -> None:
     tally.left |= {job.name for job in jobs}
     tally.before += done_before
-    progress.expect(len(jobs), sum(map(_megapixels, jobs)))
+    if tally.stream and not tally.count and jobs:
+        tally.count = Count(tally.stream)
+    if tally.count:
+        progress.expect_in_all(max(tally.count.found - tally.before, len(tally.left)))
+    else:
+        progress.expect(len(jobs), sum(map(_megapixels, jobs)))
 
 
 def _megapixels(job: Job) -> float:

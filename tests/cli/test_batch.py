@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from srup.batch import streaming
 from srup.batch.journal import NAME
 from srup.cli import run
 from tests.conftest import json_lines
@@ -421,3 +422,28 @@ def test_over_two_processes(folder: Path, tmp_path: Path) -> None:
     assert start(str(folder), str(tmp_path / "out"), "-r", "-d", "cpu,cpu").wait() == 0
     assert run(["batch", str(folder), str(tmp_path / "alone"), "-r"]) == 0
     assert images(tmp_path / "out") == images(tmp_path / "alone")
+
+
+def test_of_very_many_images_the_first_is_made_before_all_are_found(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The same words and results; of two inputs with one result the first is made."""
+    monkeypatch.setattr(streaming, "FEW", 1)
+    command = ["batch", "-r", str(folder), str(tmp_path / "out"), "-m", "bicubic"]
+    assert run(command) == 0
+    assert "3 done, 0 failed" in capsys.readouterr().err
+    draw(24, 16).save(folder / "a.webp")
+    assert run(command) == 1
+    said = capsys.readouterr().err
+    assert "0 done, 3 were done before, 1 failed" in said
+    assert "would both become a.png; rename one; or tell them apart with --on-collision" in said
+    (folder / "a.webp").unlink()
+    before = images(tmp_path / "out")
+    assert run([*command, "-s", "2"]) == 2
+    assert "3 results in" in capsys.readouterr().err
+    assert images(tmp_path / "out") == before
+    assert run([*command, "-s", "2", "-y", "--report", str(tmp_path / "report.csv")]) == 0
+    assert "48×32" in (tmp_path / "report.csv").read_text()

@@ -1,0 +1,143 @@
+"""Planning of very many images: time to the first result, planning, memory, journal and rerun.
+
+`python -m tests.benchmarks.million [--images 1000000] [--folder /tmp]` The images are hard links of
+four of 8×6 pixels, in folders of 1000. For the rerun, results are hard links too, and the journal
+is written by the library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from srup import batch
+from srup.batch.journal import NAME
+from srup.batch.running import Chosen, line_of, record_intent
+from srup.batch.streaming import Sources, Stream
+from srup.inference.target import Target
+from srup.pipeline import Job, Recipe, Result
+from tests.data.draw import draw
+
+RECIPE = Recipe(Target(scale=2), "bicubic")
+EACH = 1000  # images of a folder, and lines written at a time
+COMMAND = ("-m", "srup", "batch", "-m", "bicubic", "-s", "2", "-r")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        source, out = Path(folder) / "in", Path(folder) / "out"
+        _linked(source, options.images)
+        print(f"first result after {_first_result(source, Path(folder) / 'few'):.2f} s", end="")
+        print(f", of one image {_first_result(source / '000000', Path(folder) / 'one'):.2f} s")
+        for what in ("planned", "done"):
+            _child(what, source, out, options.images)
+        size = (out / NAME).stat().st_size
+        print(f"journal {size / 1e6:.0f} MB, {size / options.images:.0f} bytes an image")
+        for _ in range(2):
+            _rerun(source, out)
+
+
+def _linked(source: Path, images: int) -> None:
+    source.mkdir()
+    for number in range(4):
+        draw(8, 6 + number).save(source / f".{number}.png")
+    for number in range(images):
+        folder = source / f"{number // EACH:06}"
+        if number % EACH == 0:
+            folder.mkdir()
+        os.link(source / f".{number % 4}.png", folder / f"{number:08}.png")
+
+
+def _first_result(source: Path, out: Path) -> float:
+    """Seconds from the start of the command to its first line."""
+    started = time.perf_counter()
+    command = [sys.executable, *COMMAND, str(source), str(out), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        took = time.perf_counter() - started
+        process.kill()
+    return took
+
+
+def _child(what: str, source: Path, out: Path, images: int) -> None:
+    """Runs a part in a process of its own, for its memory."""
+    code = f"from tests.benchmarks import million as m; m.{what}({str(source)!r}, {str(out)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, kilobytes, before = map(float, done.stdout.split())
+    each = f"{seconds / images * 1e6:.1f} µs and {(kilobytes - before) * 1e3 / images:.0f} bytes"
+    print(f"{what} in {seconds:.1f} s: {each} an image; {kilobytes / 1e3:.0f} MB in all")
+
+
+def planned(source: str, out: str) -> None:
+    """Finds and plans all, and asks the journal and the output folder for each."""
+    stream = _stream(source, out)
+    with batch.journal(out) as journal:
+        before, started = _memory(), time.perf_counter()
+        todo = sum(len(portion[0]) for portion in _chosen(stream, journal))
+    print(time.perf_counter() - started, _memory(), before)
+    assert todo
+
+
+def done(source: str, out: str) -> None:
+    """Writes the journal and the results of a run that made all."""
+    stream = _stream(source, out)
+    with batch.journal(out) as journal:
+        before, started = _memory(), time.perf_counter()
+        jobs = iter(stream)
+        while portion := list(islice(jobs, EACH)):
+            record_intent(portion, journal, RECIPE)
+            journal.append([line_of(_made(job), RECIPE) for job in portion])
+    print(time.perf_counter() - started, _memory(), before)
+
+
+def _made(job: Job) -> Result:
+    place = Path(job.destination.place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    os.link(job.source.path, place)
+    source, sizes = job.source, {"before": (8, 6), "after": (16, 12)}
+    facts = {"seconds": 0.01, "networks": "bicubic ×2", "sha256": "0" * 64, "consistency": 40.0}
+    return Result(
+        job.name, source.path, "done", bytes=source.size, stamp=source.stamp, **sizes, **facts
+    )
+
+
+def _stream(source: str, out: str) -> Stream:
+    sources = Sources((source,), recursive=True)
+    return Stream(sources, out, RECIPE, apart=sources.apart(out))
+
+
+def _chosen(stream: Stream, journal: batch.Journal) -> Iterator[Chosen]:
+    from srup.batch.running import chosen
+
+    return chosen(stream, journal, RECIPE, batch.Policy())
+
+
+def _memory() -> float:
+    """Kilobytes that this process had in memory at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _rerun(source: Path, out: Path) -> None:
+    started = time.perf_counter()
+    command = [sys.executable, *COMMAND, str(source), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    print(f"run again: {time.perf_counter() - started:.1f} s: {done.stderr.strip()}")
+    size = (out / NAME).stat().st_size
+    print(f"journal {size / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
