@@ -341,7 +341,9 @@ def existing(out: str) -> Callable[[Job], bool]:
             mode = os.lstat(job.destination.place).st_mode
         except (OSError, ValueError):
             return False
-        return not stat.S_ISDIR(mode) and not os.path.isdir(job.destination.place)  # noqa: PTH112
+        if stat.S_ISLNK(mode):
+            return not os.path.isdir(job.destination.place)  # noqa: PTH112
+        return not stat.S_ISDIR(mode)
 
     return exists
 
