@@ -297,7 +297,8 @@ class Result:
     `networks` says what ran and `why` why it was chosen, if the picture decided. `bytes`, `stamp`
     and `sha256` are the input's. `consistency` is the PSNR in dB between the input
     and the result shrunk again (inf if they are equal; None where the result was cropped).
-    `seconds` counts reading, computing and writing.
+    `seconds` counts reading, computing and writing. Of a shard, `images` is how many it holds and
+    `failed` how many of these could not be made, which its `error` tells.
     """
 
     name: str
@@ -316,6 +317,8 @@ class Result:
     bytes: int = 0
     stamp: str = ""
     sha256: str = ""
+    images: int | None = None
+    failed: int = 0
 
     @property
     def no_memory(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from PIL import ExifTags
 
+from srup.batch.shards import is_shard
 from srup.errors import ReadError, SrupError, UsageError
 from srup.images import EXTENSIONS, looks_like_image, named_like_image, open_image
 from srup.images.codec_errors import codec_errors
@@ -78,10 +79,11 @@ def _fixed_part(pattern: str) -> Path:
 
 
 def _is_image(found: Entry) -> bool:
-    """Whether a file's name or first bytes say image; of a folder or a URL its name alone.
-
-    A folder that cannot be read may hold images.
+    """Whether a file's name or first bytes say image, or its name shard; of a folder or a URL its
+    name alone. A folder that cannot be read may hold images.
     """
+    if not found.folder and is_shard(found.path):
+        return True
     if found.error:
         return found.folder or named_like_image(found.path)
     if found.folder or is_url(found.path):
@@ -182,12 +184,13 @@ class Namer:
 
     def __init__(self, out: str, suffix: str, recipe: Recipe) -> None:
         self.folder = join(out, "x")[:-1]
-        self.ending = f"{suffix}{EXTENSIONS[recipe.format or 'png']}"
+        self.suffix, self.ending = suffix, f"{suffix}{EXTENSIONS[recipe.format or 'png']}"
 
     def job(self, source: Entry) -> Job:
         """The job of a source."""
-        folder, stem, _ = _parts(source.name)
-        return self._made(source, f"{folder}{stem}{self.ending}")
+        folder, stem, extension = _parts(source.name)
+        ending = f"{self.suffix}.{extension}" if is_shard(source.name) else self.ending
+        return self._made(source, f"{folder}{stem}{ending}")
 
     def told_apart(self, job: Job) -> Job:
         """The same job, with its result named after the source's extension too: a_jpg.png."""

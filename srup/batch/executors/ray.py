@@ -17,6 +17,7 @@ from typing import Any
 
 from srup import memory, processor
 from srup.batch.executors.scheduling import Crew, Hand, shared_out
+from srup.batch.shards import carried_out
 from srup.errors import EngineUnavailable
 from srup.files import cache, replacing
 from srup.pipeline import Job, Recipe, Result, Worker
@@ -208,7 +209,7 @@ class ClusterWorker:
 
     def process(self, job: Job) -> Result:
         """The result of a job."""
-        return self.worker.process(job)
+        return carried_out(self.worker, job)
 
     def stop(self) -> None:
         """Begins nothing more, and gives up what is being computed."""
