@@ -113,7 +113,7 @@ class Recipe:
     `weights` is a checkpoint of one's own. `format` is that of the results, as "jpeg"; None leaves
     it to the name of the destination, or where that has none takes PNG (TIFF for documents of
     several pages). `strength`, 0 to 1, is how much of compression and noise is taken away; None
-    leaves it to the picture if `model` is "auto".
+    leaves it to the picture if `model` is "auto". `column` is that of the images in Parquet files.
     """
 
     target: Target = field(default_factory=lambda: Target(scale=4.0))
@@ -124,6 +124,7 @@ class Recipe:
     encoding: Encoding = field(default_factory=Encoding)
     format: str | None = None
     strength: float | None = None
+    column: str = "image"
 
     def on(self, device: str) -> Recipe:
         """The same recipe, computed on another device."""
@@ -298,7 +299,8 @@ class Result:
     and `sha256` are the input's. `consistency` is the PSNR in dB between the input
     and the result shrunk again (inf if they are equal; None where the result was cropped).
     `seconds` counts reading, computing and writing. Of a shard, `images` is how many it holds and
-    `failed` how many of these could not be made, which its `error` tells.
+    `failed` how many of these could not be made, which its `error` tells. `retries` counts the
+    transfers from and to a store that had to be made again.
     """
 
     name: str
@@ -319,6 +321,7 @@ class Result:
     sha256: str = ""
     images: int | None = None
     failed: int = 0
+    retries: int = 0
 
     @property
     def no_memory(self) -> bool:

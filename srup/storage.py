@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import random
 import stat
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -19,6 +23,10 @@ from srup.files import REPLACE, hashed, make_folders, writing
 # follows the content, a time has the resolution of a clock.
 STAMPS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "created")
 SORTED = 10_000  # names of a folder that are read and sorted before the first is told
+WAITS = (1.0, 4.0, 16.0)  # seconds before a transfer that failed is made again
+
+log = logging.getLogger(__name__)
+_tries = threading.local()
 
 
 @dataclass(frozen=True)
@@ -203,7 +211,7 @@ def fetched(place: str) -> Iterator[Path]:
     with temporaries.folder() as folder:
         local = folder / Path(path).name
         with _read_errors(place):
-            system.get_file(path, str(local))
+            _persistently(system.get_file, path, str(local))
         yield local
 
 
@@ -227,7 +235,31 @@ def stored(place: str, *, overwrite: bool = True) -> Iterator[Path]:
             if not overwrite and system.exists(path):
                 raise AlreadyExists(f"{place} exists", *REPLACE)
             system.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
-            system.put_file(str(local), path)
+            _persistently(system.put_file, str(local), path)
+
+
+def _persistently(transfer: Callable[[str, str], object], source: str, target: str) -> None:
+    """Transfers a file, up to four times; between tries it waits longer and longer.
+
+    Stores refuse requests when there are too many, and connections break.
+    """
+    for wait in WAITS:
+        try:
+            transfer(source, target)
+        except (FileNotFoundError, PermissionError):
+            raise
+        except Exception as error:  # each file system has errors of its own
+            log.info("%s → %s: %s; once more in %g s", source, target, _one_line(error), wait)
+            _tries.again = retries() + 1
+            time.sleep(wait * random.uniform(0.5, 1))  # many workers must not all come back at once
+        else:
+            return
+    transfer(source, target)
+
+
+def retries() -> int:
+    """How many transfers this thread had to make again so far."""
+    return getattr(_tries, "again", 0)
 
 
 @contextmanager

@@ -51,6 +51,8 @@ FIELDS: dict[str, type | tuple[type, ...]] = {  # of a line about a result → w
     "error": str,
     "no_memory": bool,
     "consistency": NUMBER,
+    "images": int,
+    "failed": int,
     "at": int,  # seconds since 1970
     "by": str,  # the version of srup
 }

@@ -27,6 +27,7 @@ from srup.batch.executors.threads import in_threads
 from srup.batch.journal import CLAIMED, REFUSED, Journal, mark_of_done
 from srup.batch.last_lines import Record
 from srup.batch.planning import conflicts
+from srup.batch.shards import shard_of_status
 from srup.errors import AlreadyExists, ReadError, SrupError
 from srup.files import KEPT, TEMPORARY, hashed, remove_if_abandoned, shortened
 from srup.images import EXTENSIONS, QUALITY
@@ -410,6 +411,8 @@ def record(result: Result, recipe: Recipe) -> Record:
         "stamp": result.stamp,
         "sha256": result.sha256,
         "key": settings_key(recipe),
+        "images": result.images,
+        "failed": result.failed,
     }
     if result.error:
         facts["error"] = str(result.error)
@@ -436,6 +439,7 @@ def decisive(recipe: Recipe) -> dict[str, object]:
     }
     optional: dict[str, object] = {"lossless": encoding.lossless, "palette": encoding.palette}
     optional |= {"strip": read.strip, "dpi": read.dpi}
+    optional["column"] = recipe.column if recipe.column != Recipe.column else None
     if recipe.strength is not None:
         settings["strength"] = recipe.strength
     settings |= {name: value for name, value in optional.items() if value}
@@ -525,7 +529,7 @@ def remove_partial_files(journal: Journal) -> None:
 
 def _is_of_a_result(folder: PurePosixPath, name: str, journal: Journal) -> bool:
     """Whether a temporary file of the (shortened) name `name` is one of a result in the journal."""
-    if str(folder / name) in journal.last:
+    if str(folder / shard_of_status(name)) in journal.last:
         return True
     if len(os.fsencode(name)) <= KEPT - 4:  # a character has up to four bytes
         return False

@@ -22,6 +22,7 @@ from srup.batch.executors.threads import in_threads
 from srup.batch.overview import check_report, write_report
 from srup.batch.planning import OnCollision, proposed, size_of
 from srup.batch.running import Executor, portions, record, record_intent, remove_partial_files
+from srup.batch.shards import is_shard, shard_of
 from srup.batch.streaming import Count, Sources, Stream, planned_or_streamed
 from srup.cli import completion, console, options
 from srup.cli.commands import Command
@@ -44,6 +45,7 @@ class Inputs:
     recursive: bool
     suffix: str
     on_collision: OnCollision
+    column: str
 
     def __post_init__(self) -> None:
         if len(self.places) < 2 and self.list_file is None:
@@ -207,6 +209,12 @@ _inputs = (
         show_default=True,
         help="For a.jpg and a.png: refuse, or make a_jpg.png and a_png.png.",
     ),
+    click.option(
+        "--column",
+        default=Recipe.column,
+        show_default=True,
+        help="The column of Parquet files that holds the images.",
+    ),
 )
 _workers = (
     click.option(
@@ -280,6 +288,7 @@ def command(
     """
     console.start_logging(output.verbose)
     check(recipe)  # an unknown name is met at once
+    recipe = replace(recipe, column=inputs.column)
     if workers.cluster is not None:
         inputs = inputs.absolute()
     jobs = inputs.jobs(recipe)
@@ -300,7 +309,7 @@ def command(
         _follow(partial(run, look=look, stopped=stopped), recipe, tally, output, look)
         output.write_report(jobs, journal, recipe, policy)
     tally.tell(interrupted=bool(received))
-    return CODE + received[0] if received else int(bool(tally.failed))
+    return CODE + received[0] if received else int(bool(tally.failed or tally.partly))
 
 
 def _check_changes(
@@ -350,13 +359,20 @@ def _follow(
     """Counts and shows the results of a run as they come; those that arrived one by one."""
     with console.Overall() as progress:
         for result in run(announce=partial(_announce, tally, progress)):
+            if tally.stream and not tally.count:  # not before: it would be in the way of the first
+                tally.count = Count(tally.stream)
             tally.take(result)
             if watch and watch.begun:
                 _tell_arrival(result)
-            width, height = result.before or (0, 0)
-            progress.advance(result.name, width * height / 1e6)
+            progress.advance(result.name, _through(result))
             if output.as_json:
                 click.echo(json.dumps(_facts(result, recipe)))
+
+
+def _through(result: Result) -> float:
+    """What a result counts for in progress, as `_megapixels` does of its job."""
+    width, height = result.before or (0, 0)
+    return (result.bytes if shard_of(result) else width * height) / 1e6
 
 
 def _tell_arrival(result: Result) -> None:
@@ -385,16 +401,27 @@ class Tally:
     stream: Stream | None = None  # of which nobody knows how many there are
     count: Count | None = None
     pixels: int = 0
+    shards: int = 0
+    retries: int = 0
+    in_shards: int = 0  # images, and those of them that failed
+    failed_in_shards: int = 0
     failed: list[Result] = field(default_factory=list)
+    partly: list[Result] = field(default_factory=list)  # shards with images that failed
     started: float = field(default_factory=time.perf_counter)
 
     def take(self, result: Result) -> None:
         """Counts a result."""
         self.left.discard(result.name)
+        self.retries += result.retries
         if result.status == "failed":
             self.failed.append(result)
             return
         self.done += 1
+        self.shards += shard_of(result)
+        self.in_shards += result.images or 0
+        self.failed_in_shards += result.failed
+        if result.error:
+            self.partly.append(result)
         width, height = result.before or (0, 0)
         self.pixels += width * height
 
@@ -413,11 +440,17 @@ class Tally:
         if self.left:
             more = self.count is not None and self.known < self.count.found
             counts.append(f"{'more than ' * more}{len(self.left)} left")
-        images, megapixels = self.done / seconds, self.pixels / 1e6 / seconds
+        if self.in_shards:
+            inside = f"{self.in_shards} image{'s' * (self.in_shards != 1)} in shards"
+            counts.append(f"{inside}, of which {self.failed_in_shards} failed")
+        if self.retries:
+            counts.append(f"{self.retries} transfers were made again")
+        done = self.done - self.shards + self.in_shards
+        images, megapixels = done / seconds, self.pixels / 1e6 / seconds
         rate = f"{images:.2f} images/s, {megapixels:.2f} megapixels/s"
         summary = f"{', '.join(counts)}: {console.duration(seconds)}, {rate}"
         console.line(summary, always=True)
-        for result in self.failed:
+        for result in (*self.failed, *self.partly):
             if result.error:
                 console.error(result.error)
         if interrupted or self.left:
@@ -436,17 +469,17 @@ def _announce(
 ) -> None:
     tally.left |= {job.name for job in jobs}
     tally.before += done_before
-    if tally.stream and not tally.count and jobs:
-        tally.count = Count(tally.stream)
-    if tally.count:
-        progress.expect_in_all(max(tally.count.found - tally.before, len(tally.left)))
+    if tally.stream:
+        found = tally.count.found if tally.count else 0
+        progress.expect_in_all(max(found, tally.known) - tally.before)
     else:
         progress.expect(len(jobs), sum(map(_megapixels, jobs)))
 
 
 def _megapixels(job: Job) -> float:
     """Megapixels of an input; where they cannot be known without fetching it, its megabytes."""
-    size = None if storage.is_url(job.source.path) else size_of(job)
+    unknown = storage.is_url(job.source.path) or is_shard(job.source.name)
+    size = None if unknown else size_of(job)
     pixels = size[0] * size[1] if size else job.source.size
     return pixels / 1e6
 
@@ -460,7 +493,8 @@ def _forecast(jobs: Sequence[Job], recipe: Recipe, out: str) -> int:
     """Says what a run would do, and what it would take if all images were like the middling one."""
     known: list[tuple[int, Job]] = []
     for job in jobs:
-        size, after = size_of(job), "cannot be read"
+        shard = is_shard(job.source.name)
+        size, after = size_of(job), "a shard" if shard else "cannot be read"
         if size:
             known.append((size[0] * size[1], job))
             after = "{}×{}".format(*recipe.target.size(size))

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -447,3 +448,29 @@ def test_of_very_many_images_the_first_is_made_before_all_are_found(
     assert images(tmp_path / "out") == before
     assert run([*command, "-s", "2", "-y", "--report", str(tmp_path / "report.csv")]) == 0
     assert "48×32" in (tmp_path / "report.csv").read_text()
+
+
+def test_shards_beside_files(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An image of a shard that fails is told, and makes the command fail."""
+    with tarfile.open(folder / "data.tar", "w") as tar:
+        tar.add(folder / "a.png", "0.png")
+        tar.add(folder / "b.jpg", "1.jpg")
+    command = ["batch", str(folder), str(tmp_path / "out"), "-m", "bicubic", "--json"]
+    assert run(command) == 0
+    captured = capsys.readouterr()
+    (line,) = [line for line in json_lines(captured.out) if line["name"] == "data.tar"]
+    assert (line["status"], line["images"]) == ("done", 2)
+    assert "3 done, 0 failed, 2 images in shards, of which 0 failed" in captured.err
+    (folder / "no.png").write_text("no image")
+    with tarfile.open(folder / "data.tar", "a") as tar:
+        tar.add(folder / "no.png", "2.png")
+    (folder / "no.png").unlink()
+    assert run([*command, "--report", str(tmp_path / "report.csv")]) == 1
+    captured = capsys.readouterr()
+    assert "1 done, 2 were done before, 0 failed, 3 images in shards, of which 1" in captured.err
+    assert f"error: {folder / 'data.tar'}: 1 image failed: cannot read" in captured.err
+    assert (tmp_path / "report.csv").read_text().splitlines()[1].startswith("data.tar,,,0.")
+    assert run([*command, "--dry-run"]) == 0
+    assert "data.tar  a shard" in capsys.readouterr().out

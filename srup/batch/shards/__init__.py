@@ -6,5 +6,6 @@ table beside the shard.
 """
 
 from srup.batch.shards.making import carried_out, is_shard, shard_of
+from srup.batch.shards.status import shard_of_status
 
-__all__ = ["carried_out", "is_shard", "shard_of"]
+__all__ = ["carried_out", "is_shard", "shard_of", "shard_of_status"]

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from srup import storage
 from srup.batch.shards.members import Members, members
+from srup.batch.shards.parquet import enlarge_parquet
 from srup.batch.shards.status import is_status, status_name, write_status
 from srup.batch.shards.tar import enlarge_tar
 from srup.errors import AlreadyExists, ImageError
@@ -20,7 +21,7 @@ from srup.pipeline import Job, Result, Worker, after, attempted
 
 Enlarge = Callable[[Path, BinaryIO, Members], None]
 
-SHARDS: dict[str, Enlarge] = {".tar": enlarge_tar}  # by extension
+SHARDS: dict[str, Enlarge] = {".tar": enlarge_tar, ".parquet": enlarge_parquet}  # by extension
 
 
 def is_shard(name: str) -> bool:
@@ -30,8 +31,12 @@ def is_shard(name: str) -> bool:
 
 def carried_out(worker: Worker, job: Job) -> Result:
     """The result of a job: an image, or a shard of many."""
-    if not is_shard(job.source.name):
-        return worker.process(job)
+    before = storage.retries()
+    result = _shard(worker, job) if is_shard(job.source.name) else worker.process(job)
+    return replace(result, retries=storage.retries() - before)
+
+
+def _shard(worker: Worker, job: Job) -> Result:
     source = job.source
     begun = Result(job.name, source.path, "stopped", bytes=source.size, stamp=source.stamp)
     if worker.stopped.is_set():

@@ -22,6 +22,7 @@ COLUMNS = {  # → their types in Parquet
     "networks": "string",
     "consistency": "double",
 }
+ENDINGS = (".status.parquet", ".status.csv")
 Value = str | int | float | None
 
 
@@ -30,9 +31,16 @@ def status_name(shard: str) -> str:
     return f"{shard}.status.{'parquet' if importlib.util.find_spec('pyarrow') else 'csv'}"
 
 
+def shard_of_status(name: str) -> str:
+    """The name of the shard that such a table is beside; other names as they are."""
+    for ending in ENDINGS:
+        name = name.removesuffix(ending)
+    return name
+
+
 def is_status(name: str) -> bool:
     """Whether a file is called as such a table."""
-    return name.lower().endswith((".status.parquet", ".status.csv"))
+    return name.lower().endswith(ENDINGS)
 
 
 def write_status(path: Path, results: Sequence[Result]) -> None:
