@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -123,9 +124,10 @@ def _listing_local(folder: str, recursive: bool, hidden: bool) -> Iterator[Entry
 def _in_runs(folder: str, hidden: bool) -> Iterator[os.DirEntry[str]]:
     """What is in a folder, sorted in runs. Raises OSError."""
     with os.scandir(folder) as found:
-        shown = (each for each in found if hidden or not each.name.startswith("."))
-        while run := sorted(islice(shown, SORTED), key=lambda each: each.name):
-            yield from run
+        while run := sorted(islice(found, SORTED), key=attrgetter("name")):
+            for each in run:
+                if hidden or not each.name.startswith("."):
+                    yield each
 
 
 def _local_or_error(found: os.DirEntry[str], name: str, linked: bool) -> Entry:

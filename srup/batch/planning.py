@@ -82,13 +82,13 @@ def _is_image(found: Entry) -> bool:
     """Whether a file's name or first bytes say image, or its name shard; of a folder or a URL its
     name alone. A folder that cannot be read may hold images.
     """
-    if not found.folder and is_shard(found.path):
+    if named_like_image(found.path):
         return True
-    if found.error:
-        return found.folder or named_like_image(found.path)
-    if found.folder or is_url(found.path):
-        return named_like_image(found.path)
-    return looks_like_image(found.path)
+    if found.folder:
+        return bool(found.error)
+    if is_shard(found.path):
+        return True
+    return not found.error and not is_url(found.path) and looks_like_image(found.path)
 
 
 def read_list(lines: Iterable[str], *, recursive: bool = False) -> list[Entry]:
@@ -183,13 +183,13 @@ class Namer:
     """Gives results their names: those of the sources with a suffix and the format's extension."""
 
     def __init__(self, out: str, suffix: str, recipe: Recipe) -> None:
-        self.folder = join(out, "x")[:-1]
+        self.folder, self.separator = join(out, "x")[:-1], "/" if is_url(out) else os.sep
         self.suffix, self.ending = suffix, f"{suffix}{EXTENSIONS[recipe.format or 'png']}"
 
     def job(self, source: Entry) -> Job:
         """The job of a source."""
         folder, stem, extension = _parts(source.name)
-        ending = f"{self.suffix}.{extension}" if is_shard(source.name) else self.ending
+        ending = f"{self.suffix}.{extension}" if is_shard(f".{extension}") else self.ending
         return self._made(source, f"{folder}{stem}{ending}")
 
     def told_apart(self, job: Job) -> Job:
@@ -199,7 +199,7 @@ class Namer:
         return self._made(job.source, f"{folder}{stem}_{own}.{extension}")
 
     def _made(self, source: Entry, name: str) -> Job:
-        place = self.folder + (name.replace("/", os.sep) if not is_url(self.folder) else name)
+        place = self.folder + (name if self.separator == "/" else name.replace("/", self.separator))
         return Job(name, source, Destination(place, overwrite=True, make_folders=True))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from srup import batch
 from srup.batch.journal import NAME
-from srup.batch.running import Chosen, line_of, record_intent
+from srup.batch.running import Chosen, chosen, line_of, record_intent
 from srup.batch.streaming import Sources, Stream
 from srup.inference.target import Target
 from srup.pipeline import Job, Recipe, Result
@@ -40,13 +41,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         source, out = Path(folder) / "in", Path(folder) / "out"
         _linked(source, options.images)
-        print(f"first result after {_first_result(source, Path(folder) / 'few'):.2f} s", end="")
-        print(f", of one image {_first_result(source / '000000', Path(folder) / 'one'):.2f} s")
+        few = source / "000000"
+        for _ in range(3):
+            first, of_few = (_first_result(each, Path(folder) / "x") for each in (source, few))
+            print(f"first result after {first:.2f} s, of {EACH} images {of_few:.2f} s")
         for what in ("planned", "done"):
             _child(what, source, out, options.images)
         size = (out / NAME).stat().st_size
         print(f"journal {size / 1e6:.0f} MB, {size / options.images:.0f} bytes an image")
-        for _ in range(2):
+        for _ in range(2):  # the first leaves lines out of the journal
             _rerun(source, out)
 
 
@@ -70,6 +73,7 @@ def _first_result(source: Path, out: Path) -> float:
         process.stdout.readline()
         took = time.perf_counter() - started
         process.kill()
+    shutil.rmtree(out)
     return took
 
 
@@ -77,18 +81,19 @@ def _child(what: str, source: Path, out: Path, images: int) -> None:
     """Runs a part in a process of its own, for its memory."""
     code = f"from tests.benchmarks import million as m; m.{what}({str(source)!r}, {str(out)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    seconds, kilobytes, before = map(float, done.stdout.split())
-    each = f"{seconds / images * 1e6:.1f} µs and {(kilobytes - before) * 1e3 / images:.0f} bytes"
-    print(f"{what} in {seconds:.1f} s: {each} an image; {kilobytes / 1e3:.0f} MB in all")
+    seconds, cpu, kilobytes, before = map(float, done.stdout.split())
+    each = f"{cpu / images * 1e6:.1f} µs and {(kilobytes - before) * 1e3 / images:.0f} bytes"
+    took = f"{seconds:.1f} s, {cpu:.1f} s of a core"
+    print(f"{what} in {took}: {each} an image; {kilobytes / 1e3:.0f} MB in all")
 
 
 def planned(source: str, out: str) -> None:
     """Finds and plans all, and asks the journal and the output folder for each."""
     stream = _stream(source, out)
     with batch.journal(out) as journal:
-        before, started = _memory(), time.perf_counter()
+        before, started, cpu = _memory(), time.perf_counter(), time.process_time()
         todo = sum(len(portion[0]) for portion in _chosen(stream, journal))
-    print(time.perf_counter() - started, _memory(), before)
+    print(time.perf_counter() - started, time.process_time() - cpu, _memory(), before)
     assert todo
 
 
@@ -96,12 +101,12 @@ def done(source: str, out: str) -> None:
     """Writes the journal and the results of a run that made all."""
     stream = _stream(source, out)
     with batch.journal(out) as journal:
-        before, started = _memory(), time.perf_counter()
+        before, started, cpu = _memory(), time.perf_counter(), time.process_time()
         jobs = iter(stream)
         while portion := list(islice(jobs, EACH)):
             record_intent(portion, journal, RECIPE)
             journal.append([line_of(_made(job), RECIPE) for job in portion])
-    print(time.perf_counter() - started, _memory(), before)
+    print(time.perf_counter() - started, time.process_time() - cpu, _memory(), before)
 
 
 def _made(job: Job) -> Result:
@@ -121,8 +126,6 @@ def _stream(source: str, out: str) -> Stream:
 
 
 def _chosen(stream: Stream, journal: batch.Journal) -> Iterator[Chosen]:
-    from srup.batch.running import chosen
-
     return chosen(stream, journal, RECIPE, batch.Policy())
 
 
@@ -132,12 +135,17 @@ def _memory() -> float:
 
 
 def _rerun(source: Path, out: Path) -> None:
-    started = time.perf_counter()
+    started, before = time.perf_counter(), _cpu_of_children()
     command = [sys.executable, *COMMAND, str(source), str(out)]
     done = subprocess.run(command, capture_output=True, text=True)
-    print(f"run again: {time.perf_counter() - started:.1f} s: {done.stderr.strip()}")
-    size = (out / NAME).stat().st_size
-    print(f"journal {size / 1e6:.0f} MB")
+    cpu, size = _cpu_of_children() - before, (out / NAME).stat().st_size
+    print(f"run again: {time.perf_counter() - started:.1f} s, {cpu:.1f} s of a core: ", end="")
+    print(f"{done.stderr.splitlines()[-1].split(':')[0]}; journal {size / 1e6:.0f} MB")
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

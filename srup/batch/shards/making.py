@@ -22,11 +22,12 @@ from srup.pipeline import Job, Result, Worker, after, attempted
 Enlarge = Callable[[Path, BinaryIO, Members], None]
 
 SHARDS: dict[str, Enlarge] = {".tar": enlarge_tar, ".parquet": enlarge_parquet}  # by extension
+ENDINGS = tuple(SHARDS)
 
 
 def is_shard(name: str) -> bool:
     """Whether a file is a shard by its name."""
-    return name.lower().endswith(tuple(SHARDS)) and not is_status(name)
+    return name.lower().endswith(ENDINGS) and not is_status(name)
 
 
 def carried_out(worker: Worker, job: Job) -> Result:
