@@ -157,7 +157,9 @@ class _Actors(Crew):
         if not awaited:  # until more workers may be asked for
             self.stopped.wait(LOOK)
             return
-        done, _ = ray.wait(awaited, timeout=LOOK)
+        ray.wait(awaited, timeout=LOOK)
+        # all that there are: with many workers each look costs much
+        done, _ = ray.wait(awaited, num_returns=len(awaited), timeout=0)
         for reference in done:
             hand = by_reference.get(reference)
             if hand and reference in hand.running:  # not of a worker whose death was just met
