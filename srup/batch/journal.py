@@ -139,20 +139,13 @@ class Journal:
         replaced = self.lines - len(self.last)
         if self.damaged or replaced < max(WORTH, self.lines // 2):
             return
-        last = LastLines(self.path, _line)
-        with replacing(self.path) as temporary, temporary.open("wb") as file:
+        with replacing(self.path) as temporary, temporary.open("wb", buffering=CHUNK) as file:
             file.writelines(map(_encoded, self._others()))
-            for place in self.last.in_order():
-                line = self.last.line(place)
-                record = _line(line)
-                last.put(record["name"], file.tell(), _mark(record))
-                file.write(line + b"\n")
+            self.last.copy(file)
             file.flush()
             os.fsync(file.fileno())
-            size = file.tell()
-        self.last.close()
-        self.lines = len(last) + len(self.reports) + bool(self.settings)
-        self.last, self.size = last, size
+            self.size = file.tell()
+        self.lines = len(self.last) + len(self.reports) + bool(self.settings)
 
     def _others(self) -> Iterator[Record]:
         """The lines that are not about results."""

@@ -9,7 +9,7 @@ import os
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,26 @@ class LastLines(Mapping[str, Record]):
                 break
             found += piece
         return found.partition(b"\n")[0]
+
+    def copy(self, target: BinaryIO) -> None:
+        """Writes these lines and no others to a file; from now on they are found there.
+
+        The file has to be at `path` before a line is asked for.
+        """
+        self._merge()
+        order = np.argsort(_numbers(self.places))
+        before, now = _numbers(self.places)[order].tolist(), array("Q")
+        place = 0
+        with self.path.open("rb") as file:
+            for line in file:
+                if len(now) < len(before) and place == before[len(now)]:
+                    now.append(target.tell())
+                    target.write(line)
+                place += len(line)
+        places = np.empty(len(now), np.uint64)
+        places[order] = _numbers(now)
+        self.close()
+        self.places = array("Q", places.tobytes())
 
     def close(self) -> None:
         """Closes the file; it is opened again when a line is asked for."""
