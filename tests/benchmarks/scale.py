@@ -18,7 +18,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from srup.batch.executors.scheduling import Crew, Hand, shared_out
@@ -61,13 +62,16 @@ def model(workers: int, service: Service) -> dict[str, float]:
 
 def simulated(
     workers: int, shards: int, service: Service, *, threads: int = 2
-) -> tuple[float, int]:
-    """Seconds until no shard is left, and how many were given up, as two workers died at them."""
+) -> tuple[list[float], int]:
+    """Seconds until each shard is done, and how many were given up, as two workers died at them."""
     crew = _Clock(workers, threads, service)
     jobs = (Job(str(number), Entry("", ""), Destination("")) for number in range(shards))
-    results = [result.status for result in shared_out(jobs, crew, threading.Event())]
-    assert len(results) == shards
-    return max(crew.now, crew.driver_free), results.count("failed")
+    ends, given_up = list[float](), 0
+    for result in shared_out(jobs, crew, threading.Event()):
+        ends.append(max(crew.now, crew.driver_free))
+        given_up += result.status == "failed"
+    assert len(ends) == shards
+    return ends, given_up
 
 
 class _Hand(Hand):
@@ -85,8 +89,8 @@ class _Hand(Hand):
         self.begin()
 
     def begin(self) -> None:
-        """Begins what its threads have room for."""
-        while self.waiting and self.at_work < self.crew.threads:
+        """Begins what it has room for: an actor is at one more than it has threads."""
+        while self.waiting and self.at_work <= self.crew.threads:
             self.at_work += 1
             self.crew.begin(self, self.waiting.pop(0))
 
@@ -191,8 +195,8 @@ def _row(images: int, workers: int, service: Service) -> str:
     limit = min(allowed, key=lambda name: allowed[name])
     shards = -(-images // service.images)
     some = min(shards, max(LARGEST, 20 * workers))
-    took, given_up = simulated(workers, some, service)
-    rate = (some - given_up) * service.images / took
+    ends, given_up = simulated(workers, some, service)
+    rate = (some - given_up) * service.images / ends[-1]
     hours = images / rate / 3600
     cells = [f"{images:,}", f"{workers:,}", f"{allowed[limit]:,.1f}", f"{rate:,.1f}"]
     cells += [f"{hours:,.1f}", f"{hours * workers:,.0f}", limit]
@@ -200,7 +204,7 @@ def _row(images: int, workers: int, service: Service) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-SHARDS, EACH, THREADS, RUNS = 24, 40, 2, 3
+SHARDS, EACH, THREADS, RUNS = 30, 16, 2, 3
 
 
 def _beside_a_cluster() -> None:
@@ -209,26 +213,24 @@ def _beside_a_cluster() -> None:
         source = Path(folder) / "in"
         _make(source)
         for run in range(RUNS):
-            alone: Sequence[float] = ()
             for nodes in (1, 2):
-                took, seconds, driver = _measured(nodes, source, Path(folder) / f"{run}-{nodes}")
-                alone = alone or seconds
-                own, other = (
-                    simulated(
-                        nodes,
-                        SHARDS,
-                        Service(EACH, driver=driver, shards=each),
-                        threads=THREADS,
-                    )[0]
-                    for each in (seconds, alone)
-                )
-                rates = [SHARDS * EACH / each for each in (took, own, other)]
-                error = f"{rates[1] / rates[0] - 1:+.1%}"
+                out = Path(folder) / f"{run}-{nodes}"
+                ends, seconds, driver = _measured(nodes, source, out)
+                service = Service(EACH, driver=driver, shards=seconds)
+                again, _ = simulated(nodes, SHARDS, service, threads=THREADS)
+                rates = [_rate(each, nodes) for each in (ends, again)]
                 print(
-                    f"{nodes} nodes: {rates[0]:.2f} images/s, simulated {rates[1]:.2f} ({error});"
-                    f" with times of one node {rates[2]:.2f};"
-                    f" a shard {statistics.mean(seconds):.2f} s, driver {driver * 1e3:.1f} ms"
+                    f"{nodes} nodes: {rates[0]:.2f} images/s, simulated {rates[1]:.2f}"
+                    f" ({rates[1] / rates[0] - 1:+.1%}); a shard {statistics.mean(seconds):.2f} s,"
+                    f" of the driver {driver * 1e3:.1f} ms",
+                    flush=True,
                 )
+
+
+def _rate(ends: Sequence[float], nodes: int) -> float:
+    """Images a second once every worker has made what it began with."""
+    warm = nodes * (THREADS + 1)
+    return (len(ends) - warm) * EACH / (ends[-1] - ends[warm - 1])
 
 
 def _make(source: Path) -> None:
@@ -247,15 +249,15 @@ def _make(source: Path) -> None:
         shutil.copyfile(source / "0000.tar", source / f"{number:04}.tar")
 
 
-def _measured(nodes: int, source: Path, out: Path) -> tuple[float, list[float], float]:
-    """Seconds for all shards and of each, and of the driver's core for one."""
+def _measured(nodes: int, source: Path, out: Path) -> tuple[list[float], list[float], float]:
+    """When each shard was done, what it took, and seconds of the driver's core for one."""
     import ray
     from ray.cluster_utils import Cluster
 
     from srup import batch
     from srup.batch.executors.ray import connect, on_cluster
     from srup.inference.target import Target
-    from srup.pipeline import Recipe, Worker
+    from srup.pipeline import Recipe
 
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
@@ -265,24 +267,18 @@ def _measured(nodes: int, source: Path, out: Path) -> tuple[float, list[float], 
     connect(cluster.address)
     recipe = Recipe(Target(4), "lite")
     jobs = batch.planned(batch.find([str(source)]), str(out), recipe)
-    # the first shards of each worker load the network, and are not of the measurement
-    first = [replace(job, name=f"first-{job.name}") for job in jobs[: nodes * THREADS]]
-    worker, seconds = Worker(recipe), list[float]()
-    began = cpu = 0.0
+    executor = partial(on_cluster, cores=1, threads=THREADS)
+    ends, seconds, cpu = list[float](), list[float](), time.process_time()
     with batch.journal(str(out)) as journal:
-        from srup.batch.running import line_of
-
-        for result in on_cluster(itertools.chain(first, jobs), worker, cores=1, threads=THREADS):
+        for result in batch.run(jobs, recipe, journal, executor):
             assert result.status == "done", result.error
-            if result.name.startswith("first-"):
-                began, cpu = time.perf_counter(), time.process_time()
-                continue
-            journal.append([line_of(result, recipe)])
+            ends.append(time.perf_counter())
             seconds.append(result.seconds)
-    took, cpu = time.perf_counter() - began, time.process_time() - cpu
+    cpu = time.process_time() - cpu
     ray.shutdown()
     cluster.shutdown()
-    return took, seconds, cpu / len(jobs)
+    warm = nodes * (THREADS + 1)  # they load the network
+    return ends, seconds[warm:], cpu / len(jobs)
 
 
 if __name__ == "__main__":
