@@ -204,7 +204,7 @@ def _row(images: int, workers: int, service: Service) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-SHARDS, EACH, THREADS, RUNS = 30, 16, 2, 3
+SHARDS, EACH, THREADS, RUNS = 30, 16, 2, 2
 
 
 def _beside_a_cluster() -> None:
