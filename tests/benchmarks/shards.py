@@ -123,7 +123,7 @@ def _by_blocks(paths: list[str], out: Path, workers: int) -> float:
     rows = ray.data.read_webdataset(paths, decoder=False)
     pool = ray.data.ActorPoolStrategy(size=workers)
     enlarged = rows.map_batches(Enlarge, batch_size=8, compute=pool, num_cpus=1)
-    enlarged.write_webdataset(str(out))
+    enlarged.write_webdataset(str(out), encoder=None)
     took = time.perf_counter() - began
     ray.shutdown()
     return took
