@@ -24,7 +24,9 @@ class Watcher(threading.Thread):
         self.wrong: list[str] = []
 
     def run(self) -> None:
-        while not self.ended.is_set():
+        last = False
+        while not last:
+            last = self.ended.is_set()  # and once more after that
             for path in self.out.glob("*.tar"):
                 status = path.stat()
                 if self.seen.get(path.name) != (status.st_ino, status.st_mtime_ns):
