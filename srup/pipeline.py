@@ -113,7 +113,7 @@ class Recipe:
     `weights` is a checkpoint of one's own. `format` is that of the results, as "jpeg"; None leaves
     it to the name of the destination, or where that has none takes PNG (TIFF for documents of
     several pages). `strength`, 0 to 1, is how much of compression and noise is taken away; None
-    leaves it to the picture if `model` is "auto".
+    leaves it to the picture if `model` is "auto". `column` is that of the images in Parquet files.
     """
 
     target: Target = field(default_factory=lambda: Target(scale=4.0))
@@ -124,6 +124,7 @@ class Recipe:
     encoding: Encoding = field(default_factory=Encoding)
     format: str | None = None
     strength: float | None = None
+    column: str = "image"
 
     def on(self, device: str) -> Recipe:
         """The same recipe, computed on another device."""
@@ -154,7 +155,8 @@ class Destination:
     make_folders: bool = False
 
     def __post_init__(self) -> None:
-        check_suffix(self.suffix or "")
+        if self.suffix:
+            check_suffix(self.suffix)
 
     def resolved(self, source: Entry, recipe: Recipe, pages: Pages) -> str:
         """The file, URL or "-" that the result of `source` goes to."""
@@ -181,13 +183,15 @@ class Job:
     """One image to make. `name` tells it from the others: in a batch, the path of its result below
     the output folder.
 
-    `tile` overrides the recipe's windows, for an image that did not fit into memory.
+    `tile` overrides the recipe's windows, for an image that did not fit into memory. A job that is
+    in conflict with another is `refused`, and why.
     """
 
     name: str
     source: Entry
     destination: Destination
     tile: int | None = None
+    refused: SrupError | None = None
 
 
 def job(source: str | Path, destination: str | Path, *, overwrite: bool = False) -> Job:
@@ -321,7 +325,9 @@ class Result:
     `networks` says what ran and `why` why it was chosen, if the picture decided. `bytes`, `stamp`
     and `sha256` are the input's. `consistency` is the PSNR in dB between the input
     and the result shrunk again (inf if they are equal; None where the result was cropped).
-    `seconds` counts reading, computing and writing.
+    `seconds` counts reading, computing and writing. Of a shard, `images` is how many it holds and
+    `failed` how many of these could not be made, which its `error` tells. `retries` counts the
+    transfers from and to a store that had to be made again.
     """
 
     name: str
@@ -340,6 +346,9 @@ class Result:
     bytes: int = 0
     stamp: str = ""
     sha256: str = ""
+    images: int | None = None
+    failed: int = 0
+    retries: int = 0
 
     @property
     def no_memory(self) -> bool:

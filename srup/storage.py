@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import random
 import stat
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,6 +23,11 @@ from srup.files import REPLACE, hashed, make_folders, writing
 # File systems name what changes with a file differently. The most reliable come first: an ETag
 # follows the content, a time has the resolution of a clock.
 STAMPS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "created")
+SORTED = 10_000  # names of a folder that are read and sorted before the first is told
+WAITS = (1.0, 4.0, 16.0)  # seconds before a transfer that failed is made again
+
+log = logging.getLogger(__name__)
+_tries = threading.local()
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ class Entry:
     stamp: str = ""  # changes whenever the file does; "" if unknown
     folder: bool = False
     error: str = ""  # why it cannot be read, where that is known already
+    link: bool = False  # a symbolic link, or in a folder that was reached by one
 
 
 def is_url(place: str) -> bool:
@@ -71,9 +83,10 @@ def entry(place: str) -> Entry | None:
 def listing(folder: str, *, recursive: bool = False) -> Iterator[Entry]:
     """The files and folders in a folder, sorted by name; hidden ones are left out.
 
-    With `recursive`, all files below it instead, each folder once although links are followed, and
-    folders that cannot be read. What the file system refuses is an entry with an `error`. Raises
-    ReadError for URLs.
+    Of a folder with more than 10,000 the first come before all are known: it is sorted in runs of
+    so many. With `recursive`, all files below it instead, each folder once although links are
+    followed, and folders that cannot be read. What the file system refuses is an entry with an
+    `error`. Raises ReadError for URLs.
     """
     return _listed(folder, recursive=recursive, hidden=False)
 
@@ -86,41 +99,46 @@ def _listed(folder: str, *, recursive: bool, hidden: bool) -> Iterator[Entry]:
 
 def _listing_local(folder: str, recursive: bool, hidden: bool) -> Iterator[Entry]:
     seen: set[tuple[int, int]] = set()
-    waiting = [folder]  # and no recursion: folders may lie deeper than Python can call
+    # (folder, how names in it begin, whether a link led there); no recursion: folders may lie
+    # deeper than Python can call
+    waiting = [(folder, "", False)]
     while waiting:
-        parent = waiting.pop()
+        parent, prefix, linked = waiting.pop()
+        below = []
         try:
-            here, found = Path(parent).stat(), _sorted(parent)
+            here = os.stat(parent)  # noqa: PTH116  (no Path for each of many thousand folders)
+            if (here.st_dev, here.st_ino) in seen:  # a link to a folder above would never end
+                continue
+            seen.add((here.st_dev, here.st_ino))
+            for found in _in_runs(parent, hidden):
+                each = _local_or_error(found, prefix + found.name, linked)
+                if recursive and each.folder and not each.error:
+                    below.append((each.path, f"{each.name}{os.sep}", each.link))
+                else:
+                    yield each
         except OSError as error:
-            yield _unreadable(parent, os.path.relpath(parent, folder), error, folder=True)
-            continue
-        if (here.st_dev, here.st_ino) in seen:  # a link to a folder above would never end
-            continue
-        seen.add((here.st_dev, here.st_ino))
-        entries = []
-        for each in found:
-            if hidden or not each.name.startswith("."):
-                entries.append(_local_or_error(each, os.path.relpath(each.path, folder)))
-        if not recursive:
-            yield from entries
-            return
-        yield from (each for each in entries if not each.folder or each.error)
-        waiting += [each.path for each in reversed(entries) if each.folder and not each.error]
+            yield _unreadable(parent, prefix.rstrip(os.sep) or ".", error, folder=True)
+        waiting += sorted(below, reverse=True)
 
 
-def _sorted(folder: str) -> list[os.DirEntry[str]]:
+def _in_runs(folder: str, hidden: bool) -> Iterator[os.DirEntry[str]]:
+    """What is in a folder, sorted in runs. Raises OSError."""
     with os.scandir(folder) as found:
-        return sorted(found, key=lambda each: each.name)
+        while run := sorted(islice(found, SORTED), key=attrgetter("name")):
+            for each in run:
+                if hidden or not each.name.startswith("."):
+                    yield each
 
 
-def _local_or_error(found: os.DirEntry[str], name: str) -> Entry:
+def _local_or_error(found: os.DirEntry[str], name: str, linked: bool) -> Entry:
     try:
-        return _local(Path(found.path), name)
+        status, link = found.stat(), linked or found.is_symlink()
     except FileNotFoundError:  # a broken link: reading it will say so
         return Entry(found.path, name)
     except OSError as error:
         # the folder says what it is, also where it cannot be reached
         return _unreadable(found.path, name, error, folder=found.is_dir(follow_symlinks=False))
+    return _entry(found.path, name, status, link)
 
 
 def _unreadable(path: str, name: str, error: OSError, *, folder: bool) -> Entry:
@@ -129,9 +147,12 @@ def _unreadable(path: str, name: str, error: OSError, *, folder: bool) -> Entry:
 
 
 def _local(path: Path, name: str) -> Entry:
-    status = path.stat()
+    return _entry(str(path), name, path.stat(), link=True)  # or in a folder that is one
+
+
+def _entry(path: str, name: str, status: os.stat_result, link: bool) -> Entry:
     folder = stat.S_ISDIR(status.st_mode)
-    return Entry(str(path), name, status.st_size, str(status.st_mtime_ns), folder)
+    return Entry(path, name, status.st_size, str(status.st_mtime_ns), folder, link=link)
 
 
 def _listing_remote(folder: str, recursive: bool, hidden: bool) -> Iterator[Entry]:
@@ -192,7 +213,7 @@ def fetched(place: str) -> Iterator[Path]:
     with temporaries.folder() as folder:
         local = folder / Path(path).name
         with _read_errors(place):
-            system.get_file(path, str(local))
+            _persistently(system.get_file, path, str(local))
         yield local
 
 
@@ -216,7 +237,31 @@ def stored(place: str, *, overwrite: bool = True) -> Iterator[Path]:
             if not overwrite and system.exists(path):
                 raise AlreadyExists(f"{place} exists", *REPLACE)
             system.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
-            system.put_file(str(local), path)
+            _persistently(system.put_file, str(local), path)
+
+
+def _persistently(transfer: Callable[[str, str], object], source: str, target: str) -> None:
+    """Transfers a file, up to four times; between tries it waits longer and longer.
+
+    Stores refuse requests when there are too many, and connections break.
+    """
+    for wait in WAITS:
+        try:
+            transfer(source, target)
+        except (FileNotFoundError, PermissionError):
+            raise
+        except Exception as error:  # each file system has errors of its own
+            log.info("%s → %s: %s; once more in %g s", source, target, _one_line(error), wait)
+            _tries.again = retries() + 1
+            time.sleep(wait * random.uniform(0.5, 1))  # many workers must not all come back at once
+        else:
+            return
+    transfer(source, target)
+
+
+def retries() -> int:
+    """How many transfers this thread had to make again so far."""
+    return getattr(_tries, "again", 0)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import json
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -134,6 +135,29 @@ def unprivileged() -> Iterator[Path]:
                 path.chmod(0o700)
             if root:
                 os.seteuid(0)
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of a real S3 protocol server on this machine."""
+    server = pytest.importorskip("moto.server", reason="needs moto[server] and s3fs")
+    s3fs = pytest.importorskip("s3fs", reason="needs the extra srup[remote]")
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    running.start()
+    host, port = running.get_host_and_port()
+    for name, value in {
+        "FSSPEC_S3_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    name = f"bucket-{secrets.token_hex(4)}"  # what is stored outlives a server in the same process
+    s3fs.S3FileSystem().mkdir(name)
+    yield f"s3://{name}/here"
+    running.stop()
 
 
 @pytest.fixture(scope="session")

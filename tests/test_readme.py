@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,8 @@ RUN = (
     "srup batch photos/ larger/",
     "srup batch photos/ larger/ -m lite",
     "srup batch photos/ larger/ --dry-run",
+    "srup batch shards/ larger/",
+    "srup batch shards/ larger/ --column photo",
     "srup batch photos/ larger/ --report larger.html",
     "srup batch -r photos/ larger/ -s 2 -f jpeg",
     "srup batch --from list.txt larger/ --json",
@@ -175,6 +178,12 @@ NOT_RUN = {
     "ray start --head": CLUSTER,
     "srup batch s3://bucket/photos s3://bucket/larger --cluster auto": CLUSTER,
     "python -m tests.benchmarks.cluster ../shared/datasets/Kodak": CLUSTER,
+    "python -m tests.benchmarks.scale --measure": CLUSTER,
+    "python -m tests.benchmarks.shards --shards 8 --each 12 --runs 1": CLUSTER,
+    "python -m tests.benchmarks.scale": FIGURES,
+    "python -m tests.benchmarks.million": FIGURES,
+    "python -m tests.fuzz --target shards --cases 400 --seed 1": FIGURES,
+    "pytest -m slow tests/batch/shards/test_killed.py": FIGURES,
     "TMPDIR=/big/disk srup upscale upload.png": "needs a disk of that name",
     "/usr/bin/time -v srup upscale photo.png -m lite -s 4 --engine openvino": FIGURES,
     "/usr/bin/time -v srup upscale photo.png -m imdn -s 4": FIGURES,
@@ -293,6 +302,9 @@ def things(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoints: Path) -
     frames = {"save_all": True, "append_images": [draw(24, 18).rotate(180)]}
     save(small, folder / "scan.tif", **frames)
     save(small.convert("L"), folder / "animation.gif", **frames)
+    (folder / "shards").mkdir()
+    with tarfile.open(folder / "shards" / "data-000000.tar", "w") as tar:
+        tar.add(folder / "upload.png", "0.png")
     (folder / "list.txt").write_text("photo.jpg\nphotos/a.jpg\n")
     for name in ("scans.pt", "mine.pth"):
         (folder / name).symlink_to(checkpoints / "weights" / "imdn_x4.pth")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,29 +25,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     else:
         (tmp_path / "here").mkdir()
         yield str(tmp_path / "here") if request.param == "folder" else f"file://{tmp_path / 'here'}"
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of a real S3 protocol server on this machine."""
-    server = pytest.importorskip("moto.server", reason="needs moto[server] and s3fs")
-    s3fs = pytest.importorskip("s3fs", reason="needs the extra srup[remote]")
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    running.start()
-    host, port = running.get_host_and_port()
-    for name, value in {
-        "FSSPEC_S3_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    name = f"bucket-{secrets.token_hex(4)}"  # what is stored outlives a server in the same process
-    s3fs.S3FileSystem().mkdir(name)
-    yield f"s3://{name}/here"
-    running.stop()
 
 
 def put(place: str, name: str, width: int) -> None:
@@ -132,3 +108,42 @@ def test_a_batch_from_and_to_it(place: str) -> None:
         assert results == {"a.png": "done", "sub/b.png": "done"}
         assert list(batch.run(jobs, recipe, journal)) == []
     assert {"a.png", "sub/b.png"} <= storage.sizes(out).keys()
+
+
+class Moody(fsspec.AbstractFileSystem):  # type: ignore[misc]
+    """A store of which every transfer fails twice before it works, or for good."""
+
+    protocol = "moody"
+    failures = 2
+    left = 2
+
+    def _or_fail(self) -> None:
+        if self.left:
+            Moody.left -= 1
+            raise ConnectionResetError("the store is busy")
+        Moody.left = self.failures
+
+    def get_file(self, rpath: str, lpath: str, **_: object) -> None:
+        self._or_fail()
+        Path(lpath).write_text(rpath)
+
+    def put_file(self, lpath: str, rpath: str, **_: object) -> None:
+        self._or_fail()
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        pass
+
+
+def test_a_transfer_that_fails_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    fsspec.register_implementation("moody", Moody, clobber=True)
+    monkeypatch.setattr(storage, "WAITS", (0, 0, 0))
+    before = storage.retries()
+    with storage.fetched("moody://a.png") as local:
+        assert local.read_text() == "a.png"
+    with storage.stored("moody://b.png") as local:
+        local.write_text("b")
+    assert storage.retries() - before == 4
+    monkeypatch.setattr(Moody, "left", 100)
+    with pytest.raises(ReadError, match="the store is busy"), storage.fetched("moody://a.png"):
+        pass
+    assert Moody.left == 96

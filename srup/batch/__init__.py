@@ -7,6 +7,9 @@ are done.
         for result in batch.run(jobs, recipe, journal):
             print(result.status, result.name)
 
+Of very many images, `Stream(Sources(("photos/",)), "larger/", recipe)` has the same jobs, found
+while they are made.
+
 What has been done is in the journal of the output folder, so that a batch that was killed goes on
 where it was.
 """
@@ -15,10 +18,13 @@ from srup.batch.executors.threads import in_threads
 from srup.batch.journal import Journal, journal
 from srup.batch.planning import find, planned, read_list
 from srup.batch.running import Policy, made_otherwise, run, settings_difference
+from srup.batch.streaming import Sources, Stream
 
 __all__ = [
     "Journal",
     "Policy",
+    "Sources",
+    "Stream",
     "find",
     "in_threads",
     "journal",

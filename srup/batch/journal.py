@@ -1,5 +1,6 @@
-"""What a batch has done: JSON lines in the output folder, appended and synced one by one, never
-rewritten.
+"""What a batch has done: JSON lines in the output folder, appended and synced one by one.
+
+When a batch begins, lines that later ones have replaced are left out, if they are many.
 
 The last line about a result says what it is: "claimed" by a run (it may be there or not, and is
 ours), "done", "failed", or "refused" (a file is there that no batch made). A line about settings
@@ -16,25 +17,26 @@ import json
 import logging
 import os
 import re
+import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from srup import storage
+from srup.batch.last_lines import LastLines, Record
 from srup.errors import ReadError, UsageError
-from srup.files import cache, check_regular, writing
+from srup.files import CHUNK, cache, check_regular, replacing, writing
 
 log = logging.getLogger(__name__)
 
 NAME = ".srup-journal.jsonl"
 COPIED_EVERY = 30  # seconds between copies to a folder that is an URL
-
-Record = Mapping[str, Any]
+COPY_SHARE = 10  # times as long as a copy takes passes before the next one
+WORTH = 1000  # lines that were replaced, below which leaving them out gains nothing
 
 NUMBER = (int, float)
 FIELDS: dict[str, type | tuple[type, ...]] = {  # of a line about a result → what they hold
@@ -49,11 +51,14 @@ FIELDS: dict[str, type | tuple[type, ...]] = {  # of a line about a result → w
     "error": str,
     "no_memory": bool,
     "consistency": NUMBER,
+    "images": int,
+    "failed": int,
     "at": int,  # seconds since 1970
     "by": str,  # the version of srup
 }
+REFUSED, CLAIMED = 0, 1  # marks of lines; a failure is marked as claimed
 STATUSES = ("claimed", "done", "failed", "refused")
-PLAIN = (str, int, float, bool, type(None))  # what settings and lists hold
+PLAIN = {str, int, float, bool, type(None)}  # what settings and lists hold
 # the name in a line that is no JSON any more
 NAMED = re.compile(rb'"name": ?("(?:[^"\\]|\\.)*")')
 
@@ -61,36 +66,41 @@ NAMED = re.compile(rb'"name": ?("(?:[^"\\]|\\.)*")')
 @dataclass
 class Journal:
     """The lines of the output folder `out`, written to the local file `path`; `last` is name of a
-    result → its last line.
+    result → its last line. `keys` has those of all settings that results were ever made with.
     """
 
     out: str
     path: Path
-    last: dict[str, Record] = field(default_factory=dict)
+    last: LastLines
     settings: Record = field(default_factory=dict)
     reports: dict[str, str] = field(default_factory=dict)  # path → its stamp when it was written
-    copied: float = 0.0
+    keys: set[str] = field(default_factory=set)
+    size: int = 0  # bytes
+    lines: int = 0
+    damaged: int = 0
+    next_copy: float = 0.0
 
     def append(self, records: Sequence[Record]) -> None:
         """Adds lines; when this returns they have reached the disk. Raises WriteError."""
-        text = "".join(f"{json.dumps(dict(record), ensure_ascii=False)}\n" for record in records)
-        # a name that is not UTF-8 holds surrogates, and \udcff is how JSON escapes one too
-        data = text.encode(errors="backslashreplace")
+        encoded = [_encoded(record) for record in records]
         with writing(self.path), self.path.open("ab") as file:
-            file.write(data)
+            self.size = file.seek(0, os.SEEK_END)
+            file.write(b"".join(encoded))
             file.flush()
             os.fsync(file.fileno())
-        for record in records:
-            self._take(record)
-        if time.monotonic() - self.copied > COPIED_EVERY:
+        for record, line in zip(records, encoded, strict=True):
+            self._take(record, len(line))
+        if time.monotonic() > self.next_copy:
             self.copy()
 
     def copy(self) -> None:
         """Brings the lines to the output folder, where that is an URL."""
-        self.copied = time.monotonic()
+        started = time.monotonic()
         if storage.is_url(self.out) and self.path.exists():
             with storage.stored(storage.join(self.out, NAME)) as local:
-                local.write_bytes(self.path.read_bytes())
+                shutil.copyfile(self.path, local)
+        took = time.monotonic() - started
+        self.next_copy = started + took + max(COPIED_EVERY, COPY_SHARE * took)
 
     def wrote(self, report: Path) -> bool:
         """Whether a batch wrote the report that is at this path."""
@@ -101,13 +111,66 @@ class Journal:
         for path in written:
             self.append([{"report": str(path.absolute()), "stamp": _stamp(path)}])
 
-    def _take(self, record: Record) -> None:
-        if "name" in record:
-            self.last[record["name"]] = record
-        elif "settings" in record:
+    def _take(self, record: Record, length: int) -> None:
+        """Notes what a line says that stands at the end of those known so far."""
+        if "settings" in record:
             self.settings = record["settings"]
         elif "report" in record:
             self.reports[record["report"]] = record["stamp"]
+        elif "name" in record:
+            self.last.put(record["name"], self.size, _mark(record))
+        if record.get("status") == "done":
+            self.keys.add(record.get("key", ""))
+        self.size += length
+        self.lines += 1
+
+    def read(self) -> None:
+        """Takes in the lines of the file, one after the other. Raises ReadError."""
+        for line in _lines(self.path):
+            record = _understood(line)
+            self.damaged += record is None
+            self._take(record or _presumed(line, self.last), len(line))
+
+    def compact(self) -> None:
+        """Leaves out the lines that later ones have replaced, if that is half of them.
+
+        With lines that are not understood nothing is left out: a later version may know them.
+        """
+        replaced = self.lines - len(self.last)
+        if self.damaged or replaced < max(WORTH, self.lines // 2):
+            return
+        with replacing(self.path) as temporary, temporary.open("wb", buffering=CHUNK) as file:
+            file.writelines(map(_encoded, self._others()))
+            self.last.copy(file)
+            file.flush()
+            os.fsync(file.fileno())
+            self.size = file.tell()
+        self.lines = len(self.last) + len(self.reports) + bool(self.settings)
+
+    def _others(self) -> Iterator[Record]:
+        """The lines that are not about results."""
+        if self.settings:
+            yield {"settings": self.settings}
+        for path, stamp in self.reports.items():
+            yield {"report": path, "stamp": stamp}
+
+
+def _mark(record: Record) -> int:
+    if record["status"] != "done":
+        return REFUSED if record["status"] == "refused" else CLAIMED
+    return mark_of_done(record.get("key"), record.get("bytes"), record.get("stamp"))
+
+
+def mark_of_done(key: object, size: object, stamp: object) -> int:
+    """The mark of a result that was made with these settings of an input with these facts."""
+    return hash((key, size, stamp)) & (1 << 62) - 1 | 1 << 62
+
+
+def _encoded(record: Record) -> bytes:
+    """A record as a line."""
+    text = f"{json.dumps(dict(record), ensure_ascii=False)}\n"
+    # a name that is not UTF-8 holds surrogates, and \udcff is how JSON escapes one too
+    return text.encode(errors="backslashreplace")
 
 
 @contextmanager
@@ -127,22 +190,20 @@ def journal(out: str) -> Iterator[Journal]:
                 f"another srup batch is at work in {out}; wait for it, or stop it first"
             ) from None
     try:
-        made = Journal(out, path)
         if storage.is_url(out):
             _bring(out, path)
-        damaged = 0
-        for line in _lines(path):
-            record = _understood(line)
-            damaged += record is None
-            made._take(record or _presumed(line, made.last))
-        if damaged:
+        made = Journal(out, path, LastLines(path, _line))
+        made.read()
+        if made.damaged:
             about = "lines of %s that are damaged or of a later version of srup: %d, passed over"
-            log.warning(about, path, damaged)
+            log.warning(about, path, made.damaged)
+        made.compact()
         # what was done must reach the output folder, also when the run ends with an error
         try:
             yield made
         finally:
             made.copy()
+            made.last.close()
     finally:
         lock.release()
         path.with_suffix(".lock").unlink(missing_ok=True)
@@ -165,30 +226,32 @@ def _bring(out: str, path: Path) -> None:
     there = storage.entry(place)
     if there is not None and there.size > (path.stat().st_size if path.exists() else 0):
         with storage.fetched(place) as local:
-            path.write_bytes(local.read_bytes())
+            shutil.copyfile(local, path)
 
 
-def _lines(path: Path) -> Sequence[bytes]:
-    """The lines of a journal; the last one is ended if a crash has cut it off."""
+def _lines(path: Path) -> Iterator[bytes]:
+    """The lines of a journal with their ends; the last one is ended if a crash has cut it off."""
     try:
         check_regular(path)
-        content = path.read_bytes()
+        with path.open("rb", buffering=CHUNK) as file:
+            line = b"\n"
+            for line in file:
+                yield line if line.endswith(b"\n") else line + b"\n"
     except FileNotFoundError:
-        return ()
+        return
     except OSError as error:
         raise ReadError(
             f"cannot read {path}: {error.strerror}; check its owner and mode"
         ) from error
-    if content and not content.endswith(b"\n"):
+    if not line.endswith(b"\n"):
         with writing(path), path.open("ab") as file:
             file.write(b"\n")
-    return content.splitlines()
 
 
 def _understood(line: bytes) -> Record | None:
     """A line as a record; None if it is damaged, or says what this version does not know."""
     try:
-        record = json.loads(line)
+        record = json.loads(str(line, "utf-8"))
     except (ValueError, RecursionError):
         return None
     if not isinstance(record, dict):
@@ -207,26 +270,39 @@ def _are_settings(value: object) -> bool:
 
 def _is_plain(value: object) -> bool:
     """Whether a value is a number or text, or a list of such."""
-    values = value if isinstance(value, list) else [value]
-    return all(isinstance(each, PLAIN) for each in values)
+    return {*map(type, value)} <= PLAIN if isinstance(value, list) else type(value) in PLAIN
 
 
 def _is_result(record: Record) -> bool:
     if not isinstance(record.get("name"), str) or record.get("status") not in STATUSES:
         return False
-    known = [name for name in FIELDS if name in record]
-    return all(isinstance(record[name], FIELDS[name]) and _is_plain(record[name]) for name in known)
+    for name, value in record.items():
+        if name in FIELDS and not isinstance(value, FIELDS[name]):
+            return False
+        if type(value) is list and not {*map(type, value)} <= PLAIN:
+            return False
+    return True
 
 
-def _presumed(line: bytes, last: Mapping[str, Record]) -> Record:
+def _line(line: bytes) -> Record:
+    """A line about a result as a record, also one that is not understood."""
+    return _understood(line) or {"name": _name(line), "status": "claimed"}
+
+
+def _presumed(line: bytes, last: LastLines) -> Record:
     """What a line stands for that is not understood: a result that was done, by an earlier line,
     may be another since.
     """
-    found = NAMED.search(line)
-    try:
-        name = json.loads(found[1]) if found else ""
-    except ValueError:
-        name = ""
+    name = _name(line)
     if last.get(name, {}).get("status") != "done":
         return {}
     return {"name": name, "status": "claimed"}
+
+
+def _name(line: bytes) -> str:
+    """The name in a line that is no JSON any more; "" if there is none."""
+    found = NAMED.search(line)
+    try:
+        return json.loads(found[1]) if found else ""
+    except ValueError:
+        return ""

@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from srup import report, storage
-from srup.batch.journal import Journal, Record
+from srup.batch.journal import Journal
+from srup.batch.last_lines import Record
 from srup.batch.running import decisive
 from srup.errors import AlreadyExists
 from srup.models.registry import AUTO

@@ -8,11 +8,13 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from PIL import ExifTags
 
+from srup.batch.shards import is_shard
 from srup.errors import ReadError, SrupError, UsageError
 from srup.images import EXTENSIONS, looks_like_image, named_like_image, open_image
 from srup.images.codec_errors import codec_errors
@@ -33,12 +35,13 @@ def find(inputs: Sequence[str], *, recursive: bool = False) -> list[Entry]:
     """
     found = {}
     for place in inputs:
-        for each in _below(place, recursive):
+        for each in below(place, recursive):
             found[each.path] = each
     return list(found.values())
 
 
-def _below(place: str, recursive: bool) -> Iterator[Entry]:
+def below(place: str, recursive: bool) -> Iterator[Entry]:
+    """The images at one of the places of `find`, as they are come upon. Raises ReadError."""
     here = entry(place) if is_url(place) else _entry_or_error(place)
     if here is not None and not here.folder:
         yield here
@@ -76,15 +79,16 @@ def _fixed_part(pattern: str) -> Path:
 
 
 def _is_image(found: Entry) -> bool:
-    """Whether a file's name or first bytes say image; of a folder or a URL its name alone.
-
-    A folder that cannot be read may hold images.
+    """Whether a file's name or first bytes say image, or its name shard; of a folder or a URL its
+    name alone. A folder that cannot be read may hold images.
     """
-    if found.error:
-        return found.folder or named_like_image(found.path)
-    if found.folder or is_url(found.path):
-        return named_like_image(found.path)
-    return looks_like_image(found.path)
+    if named_like_image(found.path):
+        return True
+    if found.folder:
+        return bool(found.error)
+    if is_shard(found.path):
+        return True
+    return not found.error and not is_url(found.path) and looks_like_image(found.path)
 
 
 def read_list(lines: Iterable[str], *, recursive: bool = False) -> list[Entry]:
@@ -93,7 +97,11 @@ def read_list(lines: Iterable[str], *, recursive: bool = False) -> list[Entry]:
     With `recursive` a relative path keeps its folders in the output. What is missing or cannot be
     read stays in the list, and fails when its turn comes.
     """
-    found = {}
+    return list({each.path: each for each in listed(lines, recursive)}.values())
+
+
+def listed(lines: Iterable[str], recursive: bool) -> Iterator[Entry]:
+    """The same one by one, and what is in the list twice is there twice."""
     for line in lines:
         place = line.strip()
         if not place or place.startswith("#"):
@@ -101,8 +109,7 @@ def read_list(lines: Iterable[str], *, recursive: bool = False) -> list[Entry]:
         each = _entry_or_error(place) or Entry(place, PurePosixPath(place).name)
         if recursive and _keeps_folders(place):
             each = replace(each, name=os.path.normpath(place))
-        found[each.path] = each
-    return list(found.values())
+        yield each
 
 
 def _entry_or_error(place: str) -> Entry | None:
@@ -164,85 +171,139 @@ def proposed(
     """The same jobs, those included that are in conflict with others. Raises UsageError."""
     check_suffix(suffix)
     readable = [source for source in sources if not source.error]
-    jobs = [_job(source, out, _result_name(source.name, suffix, recipe)) for source in readable]
-    jobs = _without_results(jobs, out)
+    namer = Namer(out, suffix, recipe)
+    jobs = _without_results(list(map(namer.job, readable)), out)
     if on_collision == "suffix":
-        jobs = _told_apart(jobs, out)
-    return [*jobs, *(_failing_job(source, out) for source in sources if source.error)]
+        count = Counter(job.name for job in jobs)
+        jobs = [namer.told_apart(job) if count[job.name] > 1 else job for job in jobs]
+    return [*jobs, *(failing_job(source, out) for source in sources if source.error)]
 
 
-def _job(source: Entry, out: str, name: str) -> Job:
-    destination = Destination(join(out, name), overwrite=True, make_folders=True)
-    return Job(name, source, destination)
+class Namer:
+    """Gives results their names: those of the sources with a suffix and the format's extension."""
+
+    def __init__(self, out: str, suffix: str, recipe: Recipe) -> None:
+        self.folder, self.separator = join(out, "x")[:-1], "/" if is_url(out) else os.sep
+        self.suffix, self.ending = suffix, f"{suffix}{EXTENSIONS[recipe.format or 'png']}"
+
+    def job(self, source: Entry) -> Job:
+        """The job of a source."""
+        folder, stem, extension = _parts(source.name)
+        ending = f"{self.suffix}.{extension}" if is_shard(f".{extension}") else self.ending
+        return self._made(source, f"{folder}{stem}{ending}")
+
+    def told_apart(self, job: Job) -> Job:
+        """The same job, with its result named after the source's extension too: a_jpg.png."""
+        folder, stem, extension = _parts(job.name)
+        own = _parts(job.source.name)[2].lower()
+        return self._made(job.source, f"{folder}{stem}_{own}.{extension}")
+
+    def _made(self, source: Entry, name: str) -> Job:
+        place = self.folder + (name if self.separator == "/" else name.replace("/", self.separator))
+        return Job(name, source, Destination(place, overwrite=True, make_folders=True))
 
 
-def _failing_job(source: Entry, out: str) -> Job:
+def failing_job(source: Entry, out: str) -> Job:
     """The job of what cannot be read; its name ends as that of no result does."""
     return Job(f"{source.path}/", source, Destination(out))
 
 
-def _result_name(name: str, suffix: str, recipe: Recipe) -> str:
-    path = PurePosixPath(name.replace(os.sep, "/"))
-    return str(path.with_name(f"{path.stem}{suffix}{EXTENSIONS[recipe.format or 'png']}"))
+def _parts(name: str) -> tuple[str, str, str]:
+    """A path as its folder, the stem of its file and the extension: ("sub/", "a.b", "png")."""
+    # pathlib takes five times as long, which counts for a million names
+    folder, slash, file = name.replace(os.sep, "/").rpartition("/")
+    stem, _, extension = file.rpartition(".")
+    if not stem or not extension:
+        stem, extension = file, ""
+    return folder + slash, stem, extension
 
 
 def _without_results(jobs: list[Job], out: str) -> list[Job]:
     """The jobs whose source is not itself a result of this batch."""
     # a second run over a folder must not enlarge the results of the first
-    made = set()
+    identities, made = Identities(out), set()
     for job in jobs:
-        place, source = _identity(job.destination.place), _identity(job.source.path)
-        if place != source:
+        place = identities.of_result(job)
+        if place != identities.of_source(job):
             made.add(place)
     kept = []
     for job in jobs:
-        if _identity(job.source.path) not in made and not _nested(job.source, out):
+        if identities.of_source(job) not in made and not identities.is_nested(job.source):
             kept.append(job)
     return kept
 
 
-def _nested(source: Entry, out: str) -> bool:
-    """Whether a source that was found in a folder lies in the output folder further down."""
-    if is_url(out) != is_url(source.path):
-        return False
-    place, folder = _identity(source.path), _identity(out)
-    root = place.removesuffix(Path(source.name).as_posix())
-    return place.startswith(f"{folder}/") and folder.startswith(root) and folder != root.rstrip("/")
+class Identities:
+    """Tells whether two paths are one file; links and relative paths may name it in several ways.
+
+    Folders are looked up once: that is most of what planning many files would take.
+    """
+
+    def __init__(self, out: str) -> None:
+        self.out = out if is_url(out) else _resolved(out)
+        self.resolved = lru_cache(maxsize=1000)(_resolved)
+
+    def of_source(self, job: Job) -> str:
+        """The same for every path to one source."""
+        return self._of(job.source.path, job.source.link)
+
+    def of_result(self, job: Job) -> str:
+        """The same for every path to one result."""
+        place = job.destination.place
+        return self._of(place, not is_url(place) and os.path.islink(place))  # noqa: PTH114
+
+    def of_new_result(self, job: Job) -> str:
+        """The same, where a link that stands at its place is replaced and not followed."""
+        return self._of(job.destination.place, False)
+
+    def is_within(self, source: Entry) -> bool:
+        """Whether a source lies in the output folder."""
+        return self._of(source.path, source.link).startswith(f"{self.out}/")
+
+    def is_nested(self, source: Entry) -> bool:
+        """Whether a source that was found in a folder lies in the output folder further down."""
+        place = self._of(source.path, source.link)
+        if not place.startswith(f"{self.out}/"):
+            return False
+        root = place.removesuffix(source.name.replace(os.sep, "/"))
+        return self.out.startswith(root) and self.out != root.rstrip("/")
+
+    def _of(self, place: str, link: bool) -> str:
+        if is_url(place):
+            return place
+        if link:
+            return self.resolved(place)
+        folder, _, name = place.rpartition(os.sep)
+        return f"{self.resolved(folder or os.curdir)}/{name}"
 
 
-def _identity(place: str) -> str:
-    """The same for every path to one file."""
-    return place if is_url(place) else Path(os.path.realpath(place)).as_posix()
-
-
-def _told_apart(jobs: Sequence[Job], out: str) -> list[Job]:
-    """The jobs, those of one result named after their source's extension too: a_jpg.png."""
-    count = Counter(job.name for job in jobs)
-    apart = []
-    for job in jobs:
-        if count[job.name] > 1:
-            path, extension = PurePosixPath(job.name), Path(job.source.name).suffix[1:].lower()
-            job = _job(
-                job.source, out, str(path.with_name(f"{path.stem}_{extension}{path.suffix}"))
-            )
-        apart.append(job)
-    return apart
+def _resolved(place: str) -> str:
+    return Path(os.path.realpath(place)).as_posix()
 
 
 def conflicts(jobs: Sequence[Job]) -> Iterator[tuple[Job, UsageError]]:
     """The jobs whose result would replace an input, or is that of a job before them; and why."""
     readable = [job for job in jobs if not job.source.error]
-    # links and relative paths may name one file in several ways
-    sources = {_identity(job.source.path) for job in readable}
+    identities = Identities(".")
+    sources = set(map(identities.of_source, readable))
     taken: dict[str, Job] = {}
     for job in readable:
         place = job.destination.place
-        if _identity(place) in sources:
-            about = f"{place} is itself an input; name another folder"
-            yield job, UsageError(about, "or a {suffix=_x4}")
+        if identities.of_result(job) in sources:
+            yield job, is_input(place)
         elif job.name in taken:
-            both = f"{taken[job.name].source.path} and {job.source.path}"
-            about = f"{both} would both become {job.name}; rename one"
-            yield job, UsageError(about, "or tell them apart with {on_collision=suffix}")
+            yield job, become_one(f"{taken[job.name].source.path} and {job.source.path}", job.name)
         else:
             taken[job.name] = job
+
+
+def is_input(place: str) -> UsageError:
+    """What to say where a result would replace an input."""
+    about = f"{place} is itself an input; name another folder"
+    return UsageError(about, "or a {suffix=_x4}")
+
+
+def become_one(both: str, name: str) -> UsageError:
+    """What to say where two inputs have one result."""
+    about = f"{both} would both become {name}; rename one"
+    return UsageError(about, "or tell them apart with {on_collision=suffix}")

@@ -10,21 +10,26 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import stat
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from srup import storage
 from srup.batch.executors.threads import in_threads
-from srup.batch.journal import Journal, Record
+from srup.batch.journal import CLAIMED, REFUSED, Journal, mark_of_done
+from srup.batch.last_lines import Record
 from srup.batch.planning import conflicts
+from srup.batch.shards import shard_of_status
 from srup.errors import AlreadyExists, ReadError, SrupError
-from srup.files import TEMPORARY, hashed, remove_if_abandoned, shortened
+from srup.files import KEPT, TEMPORARY, hashed, remove_if_abandoned, shortened
 from srup.images import EXTENSIONS, QUALITY
 from srup.models import checkpoints, choosing, community, registry, routing
 from srup.pipeline import Job, Recipe, Result, Worker
@@ -33,6 +38,7 @@ from srup.version import __version__
 
 T = TypeVar("T")
 
+PORTION = 1000  # jobs of a stream that are written down at a time
 SMALL_WINDOWS = 128  # pixels a side, for an image that did not fit
 STOPPED_WITHIN = 0.1  # seconds
 LOOK = 2.0  # seconds between looks of `watch`; a file that did not change between two is complete
@@ -57,7 +63,7 @@ class Policy:
 
 
 def run(
-    jobs: Sequence[Job],
+    jobs: Iterable[Job],
     recipe: Recipe,
     journal: Journal,
     executor: Executor = in_threads,
@@ -71,25 +77,28 @@ def run(
     """Makes what is missing, failed or changed of `jobs`; yields what becomes of each, as they end.
 
     What exists and is not in the journal is refused, as a failure; so is what appears meanwhile.
-    With `look`, which finds the jobs there are now (`planning.proposed`), it stays and makes what
-    arrives, until `stopped` is set; what is being made then is finished. `announce(jobs, before)`
-    is told what is about to be made and how many were done before, `progress(done, total)` counts
-    it. Raises what concerns every image: WeightsError,
-    EngineUnavailable, UsageError; and WriteError if the journal cannot be written.
+    Of jobs in a sequence all is written down before the first is made; from others, such as a
+    `Stream`, a thousand at a time are taken when they are needed. With `look`, which finds the jobs
+    there are now (`planning.proposed`), it stays and makes what arrives, until `stopped` is set;
+    what is being made then is finished. `announce(jobs, before)` is told what is about to be made
+    and how many were done before, and `progress(done, total)` counts it, as far as it is known.
+    Raises what concerns every image: WeightsError, EngineUnavailable, UsageError; and WriteError if
+    the journal cannot be written.
     """
     policy, stopped = policy or Policy(), stopped or threading.Event()
-    batch = _Batch(recipe, journal, executor, policy, stopped, progress)
-    # asked once: looking at a large output folder takes long
-    todo, refused = pending(jobs, journal, recipe, policy, anew=policy.overwrite)
-    if announce:
-        announce([*todo], len(jobs) - len(todo) - len(refused))
-    yield from batch.made(todo, refused)
+    batch = _Batch(recipe, journal, executor, policy, stopped, progress, announce or _tell_nobody)
+    yield from batch.made(chosen(jobs, journal, recipe, policy))
     if look is None:
         return
     for arrived, conflicting in batch.arrivals(look):
-        if announce:
-            announce(arrived, 0)
-        yield from batch.made(arrived, conflicting)
+        yield from batch.made([(arrived, conflicting, 0)])
+
+
+def _tell_nobody(jobs: Sequence[Job], before: int) -> None:
+    """Announces to nobody."""
+
+
+Chosen = tuple[Sequence[Job], Sequence[Result], int]  # to be made; refused; how many done before
 
 
 @dataclass(frozen=True)
@@ -104,33 +113,53 @@ class _Batch:
     policy: Policy
     stopped: threading.Event
     progress: Progress
+    announce: Announce
 
-    def made(self, todo: Sequence[Job], refused: Sequence[Result]) -> Iterator[Result]:
-        """The results of jobs, those refused first."""
-        if todo:
-            record_intent(todo, self.journal, self.recipe)
-        done, total = 0, len(todo) + len(refused)
-        for result in chain(map(self._refuse, refused), self._run(todo)):
+    def made(self, portions: Iterable[Chosen]) -> Iterator[Result]:
+        """The results of jobs; of each portion those refused first."""
+        flight = _Flight()
+        begun = self._begun(portions, flight)
+        flight.ahead = list(islice(begun, 1))  # so that what is refused of it is told at once
+        for result in chain(self._refusals(flight), self._run(begun, flight)):
             if result.status == "stopped":
                 continue
-            done += 1
-            self.progress(done, total)
+            flight.done += 1
+            self.progress(flight.done, flight.total)
             if result.status == "failed" and self.policy.fail_fast:
                 self.stopped.set()
             yield result
 
-    def _run(self, todo: Sequence[Job]) -> Iterator[Result]:
+    def _begun(self, portions: Iterable[Chosen], flight: _Flight) -> Iterator[Job]:
+        """The jobs to be made, when they are needed: written down and announced before."""
+        for todo, refused, before in portions:
+            flight.refused += refused
+            flight.total += len(todo) + len(refused)
+            if todo:
+                record_intent(todo, self.journal, self.recipe)
+            self.announce(todo, before)
+            for job in todo:
+                if self.stopped.is_set():
+                    return
+                yield job
+
+    def _refusals(self, flight: _Flight) -> Iterator[Result]:
+        while flight.refused:
+            yield self._refuse(flight.refused.popleft())
+
+    def _run(self, begun: Iterator[Job], flight: _Flight) -> Iterator[Result]:
         """Results as they come; what did not fit into memory is tried once more, alone, in small
         windows.
         """
         worker = Worker(self.recipe, stopped=self.stopped, many=True)
-        jobs = {job.name: job for job in todo}
         too_large = []
-        for result in self.executor(self._until_stopped(todo), worker):
+        for result in self.executor(flight.taken(begun), worker):
+            job = flight.jobs.pop(result.name)
+            yield from self._refusals(flight)
             if result.no_memory:
-                too_large.append(replace(jobs[result.name], tile=SMALL_WINDOWS))
+                too_large.append(replace(job, tile=SMALL_WINDOWS))
             else:
                 yield self._write_down(result)
+        yield from self._refusals(flight)
         worker.taken.clear()  # by those that are tried again
         # alone: nothing else computes any more when the executor has ended
         for job in too_large:
@@ -191,11 +220,31 @@ class _Batch:
         # the journal leaves out what is empty
         return line.get("status") in ("failed", "refused") and line.get("stamp", "") == stamp
 
-    def _until_stopped(self, jobs: Sequence[Job]) -> Iterator[Job]:
-        for job in jobs:
-            if self.stopped.is_set():
-                return
+
+class _Flight:
+    """What is under way in a run, and the counts of what was."""
+
+    def __init__(self) -> None:
+        self.ahead: list[Job] = []  # taken before the executor asked for it
+        self.jobs: dict[str, Job] = {}
+        self.refused = deque[Result]()
+        self.done = self.total = 0
+
+    def taken(self, begun: Iterator[Job]) -> Iterator[Job]:
+        """Jobs as an executor takes them, kept until their results come."""
+        for job in chain(self.ahead, begun):
+            self.jobs[job.name] = job
             yield job
+
+
+def portions(jobs: Iterable[Job]) -> Iterator[Sequence[Job]]:
+    """A sequence as it is; others by the thousand."""
+    if isinstance(jobs, Sequence):
+        yield jobs
+        return
+    remaining = iter(jobs)
+    while portion := list(islice(remaining, PORTION)):
+        yield portion
 
 
 def _unless_stopped(stopped: threading.Event, compute: Callable[[], T]) -> T | None:
@@ -237,32 +286,67 @@ def _without_conflicts(jobs: Iterable[Job], journal: Journal) -> tuple[list[Job]
     return [job for job in by_right if job.source.path not in sources], refused
 
 
+def chosen(
+    jobs: Iterable[Job], journal: Journal, recipe: Recipe, policy: Policy
+) -> Iterator[Chosen]:
+    """What is to be made of jobs, and what is refused, a portion of them at a time."""
+    exists, anew = existing(journal.out), policy.overwrite
+    for portion in portions(jobs):
+        todo, refused = pending(portion, journal, recipe, policy, anew=anew, exists=exists)
+        yield todo, refused, len(portion) - len(todo) - len(refused)
+
+
 def pending(
-    jobs: Sequence[Job], journal: Journal, recipe: Recipe, policy: Policy, *, anew: bool = False
+    jobs: Sequence[Job],
+    journal: Journal,
+    recipe: Recipe,
+    policy: Policy,
+    *,
+    anew: bool = False,
+    exists: Callable[[Job], bool] | None = None,
 ) -> tuple[list[Job], list[Result]]:
     """The jobs whose result is missing, failed, or was made otherwise or of another input, or all
     with `anew`; and those refused, as Results.
 
     A file that stands where a result goes and is not in the journal was not made by a batch: its
     job is refused, unless the policy is to overwrite. Where there is none, the job may not replace
-    one either.
+    one either. `exists` tells whether a job's result is there.
     """
-    # one listing instead of a look at each of many thousand files
-    there, key = storage.sizes(journal.out), settings_key(recipe)
+    exists, key = exists or existing(journal.out), settings_key(recipe)
     todo: list[Job] = []
     refused: list[Result] = []
     for job in jobs:
-        line = journal.last.get(job.name, {})
-        ours = line.get("status") not in (None, "refused")
-        if job.name not in there:
+        mark = journal.last.mark(job.name)
+        ours = mark not in (None, REFUSED)
+        if job.refused:
+            refused.append(_refused(job, job.refused))
+        elif not exists(job):
             destination = replace(job.destination, overwrite=policy.overwrite)
             todo.append(replace(job, destination=destination))
         elif not (ours or policy.overwrite):
             about = f"{job.destination.place} exists, and was not made by a batch"
             refused.append(_refused(job, AlreadyExists(about, "{overwrite} replaces it")))
-        elif anew or not ours or not _unchanged(job, line, key, policy.rehash):
+        elif anew or not ours or not _unchanged(job, journal, key, policy.rehash):
             todo.append(job)
     return todo, refused
+
+
+def existing(out: str) -> Callable[[Job], bool]:
+    """Tells whether there is a file where a job's result goes, or a link to none."""
+    if storage.is_url(out):
+        there = storage.sizes(out)  # one listing instead of a request for each of many thousand
+        return lambda job: job.name in there
+
+    def exists(job: Job) -> bool:
+        try:
+            mode = os.lstat(job.destination.place).st_mode
+        except (OSError, ValueError):
+            return False
+        if stat.S_ISLNK(mode):
+            return not os.path.isdir(job.destination.place)  # noqa: PTH112
+        return not stat.S_ISDIR(mode)
+
+    return exists
 
 
 def _refused(job: Job, error: SrupError) -> Result:
@@ -270,13 +354,13 @@ def _refused(job: Job, error: SrupError) -> Result:
     return Result(job.name, source.path, "failed", error, bytes=source.size, stamp=source.stamp)
 
 
-def _unchanged(job: Job, line: Record, key: str, rehash: bool) -> bool:
-    if line["status"] != "done" or line.get("key") != key:
-        return False
+def _unchanged(job: Job, journal: Journal, key: str, rehash: bool) -> bool:
+    if not rehash:
+        return journal.last.mark(job.name) == mark_of_done(key, job.source.size, job.source.stamp)
     # times change when files are copied; contents do not
-    if rehash:
-        return line.get("sha256") == _digest(job.source.path)
-    return (line.get("bytes"), line.get("stamp")) == (job.source.size, job.source.stamp)
+    line = journal.last[job.name]
+    done = line["status"] == "done" and line.get("key") == key
+    return done and line.get("sha256") == _digest(job.source.path)
 
 
 def _digest(place: str) -> str | None:
@@ -294,8 +378,10 @@ def record_intent(jobs: Iterable[Job], journal: Journal, recipe: Recipe) -> None
     if settings != journal.settings:
         records.append({"settings": settings, "key": settings_key(recipe)})
     for job in jobs:
-        records.append({"name": job.name, "status": "claimed"})
-    journal.append(records)
+        if journal.last.mark(job.name) != CLAIMED:
+            records.append({"name": job.name, "status": "claimed"})
+    if records:
+        journal.append(records)
 
 
 def line_of(result: Result, recipe: Recipe) -> Record:
@@ -325,6 +411,8 @@ def record(result: Result, recipe: Recipe) -> Record:
         "stamp": result.stamp,
         "sha256": result.sha256,
         "key": settings_key(recipe),
+        "images": result.images,
+        "failed": result.failed,
     }
     if result.error:
         facts["error"] = str(result.error)
@@ -351,6 +439,7 @@ def decisive(recipe: Recipe) -> dict[str, object]:
     }
     optional: dict[str, object] = {"lossless": encoding.lossless, "palette": encoding.palette}
     optional |= {"strip": read.strip, "dpi": read.dpi}
+    optional["column"] = recipe.column if recipe.column != Recipe.column else None
     if recipe.strength is not None:
         settings["strength"] = recipe.strength
     settings |= {name: value for name, value in optional.items() if value}
@@ -387,6 +476,8 @@ def settings_key(recipe: Recipe) -> str:
 def made_otherwise(jobs: Iterable[Job], journal: Journal, recipe: Recipe) -> int:
     """How many jobs have a result that was made with other settings, and will be made anew."""
     key, count = settings_key(recipe), 0
+    if journal.keys <= {key}:  # then there is no need to look through many jobs
+        return 0
     for job in jobs:
         line = journal.last.get(job.name, {})
         count += line.get("status") == "done" and line.get("key") != key
@@ -426,29 +517,21 @@ def remove_partial_files(journal: Journal) -> None:
 
     Left are folders, what srup does not call so, and what a process is writing.
     """
-    if storage.is_url(journal.out):
+    if storage.is_url(journal.out) or not len(journal.last):
         return
-    for folder, names in _names_by_folder(journal).items():
-        for path in _files_in(folder):
-            temporary = TEMPORARY.fullmatch(path.name)
-            if temporary and temporary[1] in names:
-                remove_if_abandoned(path)
+    for folder, _, files in os.walk(journal.out):
+        below = PurePosixPath(Path(folder).relative_to(journal.out).as_posix())
+        for file in files:
+            temporary = TEMPORARY.fullmatch(file) if file.startswith(".") else None
+            if temporary and _is_of_a_result(below, temporary[1], journal):
+                remove_if_abandoned(Path(folder) / file)
 
 
-def _names_by_folder(journal: Journal) -> dict[Path, set[str]]:
-    """Folders below the output folder → the results in them, as temporary files are called."""
-    found: dict[Path, set[str]] = {}
-    for name in journal.last:
-        path = PurePosixPath(name)
-        # a journal may be damaged: nothing outside of its folder is looked at
-        if path.name and not path.is_absolute() and ".." not in path.parts:
-            folder = Path(journal.out) / path.parent
-            found.setdefault(folder, set()).add(shortened(path.name))
-    return found
-
-
-def _files_in(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except (OSError, ValueError):  # it is gone; a name in a damaged journal may hold a NUL
-        return []
+def _is_of_a_result(folder: PurePosixPath, name: str, journal: Journal) -> bool:
+    """Whether a temporary file of the (shortened) name `name` is one of a result in the journal."""
+    if str(folder / shard_of_status(name)) in journal.last:
+        return True
+    if len(os.fsencode(name)) <= KEPT - 4:  # a character has up to four bytes
+        return False
+    long = (path for path in map(PurePosixPath, journal.last) if path.parent == folder)
+    return any(shortened(path.name) == name for path in long)

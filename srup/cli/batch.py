@@ -9,7 +9,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,7 +21,9 @@ from srup.batch.executors.processes import in_processes
 from srup.batch.executors.threads import in_threads
 from srup.batch.overview import check_report, write_report
 from srup.batch.planning import OnCollision, proposed, size_of
-from srup.batch.running import Executor, record, remove_partial_files
+from srup.batch.running import Executor, portions, record, record_intent, remove_partial_files
+from srup.batch.shards import is_shard, shard_of
+from srup.batch.streaming import Count, Sources, Stream, planned_or_streamed
 from srup.cli import completion, console, options
 from srup.cli.commands import Command
 from srup.cli.signals import CODE, finishing
@@ -43,6 +45,7 @@ class Inputs:
     recursive: bool
     suffix: str
     on_collision: OnCollision
+    column: str
 
     def __post_init__(self) -> None:
         if len(self.places) < 2 and self.list_file is None:
@@ -71,22 +74,34 @@ class Inputs:
         """The same as processes with other working folders find it."""
         return replace(self, places=tuple(map(storage.absolute, self.places)))
 
-    def jobs(self, recipe: Recipe) -> list[Job]:
-        """The images there are now.
+    def jobs(self, recipe: Recipe) -> list[Job] | Stream:
+        """The images there are now; of very many, what finds them one after the other.
 
         Raises ReadError, UsageError.
         """
         with console.busy("looking for images"):
-            return self._planned(batch.planned, recipe)
+            return planned_or_streamed(
+                self.sources,
+                self.out,
+                recipe,
+                suffix=self.suffix,
+                on_collision=self.on_collision,
+            )
 
     def proposed(self, recipe: Recipe) -> list[Job]:
-        """The same, those included that are in conflict with others. Raises ReadError."""
-        return self._planned(proposed, recipe)
+        """All of them, those included that are in conflict with others. Raises ReadError."""
+        return proposed(
+            list(self.sources),
+            self.out,
+            recipe,
+            suffix=self.suffix,
+            on_collision=self.on_collision,
+        )
 
-    def _planned(self, plan: Callable[..., list[Job]], recipe: Recipe) -> list[Job]:
-        found = batch.find(self.places[:-1], recursive=self.recursive)
-        found += batch.read_list(self.lines, recursive=self.recursive)
-        return plan(found, self.out, recipe, suffix=self.suffix, on_collision=self.on_collision)
+    @property
+    def sources(self) -> Sources:
+        """What is looked through. Raises ReadError for a list that cannot be read."""
+        return Sources(self.places[:-1], tuple(self.lines), self.recursive)
 
     @cached_property
     def lines(self) -> list[str]:
@@ -160,12 +175,12 @@ class Output:
             check_report(self.report_file, journal, overwrite=policy.overwrite)
 
     def write_report(
-        self, jobs: Sequence[Job], journal: batch.Journal, recipe: Recipe, policy: batch.Policy
+        self, jobs: Iterable[Job], journal: batch.Journal, recipe: Recipe, policy: batch.Policy
     ) -> None:
         """Writes what became of each job, if a report was asked for."""
         if self.report_file:
             overwrite = policy.overwrite
-            write_report(self.report_file, jobs, journal, recipe, overwrite=overwrite)
+            write_report(self.report_file, list(jobs), journal, recipe, overwrite=overwrite)
 
 
 _places = click.argument(
@@ -193,6 +208,12 @@ _inputs = (
         default="refuse",
         show_default=True,
         help="For a.jpg and a.png: refuse, or make a_jpg.png and a_png.png.",
+    ),
+    click.option(
+        "--column",
+        default=Recipe.column,
+        show_default=True,
+        help="The column of Parquet files that holds the images.",
     ),
 )
 _workers = (
@@ -255,7 +276,8 @@ def command(
     output: Output,
     dry_run: bool,
 ) -> int:
-    """Enlarge folders of images: IN are folders, files or globs, OUT is a folder.
+    """Enlarge folders of images: IN are folders, files or globs, OUT is a folder. Tar and Parquet
+    files are shards of images.
 
     What has been done is written down in OUT: run the same command again after a crash, and only
     what is missing, changed or failed is made.
@@ -267,6 +289,7 @@ def command(
     """
     console.start_logging(output.verbose)
     check(recipe)  # an unknown name is met at once
+    recipe = replace(recipe, column=inputs.column)
     if workers.cluster is not None:
         inputs = inputs.absolute()
     jobs = inputs.jobs(recipe)
@@ -274,23 +297,24 @@ def command(
         console.line(inputs.nothing_found())
         return 0
     if dry_run:
-        return _forecast(jobs, recipe, inputs.out)
+        return _forecast(list(jobs), recipe, inputs.out)
     executor, recipe = workers.executor(recipe)
     look = _Watch(partial(inputs.proposed, recipe), inputs.told) if watch else None
     stopped, tally = threading.Event(), Tally()
     with batch.journal(inputs.out) as journal, finishing(partial(_stop, stopped)) as received:
-        _check_changes(jobs, journal, recipe, policy)
         output.check_report(journal, policy)
+        _check_changes(jobs, journal, recipe, policy)
+        tally.stream = jobs if isinstance(jobs, Stream) else None
         remove_partial_files(journal)  # of a run that was killed
         run = partial(batch.run, jobs, recipe, journal, executor, policy=policy)
         _follow(partial(run, look=look, stopped=stopped), recipe, tally, output, look)
         output.write_report(jobs, journal, recipe, policy)
     tally.tell(interrupted=bool(received))
-    return CODE + received[0] if received else int(bool(tally.failed))
+    return CODE + received[0] if received else int(bool(tally.failed or tally.partly))
 
 
 def _check_changes(
-    jobs: Sequence[Job], journal: batch.Journal, recipe: Recipe, policy: batch.Policy
+    jobs: Iterable[Job], journal: batch.Journal, recipe: Recipe, policy: batch.Policy
 ) -> None:
     """Raises UsageError if results would be replaced by others that nobody may have meant.
 
@@ -306,6 +330,8 @@ def _check_changes(
         about = f"{results} would be {why}"
         raise UsageError(about, "{overwrite} replaces them", "another folder keeps both")
     console.line(f"{results} will be {why}")
+    for portion in portions(jobs):  # of all, also those that are planned much later
+        record_intent(portion, journal, recipe)
 
 
 @dataclass
@@ -334,13 +360,20 @@ def _follow(
     """Counts and shows the results of a run as they come; those that arrived one by one."""
     with console.Overall() as progress:
         for result in run(announce=partial(_announce, tally, progress)):
+            if tally.stream and not tally.count:  # not before: it would be in the way of the first
+                tally.count = Count(tally.stream)
             tally.take(result)
             if watch and watch.begun:
                 _tell_arrival(result)
-            width, height = result.before or (0, 0)
-            progress.advance(result.name, width * height / 1e6)
+            progress.advance(result.name, _through(result))
             if output.as_json:
                 click.echo(json.dumps(_facts(result, recipe)))
+
+
+def _through(result: Result) -> float:
+    """What a result counts for in progress, as `_megapixels` does of its job."""
+    width, height = result.before or (0, 0)
+    return (result.bytes if shard_of(result) else width * height) / 1e6
 
 
 def _tell_arrival(result: Result) -> None:
@@ -366,19 +399,37 @@ class Tally:
     done: int = 0
     before: int = 0
     left: set[str] = field(default_factory=set)
+    stream: Stream | None = None  # of which nobody knows how many there are
+    count: Count | None = None
     pixels: int = 0
+    shards: int = 0
+    retries: int = 0
+    in_shards: int = 0  # images, and those of them that failed
+    failed_in_shards: int = 0
     failed: list[Result] = field(default_factory=list)
+    partly: list[Result] = field(default_factory=list)  # shards with images that failed
     started: float = field(default_factory=time.perf_counter)
 
     def take(self, result: Result) -> None:
         """Counts a result."""
         self.left.discard(result.name)
+        self.retries += result.retries
         if result.status == "failed":
             self.failed.append(result)
             return
         self.done += 1
+        self.shards += shard_of(result)
+        self.in_shards += result.images or 0
+        self.failed_in_shards += result.failed
+        if result.error:
+            self.partly.append(result)
         width, height = result.before or (0, 0)
         self.pixels += width * height
+
+    @property
+    def known(self) -> int:
+        """How many images were come to so far."""
+        return self.done + self.before + len(self.failed) + len(self.left)
 
     def tell(self, *, interrupted: bool) -> None:
         """Says in one line what was done, then what failed, and how to go on."""
@@ -388,12 +439,19 @@ class Tally:
             counts.append(f"{self.before} were done before")
         counts.append(f"{len(self.failed)} failed")
         if self.left:
-            counts.append(f"{len(self.left)} left")
-        images, megapixels = self.done / seconds, self.pixels / 1e6 / seconds
+            more = self.count is not None and self.known < self.count.found
+            counts.append(f"{'more than ' * more}{len(self.left)} left")
+        if self.in_shards:
+            inside = f"{self.in_shards} image{'s' * (self.in_shards != 1)} in shards"
+            counts.append(f"{inside}, of which {self.failed_in_shards} failed")
+        if self.retries:
+            counts.append(f"{self.retries} transfers were made again")
+        done = self.done - self.shards + self.in_shards
+        images, megapixels = done / seconds, self.pixels / 1e6 / seconds
         rate = f"{images:.2f} images/s, {megapixels:.2f} megapixels/s"
         summary = f"{', '.join(counts)}: {console.duration(seconds)}, {rate}"
         console.line(summary, always=True)
-        for result in self.failed:
+        for result in (*self.failed, *self.partly):
             if result.error:
                 console.error(result.error)
         if interrupted or self.left:
@@ -412,12 +470,17 @@ def _announce(
 ) -> None:
     tally.left |= {job.name for job in jobs}
     tally.before += done_before
-    progress.expect(len(jobs), sum(map(_megapixels, jobs)))
+    if tally.stream:
+        found = tally.count.found if tally.count else 0
+        progress.expect_in_all(max(found, tally.known) - tally.before)
+    else:
+        progress.expect(len(jobs), sum(map(_megapixels, jobs)))
 
 
 def _megapixels(job: Job) -> float:
     """Megapixels of an input; where they cannot be known without fetching it, its megabytes."""
-    size = None if storage.is_url(job.source.path) else size_of(job)
+    unknown = storage.is_url(job.source.path) or is_shard(job.source.name)
+    size = None if unknown else size_of(job)
     pixels = size[0] * size[1] if size else job.source.size
     return pixels / 1e6
 
@@ -431,7 +494,8 @@ def _forecast(jobs: Sequence[Job], recipe: Recipe, out: str) -> int:
     """Says what a run would do, and what it would take if all images were like the middling one."""
     known: list[tuple[int, Job]] = []
     for job in jobs:
-        size, after = size_of(job), "cannot be read"
+        shard = is_shard(job.source.name)
+        size, after = size_of(job), "a shard" if shard else "cannot be read"
         if size:
             known.append((size[0] * size[1], job))
             after = "{}×{}".format(*recipe.target.size(size))

@@ -222,6 +222,7 @@ class Overall:
         self.task = self.bar.add_task("", total=0, speed="", visible=False)
         self.images = self.done = 0
         self.megapixels = self.through = 0.0
+        self.by_images = False
         self.started = self.said = time.monotonic()
 
     def __enter__(self) -> Overall:
@@ -236,6 +237,11 @@ class Overall:
         self.images, self.megapixels = self.images + images, self.megapixels + megapixels
         self._show("")
 
+    def expect_in_all(self, images: int) -> None:
+        """So many are to be made, of sizes that nobody has looked at."""
+        self.images, self.by_images = images, True
+        self._show("")
+
     def advance(self, name: str, megapixels: float) -> None:
         """One is done."""
         self.done, self.through = self.done + 1, self.through + megapixels
@@ -246,17 +252,20 @@ class Overall:
         # megapixels, not images: one photograph may be a hundred times as large as another
         passed = max(now - self.started, 1e-9)
         speed = f"{self.through / passed:.2f} megapixels/s"
+        completed, total = self.through, self.megapixels
+        if self.by_images:
+            completed, total = float(self.done), float(self.images)
         self.bar.update(
             self.task,
-            completed=self.through,
-            total=self.megapixels,
+            completed=completed,
+            total=total,
             description=f"{self.done} of {self.images}",
             speed=f"{speed}  {_plain(name)}",
             visible=True,
         )
         if not err.is_terminal and now - self.said >= LINE_EVERY:
             self.said = now
-            left = (self.megapixels - self.through) * passed / max(self.through, 1e-9)
+            left = (total - completed) * passed / max(completed, 1e-9)
             line(f"{self.done} of {self.images}, {speed}, {duration(left)} left")
 
 

@@ -147,3 +147,45 @@ def test_a_journal_that_is_cut_anywhere_counts_nothing_as_done_that_was_not(
         assert known <= before.keys()
         with journal(folder) as lines:
             assert lines.last["new.png"]["status"] == "done", "a line that is cut ends there"
+
+
+def test_lines_that_were_replaced_are_left_out_if_they_are_many(tmp_path: Path) -> None:
+    """What is known afterwards is what was known before, and lines are still found."""
+    count, report = 600, tmp_path / "report.csv"
+    report.write_text("")
+    with journal(str(tmp_path)) as lines:
+        lines.append([{"settings": {"scale": 4}, "key": "0"}])
+        for status in ("claimed", "failed", "done"):
+            lines.append([{"name": f"{n}.png", "status": status} for n in range(count)])
+        lines.add_reports([report])
+    for _ in range(2):
+        with journal(str(tmp_path)) as lines:
+            assert dict(lines.last) == {
+                f"{n}.png": {"name": f"{n}.png", "status": "done"} for n in range(count)
+            }
+            assert (lines.settings, lines.wrote(report)) == ({"scale": 4}, True)
+            lines.append([{"name": "0.png", "status": "done", "bytes": 1}])
+            assert lines.last["0.png"]["bytes"] == 1
+            lines.append([{"name": "0.png", "status": "done"}])
+        kept = (tmp_path / NAME).read_text().splitlines()
+        assert len(kept) < count + 10
+
+
+def test_with_damage_nothing_is_left_out(tmp_path: Path) -> None:
+    content = b'{"name": "a.png", "status": "done"}\n' * 3000 + b'{"name": "b.png", "new": 1}\n'
+    (tmp_path / NAME).write_bytes(content)
+    with journal(str(tmp_path)) as lines:
+        assert list(lines.last) == ["a.png"]
+    assert (tmp_path / NAME).read_bytes() == content
+
+
+def test_thousands_of_lines_are_found_by_name(tmp_path: Path) -> None:
+    """More than wait to be sorted in."""
+    count = 120_000
+    with journal(str(tmp_path)) as lines:
+        for status in ("claimed", "done"):
+            lines.append([{"name": f"{n}.png", "status": status} for n in range(count)])
+        assert len(lines.last) == count
+        for n in (0, 1, 49_999, 50_000, count - 1):
+            assert lines.last[f"{n}.png"]["status"] == "done"
+        assert "none.png" not in lines.last

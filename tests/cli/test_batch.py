@@ -7,12 +7,14 @@ import re
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from srup.batch import streaming
 from srup.batch.journal import NAME
 from srup.cli import run
 from tests.conftest import json_lines
@@ -421,3 +423,54 @@ def test_over_two_processes(folder: Path, tmp_path: Path) -> None:
     assert start(str(folder), str(tmp_path / "out"), "-r", "-d", "cpu,cpu").wait() == 0
     assert run(["batch", str(folder), str(tmp_path / "alone"), "-r"]) == 0
     assert images(tmp_path / "out") == images(tmp_path / "alone")
+
+
+def test_of_very_many_images_the_first_is_made_before_all_are_found(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The same words and results; of two inputs with one result the first is made."""
+    monkeypatch.setattr(streaming, "FEW", 1)
+    command = ["batch", "-r", str(folder), str(tmp_path / "out"), "-m", "bicubic"]
+    assert run(command) == 0
+    assert "3 done, 0 failed" in capsys.readouterr().err
+    draw(24, 16).save(folder / "a.webp")
+    assert run(command) == 1
+    said = capsys.readouterr().err
+    assert "0 done, 3 were done before, 1 failed" in said
+    assert "would both become a.png; rename one; or tell them apart with --on-collision" in said
+    (folder / "a.webp").unlink()
+    before = images(tmp_path / "out")
+    assert run([*command, "-s", "2"]) == 2
+    assert "3 results in" in capsys.readouterr().err
+    assert images(tmp_path / "out") == before
+    assert run([*command, "-s", "2", "-y", "--report", str(tmp_path / "report.csv")]) == 0
+    assert "48×32" in (tmp_path / "report.csv").read_text()
+
+
+def test_shards_beside_files(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An image of a shard that fails is told, and makes the command fail."""
+    with tarfile.open(folder / "data.tar", "w") as tar:
+        tar.add(folder / "a.png", "0.png")
+        tar.add(folder / "b.jpg", "1.jpg")
+    command = ["batch", str(folder), str(tmp_path / "out"), "-m", "bicubic", "--json"]
+    assert run(command) == 0
+    captured = capsys.readouterr()
+    (line,) = [line for line in json_lines(captured.out) if line["name"] == "data.tar"]
+    assert (line["status"], line["images"]) == ("done", 2)
+    assert "3 done, 0 failed, 2 images in shards, of which 0 failed" in captured.err
+    (folder / "no.png").write_text("no image")
+    with tarfile.open(folder / "data.tar", "a") as tar:
+        tar.add(folder / "no.png", "2.png")
+    (folder / "no.png").unlink()
+    assert run([*command, "--report", str(tmp_path / "report.csv")]) == 1
+    captured = capsys.readouterr()
+    assert "1 done, 2 were done before, 0 failed, 3 images in shards, of which 1" in captured.err
+    assert f"error: {folder / 'data.tar'}: 1 image failed: cannot read" in captured.err
+    assert (tmp_path / "report.csv").read_text().splitlines()[1].startswith("data.tar,,,0.")
+    assert run([*command, "--dry-run"]) == 0
+    assert "data.tar  a shard" in capsys.readouterr().out

@@ -56,6 +56,7 @@ FREE = {  # texts that nobody can know: numbers, names of one's own
     "batch tile",
     "batch suffix",
     "batch cluster",
+    "batch column",
     "compare tile",
     "evaluate tile",
     "evaluate data_set",

@@ -26,6 +26,7 @@ CASES = {
     "write": 350,
     "metadata": 350,
     "journal": 500,
+    "shards": 100,
     "weights": 150,
     "onnx": 100,
     "http": 60,

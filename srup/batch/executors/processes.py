@@ -13,6 +13,7 @@ from typing import cast
 
 from srup import logs, memory, processor
 from srup.batch.executors.scheduling import Crew, Hand, shared_out
+from srup.batch.shards import carried_out
 from srup.pipeline import Job, Recipe, Result, Worker
 
 STOP = "stop"
@@ -125,7 +126,7 @@ def _serve(recipe: Recipe, threads: int, cores: int, level: int, connection: Con
     with ThreadPoolExecutor(threads) as pool:
         while message := _received(connection):
             if isinstance(message, Job):
-                pool.submit(worker.process, message).add_done_callback(answer)
+                pool.submit(carried_out, worker, message).add_done_callback(answer)
             else:
                 stopped.set()
         stopped.set()

@@ -17,6 +17,7 @@ from typing import Any
 
 from srup import memory, processor
 from srup.batch.executors.scheduling import Crew, Hand, shared_out
+from srup.batch.shards import carried_out
 from srup.errors import EngineUnavailable
 from srup.files import cache, replacing
 from srup.pipeline import Job, Recipe, Result, Worker
@@ -156,7 +157,9 @@ class _Actors(Crew):
         if not awaited:  # until more workers may be asked for
             self.stopped.wait(LOOK)
             return
-        done, _ = ray.wait(awaited, timeout=LOOK)
+        ray.wait(awaited, timeout=LOOK)
+        # all that there are: with many workers each look costs much
+        done, _ = ray.wait(awaited, num_returns=len(awaited), timeout=0)
         for reference in done:
             hand = by_reference.get(reference)
             if hand and reference in hand.running:  # not of a worker whose death was just met
@@ -208,7 +211,7 @@ class ClusterWorker:
 
     def process(self, job: Job) -> Result:
         """The result of a job."""
-        return self.worker.process(job)
+        return carried_out(self.worker, job)
 
     def stop(self) -> None:
         """Begins nothing more, and gives up what is being computed."""

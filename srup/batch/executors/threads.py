@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from typing import TypeVar
 
+from srup.batch.shards import carried_out
 from srup.pipeline import Job, Result, Worker
 
 S = TypeVar("S")
@@ -25,7 +26,7 @@ def in_threads(jobs: Iterable[Job], worker: Worker, *, threads: int = 3) -> Iter
         try:
             # jobs are taken as they are needed: planning a million of them first would take minutes
             for job in jobs:
-                running.add(pool.submit(worker.process, job))
+                running.add(pool.submit(carried_out, worker, job))
                 if len(running) > threads:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:

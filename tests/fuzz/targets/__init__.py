@@ -18,6 +18,7 @@ TARGETS = {  # name of a target and its module → what is attacked
     "write": "what is read of mutated files, written in every format and opened again",
     "metadata": "sound pictures with EXIF, XMP, IPTC and profiles that were mutated",
     "journal": "the journal of a batch",
+    "shards": "tar files of images",
     "weights": "checkpoints: .pth, .pt and .safetensors",
     "onnx": "networks in ONNX files",
     "http": "answers of a server that weights are downloaded from",
