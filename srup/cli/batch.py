@@ -446,9 +446,9 @@ class Tally:
             counts.append(f"{inside}, of which {self.failed_in_shards} failed")
         if self.retries:
             counts.append(f"{self.retries} transfers were made again")
-        done = self.done - self.shards + self.in_shards
-        images, megapixels = done / seconds, self.pixels / 1e6 / seconds
-        rate = f"{images:.2f} images/s, {megapixels:.2f} megapixels/s"
+        rate = f"{(self.done - self.shards + self.in_shards) / seconds:.2f} images/s"
+        if not self.shards:  # the sizes of what is in them are not known here
+            rate += f", {self.pixels / 1e6 / seconds:.2f} megapixels/s"
         summary = f"{', '.join(counts)}: {console.duration(seconds)}, {rate}"
         console.line(summary, always=True)
         for result in (*self.failed, *self.partly):

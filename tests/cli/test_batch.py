@@ -398,7 +398,10 @@ def test_stopped_it_finishes_what_is_being_written(
     assert images(tmp_path / "out").keys() == done
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_watching_it_makes_what_arrives(tmp_path: Path, number: signal.Signals, code: int) -> None:
     (tmp_path / "in").mkdir()
     draw(24, 16).save(tmp_path / "in" / "first.png")

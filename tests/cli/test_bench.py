@@ -45,11 +45,11 @@ def test_the_page_has_a_chart(tmp_path: Path) -> None:
     page = tmp_path / "speed.html"
     small = ["-s", "2", "--side", "64", "--side", "32", "--runs", "1", "-d", "cpu"]
     how = ["--engine", "pytorch", "--precision", "fp32"]
-    assert run(["bench", "-m", "imdn-rtc", "-m", "lite", *small, *how, "-o", str(page)]) == 0
+    assert run(["bench", "-m", "imdn-rtc", *small, *how, "-o", str(page)]) == 0
     text = page.read_text()
     (chart,) = re.findall(r'<figure class="plot">(.*?)</figure>', text, re.DOTALL)
-    assert chart.count("<rect") == 2 * 4  # for desks, and for telephones
-    for word in ("imdn-rtc", "lite", "pytorch, cpu, fp32, 0.0041 MP", "megapixels of the input"):
+    assert chart.count("<rect") == 2 * 2  # for desks, and for telephones
+    for word in ("imdn-rtc", "pytorch, cpu, fp32, 0.0041 MP", "megapixels of the input"):
         assert f">{word}" in chart
 
 

@@ -120,7 +120,10 @@ def test_a_batch_knows_a_file_by_its_content(
     [
         ["compare", "{photo}", "-m", "{file}", "-o", "{folder}/page.html"],
         ["evaluate", "{folder}/hr", "-m", "{file}", "--engine", "pytorch"],
-        ["bench", "-m", "{file}", "--side", "32", "--runs", "1", "--engine", "pytorch"],
+        pytest.param(
+            ["bench", "-m", "{file}", "--side", "32", "--runs", "1", "--engine", "pytorch"],
+            marks=pytest.mark.slow,
+        ),
         ["features", "{photo}", "-m", "{file}", "-o", "{folder}/maps.png"],
         ["upscale", "{photo}", "-m", "{file}", "--dry-run"],
     ],

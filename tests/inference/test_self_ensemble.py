@@ -35,9 +35,10 @@ def test_what_does_not_is_evened_out(noise: Noise) -> None:
     assert np.allclose(self_ensemble(shifted, image), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("images", "scale", "gain"),
-    [("Set5", 4, 0.096), pytest.param("Set5", 2, 0.092, marks=pytest.mark.slow)],
+    [("Set5", 4, 0.096), ("Set5", 2, 0.092)],
 )
 def test_it_gains_what_was_measured(
     shared: Path, checkpoints: Path, images: str, scale: int, gain: float

@@ -194,7 +194,9 @@ def test_cropping_joins_crops_of_whole_multiples(
     )
 
 
-@pytest.mark.parametrize(("name", "scale"), [("imdn", 4), ("rfdn", 4), ("lite", 2)])
+@pytest.mark.parametrize(
+    ("name", "scale"), [pytest.param("imdn", 4, marks=pytest.mark.slow), ("rfdn", 4), ("lite", 2)]
+)
 def test_windows_at_a_time_change_nothing(name: str, scale: int, noise: Noise) -> None:
     """Canvases are written over while other windows are being computed, and still every one reads
     what it should.

@@ -30,7 +30,7 @@ every_network = pytest.mark.parametrize("model", models(lambda model: model.para
 
 
 @every_network
-@pytest.mark.parametrize(("size", "memory"), [(32, 1 << 40), (64, 0)], ids=["32", "64-on-disk"])
+@pytest.mark.parametrize(("size", "memory"), [(48, 1 << 40), (64, 0)], ids=["48", "64-on-disk"])
 def test_tiled_equals_whole(model: Model, size: int, memory: int, noise: Noise) -> None:
     network = random_network(model)
     image = noise(81, 70)
