@@ -276,11 +276,10 @@ def command(
     output: Output,
     dry_run: bool,
 ) -> int:
-    """Enlarge folders of images: IN are folders, files or globs, OUT is a folder. Tar and Parquet
-    files are shards of images.
+    """Enlarge folders of images: IN are folders, files or globs, OUT is a folder.
 
-    What has been done is written down in OUT: run the same command again after a crash, and only
-    what is missing, changed or failed is made.
+    Tar and Parquet files are shards of images. What has been done is written down in OUT: run the
+    same command again after a crash, and only what is missing, changed or failed is made.
 
     \b
     srup batch photos/ larger/

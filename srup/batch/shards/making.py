@@ -61,10 +61,7 @@ def _made(worker: Worker, job: Job, begun: Result) -> Result:
         with _brought(place, overwrite) as target:
             enlarge(source, target, inside)
         with storage.stored(table) as path, writing(path), replacing(path) as temporary:
-            # the name decides the format
-            named = temporary.with_name(f"{temporary.name}{path.suffix}")
-            write_status(named, inside.results)
-            named.replace(temporary)
+            write_status(temporary, inside.results, as_csv=table.endswith(".csv"))
     failed = [result for result in inside.results if result.status == "failed"]
     done = replace(begun, status="done", destination=place, sha256=sha256, error=_of(failed, job))
     return after(replace(done, images=len(inside.results), failed=len(failed)), started)

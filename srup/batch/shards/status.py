@@ -43,10 +43,10 @@ def is_status(name: str) -> bool:
     return name.lower().endswith(ENDINGS)
 
 
-def write_status(path: Path, results: Sequence[Result]) -> None:
-    """Writes the table to a local file, in the format of its name. Raises OSError."""
+def write_status(path: Path, results: Sequence[Result], *, as_csv: bool) -> None:
+    """Writes the table to a local file, as CSV or as Parquet. Raises OSError."""
     rows = [_row(result) for result in results]
-    if path.suffix == ".csv":
+    if as_csv:
         with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
