@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import python_multipart  # noqa: F401  (without it starlette reads no forms, and says so late)
+# without this package starlette reads no forms, and says so late
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -74,8 +75,9 @@ async def _parts(
     )
     try:
         form = await parser.parse()
-    except MultiPartException as error:
-        raise UsageError(f"the form cannot be read: {error.message}") from error
+    except (MultiPartException, FormParserError) as error:
+        reason = getattr(error, "message", None) or error
+        raise UsageError(f"the form cannot be read: {reason}") from error
     try:
         for name, value in form.multi_items():
             if not isinstance(value, UploadFile):

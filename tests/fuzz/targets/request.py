@@ -127,16 +127,16 @@ async def _answered(request: h11.Request, body: bytes, folder: Path) -> int:
         "client": ("127.0.0.1", 1),
     }
     messages = [{"type": "http.request", "body": body, "more_body": False}]
-    statuses = []
+    statuses: list[int] = []
 
     async def receive() -> dict[str, object]:
         return messages.pop() if messages else {"type": "http.disconnect"}
 
     async def send(message: dict[str, object]) -> None:
         if message["type"] == "http.response.start":
-            statuses.append(message["status"])
+            statuses.append(message["status"])  # type: ignore[arg-type]
 
     await app(service, Access("127.0.0.1", 7000))(scope, receive, send)  # type: ignore[arg-type]
     assert not queue.waiting, "it still waits"
     assert service.store.used == 0, "it still counts"
-    return int(str(statuses[0]))
+    return statuses[0]
