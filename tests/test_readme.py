@@ -182,6 +182,7 @@ NOT_RUN = {
     "python -m tests.benchmarks.shards --shards 8 --each 12 --runs 1": CLUSTER,
     "python -m tests.benchmarks.scale": FIGURES,
     "python -m tests.benchmarks.million": FIGURES,
+    "python -m tests.benchmarks.serve --seconds 120 --runs 5": FIGURES,
     "python -m tests.fuzz --target shards --cases 400 --seed 1": FIGURES,
     "pytest -m slow tests/batch/shards/test_killed.py": FIGURES,
     "TMPDIR=/big/disk srup upscale upload.png": "needs a disk of that name",

@@ -217,7 +217,7 @@ def test_a_list_of_names_of_all_kinds(folder: Path, tmp_path: Path) -> None:
     _, errors = process.communicate()
     assert "2 done, 2 failed" in errors
     assert errors.count("error: ") == 2
-    assert r"a\x00b.png: embedded null" in errors
+    assert re.search(r"a\\x00b\.png: .*embedded null", errors)
     with (tmp_path / "list.txt").open("rb") as source:
         again = [sys.executable, "-m", "srup", "batch", "--from", "-", str(tmp_path / "out")]
         done = subprocess.run(again, stdin=source, capture_output=True, text=True)
