@@ -184,6 +184,7 @@ NOT_RUN = {
     "python -m tests.benchmarks.million": FIGURES,
     "python -m tests.benchmarks.serve --seconds 120 --runs 5": FIGURES,
     "python -m tests.fuzz --target shards --cases 400 --seed 1": FIGURES,
+    "python -m tests.fuzz --target onnx --cases 1000 --seed 1": FIGURES,
     "pytest -m slow tests/batch/shards/test_killed.py": FIGURES,
     "TMPDIR=/big/disk srup upscale upload.png": "needs a disk of that name",
     "/usr/bin/time -v srup upscale photo.png -m lite -s 4 --engine openvino": FIGURES,
