@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-AXES = {"image": {2: "height", 3: "width"}, "result": {2: "height", 3: "width"}}
+OPEN = {2: "height", 3: "width"}  # axes of any length
+LAST = {1: "height", 2: "width"}  # the same where channels are the last axis
 
 
 class Function(nn.Module):
@@ -36,9 +37,13 @@ class Function(nn.Module):
 
 
 def saved(
-    path: Path, network: nn.Module, example: Tensor | None = None, *, open_sizes: bool = True
+    path: Path,
+    network: nn.Module,
+    example: Tensor | None = None,
+    *,
+    axes: Mapping[int, str] | None = OPEN,
 ) -> Path:
-    """The file of a network, for images of any size unless told otherwise."""
+    """The file of a network, for images whose `axes` may have any length."""
     if example is None:
         example = torch.rand(1, 3, 48, 48)
     with warnings.catch_warnings():
@@ -50,6 +55,6 @@ def saved(
             dynamo=False,
             input_names=["image"],
             output_names=["result"],
-            dynamic_axes=AXES if open_sizes else None,
+            dynamic_axes=axes and {"image": axes, "result": axes},
         )
     return path

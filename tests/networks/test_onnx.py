@@ -17,7 +17,7 @@ from srup.inference.upscaler import load
 from srup.models import community, costs, registry
 from tests.conftest import random_network
 from tests.data.draw import draw
-from tests.models.onnx_files import Function, saved
+from tests.models.onnx_files import LAST, OPEN, Function, saved
 
 if importlib.util.find_spec("openvino") is None:  # importing it would let it report home
     pytest.skip("needs openvino; pip install 'srup[openvino]'", allow_module_level=True)
@@ -96,10 +96,7 @@ FAST = ("alpha", "bytes, channels last")
 def test_what_it_takes_and_gives(kind: str, tmp_path: Path) -> None:
     make, example = KINDS[kind]
     path = tmp_path / "x.onnx"
-    if example.shape[-1] == 3:
-        export_channels_last(path, make(), example)
-    else:
-        saved(path, make(), example)
+    saved(path, make(), example, axes=LAST if example.shape[-1] == 3 else OPEN)
     found = onnx.network(path)
     enlarged = found.enlarged(IMAGE)
     assert enlarged.shape == (1, 3, 80, 104)
@@ -109,19 +106,6 @@ def test_what_it_takes_and_gives(kind: str, tmp_path: Path) -> None:
     upscaler = load(str(path), precision="fp32", tile=32)
     pixels = IMAGE[0].permute(1, 2, 0).numpy().astype(np.float32)
     assert np.abs(upscaler(pixels) - expected[0].permute(1, 2, 0).numpy()).max() < 5e-3
-
-
-def export_channels_last(path: Path, network: nn.Module, example: Tensor) -> None:
-    axes = {name: {1: "height", 2: "width"} for name in ("image", "result")}
-    torch.onnx.export(
-        network.eval(),
-        (example,),
-        str(path),
-        dynamo=False,
-        input_names=["image"],
-        output_names=["result"],
-        dynamic_axes=axes,
-    )
 
 
 @torch.inference_mode()
@@ -148,7 +132,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "rubbish": (lambda path: path.write_bytes(b"\x08\x07rubbish" * 9), "cannot read"),
     "empty": (lambda path: path.write_bytes(b""), "cannot read"),
     "a single size": (
-        lambda path: saved(path, FixedSize(), open_sizes=False),
+        lambda path: saved(path, FixedSize(), axes=None),
         "export it with open height and width",
     ),
     "five channels": (
