@@ -72,6 +72,7 @@ Status = Literal[
 
 STANDARD = "-"  # standard input as a source, standard output as a destination
 CHUNK = 1 << 20  # bytes
+SMALL_WINDOWS = 128  # pixels a side, for an image that did not fit into memory
 DENSITIES = (1, 100_000)  # pixels per inch
 
 

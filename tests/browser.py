@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +33,28 @@ def launched(*arguments: str) -> Iterator[Any]:
         browser.close()
 
 
-def watch(page: Any, troubles: list[str], allowed: tuple[str, ...]) -> None:
+@contextmanager
+def watched(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Yields what makes pages, of a browser's settings, that may ask for what is `allowed`; fails
+    at the end if one had errors or asked for anything else.
+    """
+    troubles: list[str] = []
+    contexts = []
+
+    def made(allowed: tuple[str, ...], **settings: Any) -> Any:
+        context = browser.new_context(**{"viewport": DESK, **settings})
+        contexts.append(context)
+        page = context.new_page()
+        _watch(page, troubles, allowed)
+        return page
+
+    yield made
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def _watch(page: Any, troubles: list[str], allowed: tuple[str, ...]) -> None:
     """Collects what goes wrong in a page, and requests to what is not `allowed`."""
 
     def heard(message: Any) -> None:
@@ -47,6 +68,7 @@ def watch(page: Any, troubles: list[str], allowed: tuple[str, ...]) -> None:
     page.on("console", heard)
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on("request", asked)
+    page.on("requestfailed", lambda request: troubles.append(f"failed: {request.url[:100]}"))
 
 
 def box(page: Any, selector: str = ".stage") -> Any:

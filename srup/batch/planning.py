@@ -240,8 +240,8 @@ class Identities:
     """
 
     def __init__(self, out: str) -> None:
-        self.out = out if is_url(out) else _resolved(out)
-        self.resolved = lru_cache(maxsize=1000)(_resolved)
+        self.out = resolved(out)
+        self.resolved = lru_cache(maxsize=1000)(resolved)
 
     def of_source(self, job: Job) -> str:
         """The same for every path to one source."""
@@ -277,8 +277,9 @@ class Identities:
         return f"{self.resolved(folder or os.curdir)}/{name}"
 
 
-def _resolved(place: str) -> str:
-    return Path(os.path.realpath(place)).as_posix()
+def resolved(place: str) -> str:
+    """A path without links, with slashes; a URL without one at its end."""
+    return place.rstrip("/") if is_url(place) else Path(os.path.realpath(place)).as_posix()
 
 
 def conflicts(jobs: Sequence[Job]) -> Iterator[tuple[Job, UsageError]]:

@@ -32,14 +32,13 @@ from srup.errors import AlreadyExists, ReadError, SrupError
 from srup.files import KEPT, TEMPORARY, hashed, remove_if_abandoned, shortened
 from srup.images import EXTENSIONS, QUALITY
 from srup.models import checkpoints, choosing, community, registry, routing
-from srup.pipeline import Job, Recipe, Result, Worker
+from srup.pipeline import SMALL_WINDOWS, Job, Recipe, Result, Worker
 from srup.progress import Progress, ignore
 from srup.version import __version__
 
 T = TypeVar("T")
 
 PORTION = 1000  # jobs of a stream that are written down at a time
-SMALL_WINDOWS = 128  # pixels a side, for an image that did not fit
 STOPPED_WITHIN = 0.1  # seconds
 LOOK = 2.0  # seconds between looks of `watch`; a file that did not change between two is complete
 

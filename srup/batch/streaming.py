@@ -6,7 +6,6 @@ result, is looked for beforehand and kept as numbers of 8 bytes, not as jobs.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
@@ -24,6 +23,7 @@ from srup.batch.planning import (
     is_input,
     listed,
     planned,
+    resolved,
 )
 from srup.errors import SrupError
 from srup.pipeline import Job, Recipe, check_suffix
@@ -65,14 +65,10 @@ class Sources:
         """
         if self.lines or not all(is_url(place) or Path(place).is_dir() for place in self.inputs):
             return None
-        folders = tuple(map(_resolved, self.inputs))
-        other = _resolved(out)
+        folders = tuple(map(resolved, self.inputs))
+        other = resolved(out)
         met = (_is_in(one, other) or _is_in(other, one) for one in folders)
         return None if any(met) else folders
-
-
-def _resolved(place: str) -> str:
-    return place.rstrip("/") if is_url(place) else os.path.realpath(place)
 
 
 def _is_in(place: str, folder: str) -> bool:

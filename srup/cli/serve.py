@@ -16,10 +16,43 @@ from srup.inference.target import Target
 from srup.models import routing
 from srup.models.registry import AUTO
 from srup.pipeline import Recipe
-from srup.serve.limits import Limits
+from srup.serve.limits import ServiceLimits
 
 PORT = 7000
 MEGABYTE, GIGABYTE = 1 << 20, 1 << 30
+
+
+def _limits(max_pixels: int, max_upload: int, storage: int, waiting: int) -> ServiceLimits:
+    return ServiceLimits(
+        waiting=waiting,
+        pixels=max_pixels,
+        upload=max_upload * MEGABYTE,
+        storage=storage * GIGABYTE,
+    )
+
+
+def _at_least_one(name: str, default: int, about: str) -> options.Option:
+    return click.option(
+        name, type=click.IntRange(1), default=default, show_default=True, help=about
+    )
+
+
+_sizes = (
+    options.max_pixels,
+    _at_least_one(
+        "--max-upload", ServiceLimits.upload // MEGABYTE, "Megabytes that a request may have."
+    ),
+    _at_least_one(
+        "--storage",
+        ServiceLimits.storage // GIGABYTE,
+        "Gigabytes that uploads and results may take together.",
+    ),
+    _at_least_one(
+        "--waiting",
+        ServiceLimits.waiting,
+        "Requests that may wait; others are told to come again.",
+    ),
+)
 
 
 @click.command("serve", cls=Command)
@@ -54,28 +87,7 @@ MEGABYTE, GIGABYTE = 1 << 20, 1 << 30
     help="The network of requests that name none.",
 )
 @options.run_options(device=options.devices)
-@options.max_pixels
-@click.option(
-    "--max-upload",
-    type=click.IntRange(1),
-    default=Limits.upload // MEGABYTE,
-    show_default=True,
-    help="Megabytes that a request may have.",
-)
-@click.option(
-    "--storage",
-    type=click.IntRange(1),
-    default=Limits.storage // GIGABYTE,
-    show_default=True,
-    help="Gigabytes that uploads and results may take together.",
-)
-@click.option(
-    "--waiting",
-    type=click.IntRange(1),
-    default=Limits.waiting,
-    show_default=True,
-    help="Requests that may wait; others are told to come again.",
-)
+@options.gathered("limits", _limits, _sizes)
 @options.verbose
 def command(
     port: int,
@@ -84,10 +96,7 @@ def command(
     open_: bool,
     model: str,
     run_options: RunOptions,
-    max_pixels: int,
-    max_upload: int,
-    storage: int,
-    waiting: int,
+    limits: ServiceLimits,
     verbose: bool,
 ) -> int:
     """Serve a page to drop pictures on, and an API for programs.
@@ -104,12 +113,6 @@ def command(
         raise EngineUnavailable("serving needs an extra; pip install 'srup[serve]'") from error
     name, scale = routing.chain([(model, None)])
     recipe = Recipe(Target(scale=scale), name, run_options=run_options)
-    limits = Limits(
-        waiting=waiting,
-        pixels=max_pixels,
-        upload=max_upload * MEGABYTE,
-        storage=storage * GIGABYTE,
-    )
     running = Running(
         recipe,
         host=host,

@@ -7,6 +7,7 @@ plain values from it; what is checked here is how much that is, and of which kin
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from srup.errors import WeightsMismatch
 from srup.files import check_regular
+from srup.models.registry import ONNX
 from srup.printable import printable
 
 if TYPE_CHECKING:  # importing torch takes seconds: only reading a checkpoint waits for it
@@ -32,7 +34,8 @@ WRAPPERS = (
     "netG",
     "generator",
 )
-PREFIXES = ("module.", "_orig_mod.")  # that DataParallel and torch.compile put before names
+# what DataParallel and torch.compile put before names, in either order
+PREFIXES = re.compile(r"(_orig_mod\.)?(module\.)?(_orig_mod\.)?")
 ZIP = b"PK\x03\x04"
 SHARED = 8  # times the size of its file that tensors may take: some share their values
 SHOWN = 100  # characters of a name or reason from a file
@@ -51,7 +54,7 @@ def read(path: Path) -> dict[str, Tensor]:
             raise _no_state_dict(path, reason)
     if sum(map(_bytes, loaded.values())) > SHARED * path.stat().st_size:
         raise _no_state_dict(path, "its tensors are many times as large as the file")
-    return {_without_prefixes(name): tensor for name, tensor in loaded.items()}
+    return {PREFIXES.sub("", name, count=1): tensor for name, tensor in loaded.items()}
 
 
 def _unwrapped(loaded: Any) -> Any:
@@ -62,12 +65,6 @@ def _unwrapped(loaded: Any) -> Any:
     return loaded
 
 
-def _without_prefixes(name: str) -> str:
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
-
-
 def load(path: Path, device: str = "cpu") -> Any:
     """What `torch.save` put into a file, or the tensors of a .safetensors file.
 
@@ -75,7 +72,7 @@ def load(path: Path, device: str = "cpu") -> Any:
     """
     import torch
 
-    if path.suffix.lower() == ".onnx":
+    if path.suffix.lower() == ONNX:
         raise WeightsMismatch(
             f"{path} is an ONNX file, which holds a network of its own", "{model=FILE} runs it"
         )

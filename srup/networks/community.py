@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 EXTRA = "pip install 'srup[community]'"
 COLOURS = 3
+CHANNELS = (1, COLOURS, 4)  # that networks may take and give
 ENOUGH = 57.0  # dB of `half_psnr`: beside an error of 30 dB this costs less than 0.01 dB
 # what spandrel takes of torchvision, for two architectures: module → names
 OF_TORCHVISION = {
@@ -105,16 +106,19 @@ class Community(Network):
 
     def enlarged(self, image: Tensor) -> Tensor:
         """A batch N×3×H×W enlarged, in [0, 1], whatever channels the network has."""
+        return self._enlarged(image, self.call)
+
+    def _enlarged(self, image: Tensor, call: Callable[[Tensor], Tensor]) -> Tensor:
         height, width = image.shape[-2:]
         if self.square and height != width:
             image = torch.nn.functional.pad(image, _to_square(height, width), "replicate")
         taken, given = self.channels
         if taken == 1:
-            single = self.call(image.flatten(0, 1)[:, None])
+            single = call(image.flatten(0, 1)[:, None])
             result = single.reshape(*image.shape[:2], *single.shape[-2:])
         else:
             opaque = image.new_ones(image.shape[0], taken - COLOURS, *image.shape[-2:])
-            result = self.call(torch.cat([image, opaque], 1) if taken > COLOURS else image)
+            result = call(torch.cat([image, opaque], 1) if taken > COLOURS else image)
             result = result.expand(-1, COLOURS, -1, -1) if given == 1 else result[:, :COLOURS]
         cropped: Tensor = result[..., : height * self.scale, : width * self.scale]
         return cropped.float().clamp(0, 1)
@@ -155,12 +159,16 @@ def recognised(tensors: dict[str, Tensor], name: str) -> Community:
             f"{name} is for inpainting ({descriptor.architecture.name}) and needs a mask, which "
             "srup does not take"
         )
-    if descriptor.input_channels not in (1, 3, 4) or descriptor.output_channels not in (1, 3, 4):
-        raise WeightsMismatch(
-            f"{name} takes {descriptor.input_channels} channels and gives "
-            f"{descriptor.output_channels}; srup runs networks of 1, 3 and 4"
-        )
+    check_channels(name, descriptor.input_channels, descriptor.output_channels)
     return _of_descriptor(descriptor.eval())
+
+
+def check_channels(name: str, taken: int, given: int) -> None:
+    """Raises WeightsMismatch for channels that are no image's."""
+    if not {taken, given} <= set(CHANNELS):
+        raise WeightsMismatch(
+            f"{name} takes {taken} channels and gives {given}; srup runs networks of 1, 3 and 4"
+        )
 
 
 def _of_descriptor(descriptor: ImageModelDescriptor[Any]) -> Community:

@@ -18,14 +18,13 @@ from torch import Tensor
 
 from srup.errors import WeightsMismatch, reason_of
 from srup.files import check_regular
-from srup.networks.community import COLOURS, Community
+from srup.networks.community import CHANNELS, COLOURS, Community, check_channels
 from srup.networks.stages import Array
 from srup.openvino import HINTS, core, has_bfloat16, ops, ov
 
 ELSEWHERE = b"\x0a\x08location\x12"  # in a file: some of its values lie in another one
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)  # pixels, tried until a side of that multiple is taken
 SMALLEST = (16, 32, 64, 128, 256)  # pixels a side, tried until an image is taken
-CHANNELS = (1, COLOURS, 4)
 LARGEST_SCALE = 16
 # operations whose result is a number even where their input is none (NaN)
 FORGETFUL = ("Relu", "Clamp", "HardSigmoid", "Maximum", "Minimum")
@@ -62,24 +61,14 @@ class Onnx(Community):
         return ov.Model([ops.clamp(colours, 0, 1)], [image], "colours")
 
     def enlarged_in_half(self, image: Tensor) -> Tensor:
-        full = self.call
-        self.call = partial(_computed, _compiled(self.model, HINTS["bf16"]))
-        try:
-            return self.enlarged(image)
-        finally:
-            self.call = full
+        return self._enlarged(image, partial(_computed, _compiled(self.model, HINTS["bf16"])))
 
 
 def network(path: Path) -> Onnx:
     """The network of an ONNX file. Raises WeightsMismatch for what is none that enlarges images."""
     model = _read(path)
     sizes = _sizes(path.name, _compiled(model, HINTS["fp32"]), _channels(model))
-    if not set(sizes.channels) <= set(CHANNELS):
-        taken, given = sizes.channels
-        raise WeightsMismatch(
-            f"{path.name} takes {taken} channels and gives {given}; "
-            "srup runs networks of 1, 3 and 4"
-        )
+    check_channels(path.name, *sizes.channels)
     return Onnx(
         model,
         architecture="ONNX",
@@ -146,9 +135,8 @@ def _of_images(model: Any) -> Any:
     """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(f"it has {len(model.inputs)} inputs and {len(model.outputs)} outputs")
-    if {port.get_partial_shape().rank.to_string() for port in model.inputs + model.outputs} != {
-        "4"
-    }:
+    ports = [*model.inputs, *model.outputs]
+    if any(port.get_partial_shape().rank.to_string() != "4" for port in ports):
         raise ValueError("its input or output is no batch of images")
     shape = model.input(0).get_partial_shape()
     last = _is_last(shape)

@@ -155,13 +155,13 @@ def as_csv(report: Report) -> str:
     text = io.StringIO()
     columns = [report.heading, *report.columns]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writerow({column: _csv_cell(column) for column in columns})
+    writer.writerow({column: csv_cell(column) for column in columns})
     for record in _records(report):
-        writer.writerow({column: _csv_cell(value) for column, value in record.items()})
+        writer.writerow({column: csv_cell(value) for column, value in record.items()})
     return text.getvalue()
 
 
-def _csv_cell(value: Value) -> Value:
+def csv_cell(value: Value) -> Value:
     """A cell that programs for tables show, where they would compute what begins like a formula."""
     if not isinstance(value, str):
         return value

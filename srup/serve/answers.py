@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from srup.errors import SrupError
 from srup.images import FORMATS
 from srup.serve.problems import MEDIA_TYPE, Busy, NotAcceptable, TokenMissing, document, status_of
-from srup.serve.tasks import Made
+from srup.serve.tasks import MadePicture
 
 MEDIA_TYPES = {name: f"image/{name}" for name in FORMATS}  # output format → media type
 ALSO = {"image/apng": "png", "image/jpg": "jpeg", "image/heif": "heic"}
@@ -55,7 +55,7 @@ class PictureResponse(FileResponse):
             self.afterwards()
 
 
-def headers_of(made: Made) -> dict[str, str]:
+def headers_of(made: MadePicture) -> dict[str, str]:
     """What became of a picture, as headers; text is percent-encoded where it is not ASCII."""
     result = made.result
     facts = {

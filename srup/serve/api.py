@@ -20,7 +20,7 @@ from srup.serve.service import (
     without_name,
 )
 from srup.serve.store import label_of
-from srup.serve.tasks import Enlarge, Made, Score
+from srup.serve.tasks import Enlarge, MadePicture, ScorePair
 from srup.serve.uploads import received
 from srup.version import __version__
 
@@ -43,7 +43,7 @@ async def upscale(service: Service, request: Request) -> Response:
         pixels = service.limits.pixels
         task = Enlarge(slot.path, upload.files[IMAGE], label, recipe, pixels)
         made = await outcome_of(service, request, task, places_of(task))
-        assert isinstance(made, Made)
+        assert isinstance(made, MadePicture)
         slot.measure()
     except BaseException:
         slot.remove()
@@ -61,7 +61,7 @@ async def score(service: Service, request: Request) -> Response:
         values = values_of(fields, SCORING)
         sr, hr = (upload.files[part] for part in PAIR)
         labels = (upload.labels["sr"], upload.labels["hr"])
-        task = Score(sr, hr, labels, service.limits.pixels, **values)
+        task = ScorePair(sr, hr, labels, service.limits.pixels, **values)
         row = await outcome_of(service, request, task, {str(sr): labels[0], str(hr): labels[1]})
     finally:
         slot.remove()

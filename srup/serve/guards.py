@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from srup.errors import SrupError
 from srup.serve.answers import problem
-from srup.serve.limits import Limits
+from srup.serve.limits import ServiceLimits
 from srup.serve.problems import Forbidden, TokenMissing
 from srup.serve.uploads import drain
 
@@ -109,7 +109,7 @@ class Guard:
 
     app: ASGIApp
     access: Access
-    limits: Limits
+    limits: ServiceLimits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

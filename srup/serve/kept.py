@@ -16,7 +16,7 @@ from srup.serve.tasks import Seen
 
 
 @dataclass(eq=False)
-class Picture:
+class KeptPicture:
     """A picture that was uploaded, and when a page last asked for it."""
 
     slot: Slot
@@ -30,7 +30,7 @@ class Picture:
 class Kept:
     """A result, or what is to become one. `error` is why it is not kept."""
 
-    picture: Picture
+    picture: KeptPicture
     slot: Slot
     recipe: Recipe
     ticket: Ticket
@@ -41,10 +41,10 @@ class Shelf:
     """The pictures and results of all pages, by names that only the page knows."""
 
     def __init__(self) -> None:
-        self.pictures: dict[str, Picture] = {}
+        self.pictures: dict[str, KeptPicture] = {}
         self.results: dict[str, Kept] = {}
 
-    def picture(self, name: str) -> Picture:
+    def picture(self, name: str) -> KeptPicture:
         """Raises Unknown."""
         if name not in self.pictures:
             raise Unknown("this picture is not kept any more; drop it once more")
@@ -58,11 +58,11 @@ class Shelf:
         self.results[name].picture.asked = time.monotonic()
         return self.results[name]
 
-    def results_of(self, picture: Picture) -> list[Kept]:
+    def results_of(self, picture: KeptPicture) -> list[Kept]:
         """What was made of a picture, or is to be."""
         return [kept for kept in self.results.values() if kept.picture is picture]
 
-    def unseen(self, seconds: float) -> Iterator[Picture]:
+    def unseen(self, seconds: float) -> Iterator[KeptPicture]:
         """Pictures that no page has asked for in so many seconds."""
         before = time.monotonic() - seconds
         yield from [each for each in self.pictures.values() if each.asked < before]

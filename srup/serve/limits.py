@@ -8,7 +8,7 @@ from srup.images import MAX_PIXELS
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServiceLimits:
     """Sizes in bytes, times in seconds."""
 
     waiting: int = 32  # tasks that wait besides those at work

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from srup.errors import UsageError
-from srup.serve.limits import Limits
+from srup.serve.limits import ServiceLimits
 
 BACKLOG = 128
 
@@ -43,7 +43,7 @@ def bound(host: str, port: int) -> socket.socket:
 class Patient(H11Protocol):
     """A connection that is closed when its client takes too long."""
 
-    def __init__(self, limits: Limits, **options: Any) -> None:
+    def __init__(self, limits: ServiceLimits, **options: Any) -> None:
         super().__init__(**options)
         self.limits = limits
         self.head: asyncio.TimerHandle | None = None
@@ -90,7 +90,7 @@ class Patient(H11Protocol):
             self.writing = None
 
 
-class Server(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """uvicorn's server, which leaves signals to whoever runs it."""
 
     @contextlib.contextmanager
@@ -98,7 +98,7 @@ class Server(uvicorn.Server):
         yield
 
 
-def server(app: ASGIApp, limits: Limits) -> Server:
+def server(app: ASGIApp, limits: ServiceLimits) -> HttpServer:
     """A server for `serve(sockets=[bound(…)])`; it ends when its `should_exit` is set."""
     config = uvicorn.Config(
         app,
@@ -112,4 +112,4 @@ def server(app: ASGIApp, limits: Limits) -> Server:
         limit_concurrency=limits.connections,
         timeout_graceful_shutdown=1,
     )
-    return Server(config)
+    return HttpServer(config)

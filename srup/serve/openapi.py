@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from srup.serve.answers import MEDIA_TYPES
-from srup.serve.limits import Limits
+from srup.serve.limits import ServiceLimits
 from srup.serve.parameters import NAME, PARAMETERS, SCORING, schema_of
 from srup.serve.problems import MEDIA_TYPE, STATUS
 from srup.version import __version__
@@ -31,7 +31,7 @@ LABEL: dict[str, object] = {
 }
 
 
-def document(limits: Limits) -> dict[str, object]:
+def document(limits: ServiceLimits) -> dict[str, object]:
     """The OpenAPI 3.1 document."""
     picture = {media_type: {"schema": BINARY} for media_type in MEDIA_TYPES.values()}
     parts = {"image": BINARY}

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from srup.errors import ReadError
 from srup.serve import page
 from srup.serve.answers import MEDIA_TYPES, PictureResponse
-from srup.serve.kept import Kept, Picture
+from srup.serve.kept import Kept, KeptPicture
 from srup.serve.parameters import NAME
 from srup.serve.problems import StorageFull, Unknown, document
 from srup.serve.service import (
@@ -28,7 +28,7 @@ from srup.serve.service import (
     told,
 )
 from srup.serve.store import Slot, label_of
-from srup.serve.tasks import VIEW, Enlarge, Look, Made, Outcome, Seen
+from srup.serve.tasks import VIEW, Enlarge, Look, MadePicture, Outcome, Seen
 from srup.serve.uploads import received
 
 CREATED, ACCEPTED, NO_CONTENT = 201, 202, 204
@@ -58,7 +58,7 @@ async def add_picture(service: Service, request: Request) -> Response:
     except BaseException:
         slot.remove()
         raise
-    service.shelf.pictures[slot.name] = Picture(slot, label, path, seen)
+    service.shelf.pictures[slot.name] = KeptPicture(slot, label, path, seen)
     (width, height), about = seen.size, {"network": seen.network, "found": seen.found}
     facts = {"id": slot.name, "name": label, "width": width, "height": height, "pages": seen.pages}
     return JSONResponse({**facts, **about}, CREATED)
@@ -128,12 +128,12 @@ async def show_result(service: Service, request: Request) -> Response:
         facts |= {"state": "failed", "problem": document(relabelled(error, places_of(task)))}
     elif ticket.outcome.done():
         made = ticket.outcome.result()
-        assert isinstance(made, Made)
+        assert isinstance(made, MadePicture)
         facts |= _facts(told(made, task), kept)
     return JSONResponse(facts)
 
 
-def _facts(made: Made, kept: Kept) -> dict[str, object]:
+def _facts(made: MadePicture, kept: Kept) -> dict[str, object]:
     width, height = made.result.after or (0, 0)
     return {
         "name": name_of(made, kept.picture.label, kept.recipe),
@@ -163,9 +163,9 @@ async def view_result(service: Service, request: Request) -> Response:
     return _view(made.path, kept.slot, made.path.suffix[1:])
 
 
-def _made(kept: Kept) -> Made:
+def _made(kept: Kept) -> MadePicture:
     made = kept.ticket.outcome.result() if kept.ticket.state == "done" else None
-    if kept.error or not isinstance(made, Made):
+    if kept.error or not isinstance(made, MadePicture):
         raise Unknown("there is no result; ask for its state first")
     return made
 
@@ -176,7 +176,7 @@ async def drop_result(service: Service, request: Request) -> Response:
     return Response(status_code=NO_CONTENT)
 
 
-def remove_picture(service: Service, picture: Picture) -> None:
+def remove_picture(service: Service, picture: KeptPicture) -> None:
     """Removes a picture and all that was made of it."""
     for kept in service.shelf.results_of(picture):
         _drop_result(service, kept)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from srup.errors import SrupError, internal
-from srup.serve.limits import Limits
+from srup.serve.limits import ServiceLimits
 from srup.serve.problems import Busy, Stopping, TooSlow
 from srup.serve.tasks import Outcome, Task
-from srup.serve.workers import Worker
+from srup.serve.workers import WorkerProcess
 
 REMEMBERED = 0.2  # the share of the last task in the mean of seconds
 ENDS, CANCELLED = "the server ends", "it was cancelled"
@@ -56,10 +56,10 @@ class Ticket:
 class Queue:
     """Tasks and the workers that take them; `limits.waiting` may wait besides those at work."""
 
-    def __init__(self, workers: Sequence[Worker], limits: Limits) -> None:
+    def __init__(self, workers: Sequence[WorkerProcess], limits: ServiceLimits) -> None:
         self.workers, self.limits = workers, limits
         self.waiting: deque[Ticket] = deque()
-        self.working: dict[Worker, Ticket] = {}
+        self.working: dict[WorkerProcess, Ticket] = {}
         self.starting = set(workers)
         self.seconds = 1.0  # that a task takes, the mean of late
         self.ended = False
@@ -78,7 +78,7 @@ class Queue:
                 worker.kill()
             self.threads.shutdown()
 
-    async def _serve(self, worker: Worker, first: Task) -> None:
+    async def _serve(self, worker: WorkerProcess, first: Task) -> None:
         await self._run(worker, self._ticket(first))
         self.starting.discard(worker)
         while True:
@@ -87,7 +87,7 @@ class Queue:
                 ticket = self.waiting.popleft()
             await self._run(worker, ticket)
 
-    async def _run(self, worker: Worker, ticket: Ticket) -> None:
+    async def _run(self, worker: WorkerProcess, ticket: Ticket) -> None:
         loop = asyncio.get_running_loop()
         self.working[worker], ticket.state, begun = ticket, "working", loop.time()
         late = TooSlow(f"it took more than {self.limits.work_seconds:g} seconds to compute")
@@ -120,7 +120,7 @@ class Queue:
         seconds = self.seconds * ahead / len(self.workers)
         return max(1, min(math.ceil(seconds), LONGEST))
 
-    def state_of(self, worker: Worker) -> str:
+    def state_of(self, worker: WorkerProcess) -> str:
         """What a worker does: starting, working or idle."""
         if worker in self.starting:
             return "starting"
@@ -158,7 +158,7 @@ class Queue:
                 self._stop(worker, ticket, Stopping(ENDS if self.ended else CANCELLED))
         ticket.settle("cancelled", Stopping(ENDS if self.ended else CANCELLED))
 
-    def _stop(self, worker: Worker, ticket: Ticket, why: SrupError) -> None:
+    def _stop(self, worker: WorkerProcess, ticket: Ticket, why: SrupError) -> None:
         """Has a worker give up a task, and kills the worker if it does not within a while."""
         worker.stop(worker.number)
         ticket.settle("cancelled" if isinstance(why, Stopping) else "failed", why)

@@ -13,12 +13,12 @@ from srup.errors import UsageError
 from srup.pipeline import Recipe
 from srup.serve.app import app
 from srup.serve.guards import Access, bracketed, is_loopback
-from srup.serve.limits import Limits
+from srup.serve.limits import ServiceLimits
 from srup.serve.listening import bound, server
 from srup.serve.queue import Queue
 from srup.serve.service import Service
 from srup.serve.store import Store
-from srup.serve.workers import Worker
+from srup.serve.workers import WorkerProcess
 
 TOKEN = re.compile(r"[!-~]{16,}")  # what a header can say as it is
 
@@ -38,12 +38,12 @@ class Running:
         port: int = 0,
         token: str | None = None,
         devices: Sequence[str] = ("auto",),
-        limits: Limits | None = None,
+        limits: ServiceLimits | None = None,
     ) -> None:
         _check_token(token, host)
-        self.limits = limits or Limits()
+        self.limits = limits or ServiceLimits()
         share = max(1, processor.cores() // len(devices))
-        self.workers = [Worker(device, share) for device in devices]
+        self.workers = [WorkerProcess(device, share) for device in devices]
         read_options = replace(recipe.read_options, max_pixels=self.limits.pixels)
         self.recipe = replace(recipe, read_options=read_options)
         self.listener = bound(host, port)

@@ -18,11 +18,11 @@ from srup.pipeline import Destination, Recipe
 from srup.serve import parameters
 from srup.serve.answers import MEDIA_TYPES, PictureResponse
 from srup.serve.kept import Shelf
-from srup.serve.limits import Limits
+from srup.serve.limits import ServiceLimits
 from srup.serve.parameters import NAME, Fields
 from srup.serve.queue import Queue
 from srup.serve.store import Store
-from srup.serve.tasks import RESULT, SOURCE, Enlarge, Made, Outcome, Task
+from srup.serve.tasks import RESULT, SOURCE, Enlarge, MadePicture, Outcome, Task
 from srup.serve.uploads import check_length
 from srup.storage import Entry
 
@@ -34,7 +34,7 @@ class Service:
     """What handlers share. `recipe` is that of a request that names nothing."""
 
     recipe: Recipe
-    limits: Limits
+    limits: ServiceLimits
     queue: Queue
     store: Store
     shelf: Shelf = field(default_factory=Shelf)
@@ -106,13 +106,13 @@ def _in_words(text: str, places: Mapping[str, str]) -> str:
     return text
 
 
-def told(made: Made, task: Enlarge) -> Made:
+def told(made: MadePicture, task: Enlarge) -> MadePicture:
     """The same with warnings in the client's words."""
     places = places_of(task)
     return replace(made, warnings=tuple(_in_words(text, places) for text in made.warnings))
 
 
-def name_of(made: Made, label: str, recipe: Recipe) -> str:
+def name_of(made: MadePicture, label: str, recipe: Recipe) -> str:
     """What a result is called after its picture: "photo_x4.png"."""
     size = made.result.after or (0, 0)
     return Destination("", True).name_of(
@@ -121,7 +121,7 @@ def name_of(made: Made, label: str, recipe: Recipe) -> str:
 
 
 def picture_of(
-    made: Made,
+    made: MadePicture,
     label: str,
     recipe: Recipe,
     headers: Mapping[str, str],

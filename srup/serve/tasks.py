@@ -49,7 +49,7 @@ class Networks:
 
 
 @dataclass(frozen=True)
-class Context:
+class TaskContext:
     """What a task runs in: the device, what is loaded, and who hears of it."""
 
     device: str
@@ -67,7 +67,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Made:
+class MadePicture:
     """A picture that was enlarged. `warnings` are what was said on the way."""
 
     result: Result
@@ -90,7 +90,7 @@ class Enlarge:
     max_pixels: int
     view: bool = False
 
-    def run(self, context: Context) -> Made:
+    def run(self, context: TaskContext) -> MadePicture:
         """Raises SrupError."""
         worker = context.worker(self.recipe)
         entry = Entry(str(self.source), SOURCE)
@@ -109,7 +109,7 @@ class Enlarge:
         path = Path(result.destination)
         if self.view:
             _view(path, self.folder)
-        return Made(result, path, precision, tuple(warnings.messages))
+        return MadePicture(result, path, precision, tuple(warnings.messages))
 
     def _check(self, read: Decoded) -> None:
         """Raises ReadError: a small picture can be asked to become one without end."""
@@ -148,7 +148,7 @@ class Look:
     source: Path
     max_pixels: int
 
-    def run(self, _: Context) -> Seen:
+    def run(self, _: TaskContext) -> Seen:
         """Raises SrupError."""
         pages = read_pages(self.source, max_pixels=self.max_pixels)
         choice = choosing.choose(inspection_of(pages))
@@ -168,7 +168,7 @@ def _view(path: Path, folder: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Score:
+class ScorePair:
     """Scores one picture against another, as `srup score` does."""
 
     sr: Path
@@ -179,7 +179,7 @@ class Score:
     scale: int | None = None
     border: int | None = None
 
-    def run(self, _: Context) -> dict[str, object]:
+    def run(self, _: TaskContext) -> dict[str, object]:
         """The row that `srup score --json` prints. Raises SrupError."""
         border = self.border
         if border is None:
@@ -201,7 +201,7 @@ class Warm:
 
     recipe: Recipe
 
-    def run(self, context: Context) -> None:
+    def run(self, context: TaskContext) -> None:
         """Loads nothing that would have to be downloaded."""
         cache = context.worker(self.recipe).upscalers
         for name in choosing.networks_of(self.recipe.model):
@@ -210,8 +210,8 @@ class Warm:
                 cache(route, self.recipe.target.scale or 1)
 
 
-Task = Enlarge | Look | Score | Warm
-Outcome = Made | Seen | dict[str, object] | None
+Task = Enlarge | Look | ScorePair | Warm
+Outcome = MadePicture | Seen | dict[str, object] | None
 
 
 class _Warnings(logging.Handler):

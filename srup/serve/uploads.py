@@ -16,7 +16,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from srup.errors import UsageError
-from srup.serve.limits import Limits
+from srup.serve.limits import ServiceLimits
 from srup.serve.problems import TooLarge, TooSlow
 from srup.serve.store import Slot, label_of
 
@@ -32,7 +32,9 @@ class Upload:
     fields: list[tuple[str, str]] = field(default_factory=list)
 
 
-async def received(request: Request, slot: Slot, limits: Limits, parts: Sequence[str]) -> Upload:
+async def received(
+    request: Request, slot: Slot, limits: ServiceLimits, parts: Sequence[str]
+) -> Upload:
     """The body of a request, written to files called as `parts`, the first for a raw body.
 
     Raises TooLarge, TooSlow, StorageFull, UsageError for a body that is not as it should be,
@@ -61,7 +63,7 @@ async def _parts(
     request: Request,
     body: AsyncGenerator[bytes, None],
     slot: Slot,
-    limits: Limits,
+    limits: ServiceLimits,
     parts: Sequence[str],
 ) -> Upload:
     """The parts of a form: files that are called as `parts`, and options."""
@@ -99,7 +101,7 @@ def _copy(upload: UploadFile, path: Path) -> None:
 
 
 async def _counted(
-    request: Request, grow: Callable[[int], None], limits: Limits
+    request: Request, grow: Callable[[int], None], limits: ServiceLimits
 ) -> AsyncGenerator[bytes, None]:
     """The pieces of a body, as long as it is neither too large nor too slow."""
     check_length(request, limits)
@@ -122,18 +124,18 @@ async def _counted(
         yield piece
 
 
-def check_length(request: Request, limits: Limits) -> None:
+def check_length(request: Request, limits: ServiceLimits) -> None:
     """Raises TooLarge for a request that says that it has more bytes than it may."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > limits.upload:
         raise _too_large(limits)
 
 
-def _too_large(limits: Limits) -> TooLarge:
+def _too_large(limits: ServiceLimits) -> TooLarge:
     return TooLarge(f"the request has more than {limits.upload / 1e6:g} MB, which is the most here")
 
 
-async def drain(request: Request, limits: Limits) -> None:
+async def drain(request: Request, limits: ServiceLimits) -> None:
     """Takes what a client that is refused still sends, for a moment.
 
     To close a connection that has unread bytes would take the answer away with it.

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from srup import logs, memory, processor
 from srup.errors import InternalError, OutOfMemory, SrupError, internal
 from srup.files import remove_abandoned
-from srup.serve.tasks import Context, Networks, Outcome, Task
+from srup.serve.tasks import Networks, Outcome, Task, TaskContext
 
 EVERY = 0.1  # seconds between two messages of progress
 HINTS = ("take a smaller {scale}", "or a smaller picture")
@@ -44,7 +44,7 @@ class Answer:
     error: SrupError | None = None
 
 
-class Worker:
+class WorkerProcess:
     """A worker process on a device; `run` is called by one thread, `stop` and `kill` by others."""
 
     def __init__(self, device: str, cores: int) -> None:
@@ -133,13 +133,13 @@ def _serve(device: str, cores: int, level: int, connection: Connection) -> None:
         number, task = message
         if task is not None:
             current = (number, threading.Event())
-            context = Context(device, networks, _throttled(send), current[1])
+            context = TaskContext(device, networks, _throttled(send), current[1])
             threading.Thread(target=_answer, args=(task, context, send), daemon=True).start()
         elif number == current[0]:
             current[1].set()
 
 
-def _answer(task: Task, context: Context, send: Callable[[object], None]) -> None:
+def _answer(task: Task, context: TaskContext, send: Callable[[object], None]) -> None:
     try:
         answer = Answer(task.run(context))
     except SrupError as error:

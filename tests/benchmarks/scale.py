@@ -25,6 +25,7 @@ from pathlib import Path
 from srup.batch.executors.scheduling import Crew, Hand, shared_out
 from srup.pipeline import Destination, Job, Result
 from srup.storage import Entry
+from tests.data.shards import tar_shards
 
 LARGEST = 5000  # shards of a simulation: from there on nothing changes but the length
 
@@ -211,7 +212,7 @@ def _beside_a_cluster() -> None:
     """Prints rates of one and two nodes, as measured, and as simulated."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "in"
-        _make(source)
+        tar_shards(source, SHARDS, EACH)
         for run in range(RUNS):
             for nodes in (1, 2):
                 out = Path(folder) / f"{run}-{nodes}"
@@ -231,22 +232,6 @@ def _rate(ends: Sequence[float], nodes: int) -> float:
     """Images a second once every worker has made what it began with."""
     warm = nodes * (THREADS + 1)
     return (len(ends) - warm) * EACH / (ends[-1] - ends[warm - 1])
-
-
-def _make(source: Path) -> None:
-    import shutil
-    import tarfile
-
-    from tests.data.draw import draw
-
-    source.mkdir()
-    draw(96, 64).save(source / "image.png")
-    with tarfile.open(source / "0000.tar", "w") as tar:
-        for number in range(EACH):
-            tar.add(source / "image.png", f"{number:04}.png")
-    (source / "image.png").unlink()
-    for number in range(1, SHARDS):
-        shutil.copyfile(source / "0000.tar", source / f"{number:04}.tar")
 
 
 def _measured(nodes: int, source: Path, out: Path) -> tuple[list[float], list[float], float]:

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import io
-import shutil
 import statistics
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,7 +24,7 @@ from srup import batch, memory
 from srup.batch.executors.ray import on_cluster
 from srup.inference.target import Target
 from srup.pipeline import Recipe
-from tests.data.draw import draw
+from tests.data.shards import tar_shards
 
 RECIPE = Recipe(Target(4), "lite")
 EXTENSION = "png"
@@ -72,24 +70,13 @@ def main() -> None:
     rates: dict[str, list[float]] = {name: [] for name in ways}
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "in"
-        _make(source, options.shards, options.each)
+        tar_shards(source, options.shards, options.each)
         for run in range(options.runs):
             for name, way in ways.items():
                 rates[name].append(_rate(way, source, Path(folder) / f"{name} {run}", options))
     for name, values in rates.items():
         each = ", ".join(f"{value:.2f}" for value in values)
         print(f"{name:<9} {statistics.median(values):.2f} images/s ({each})")
-
-
-def _make(source: Path, shards: int, each: int) -> None:
-    source.mkdir()
-    draw(96, 64).save(source / "image.png")
-    with tarfile.open(source / "0000.tar", "w") as tar:
-        for number in range(each):
-            tar.add(source / "image.png", f"{number:04}.png")
-    (source / "image.png").unlink()
-    for number in range(1, shards):
-        shutil.copyfile(source / "0000.tar", source / f"{number:04}.tar")
 
 
 def _rate(way: Way, source: Path, out: Path, options: argparse.Namespace) -> float:

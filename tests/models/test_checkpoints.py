@@ -29,9 +29,12 @@ def equal(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> bool:
     return same_names and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_a_checkpoint_saved_by_data_parallel(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
+)
+def test_a_checkpoint_saved_by_data_parallel_or_compiled(tmp_path: Path, prefix: str) -> None:
     tensors = network().state_dict()
-    prefixed = {f"module.{name}": tensor for name, tensor in tensors.items()}
+    prefixed = {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
     torch.save(prefixed, tmp_path / "own.pth")
     assert equal(loaded(tmp_path / "own.pth").state_dict(), tensors)
 

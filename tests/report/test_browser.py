@@ -13,7 +13,7 @@ from PIL import Image
 from srup.report import Picture, Report, Row, write
 from srup.report.lines import line_plot
 from srup.report.plot import Point, bubbles
-from tests.browser import DESK, PHONE, at, box, colour, launched, levels, places, watch
+from tests.browser import DESK, PHONE, at, box, colour, launched, levels, places, watched
 
 RED, BLUE, GREEN = (220, 0, 0), (0, 0, 220), (0, 160, 0)
 
@@ -30,23 +30,15 @@ Open = Callable[..., Any]
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Open]:
     """Opens a file without a network; fails afterwards if the page had errors or fetched."""
-    troubles: list[str] = []
-    contexts = []
+    with watched(browser) as made:
 
-    def open_(path: Path, **settings: Any) -> Any:
-        context = browser.new_context(offline=True, **{"viewport": DESK, **settings})
-        contexts.append(context)
-        page = context.new_page()
-        watch(page, troubles, ("file:", "data:"))
-        page.on("requestfailed", lambda request: troubles.append(f"failed: {request.url[:100]}"))
-        page.goto(path.as_uri())
-        page.wait_for_load_state()
-        return page
+        def open_(path: Path, **settings: Any) -> Any:
+            page = made(("file:", "data:"), offline=True, **settings)
+            page.goto(path.as_uri())
+            page.wait_for_load_state()
+            return page
 
-    yield open_
-    for context in contexts:
-        context.close()
-    assert troubles == []
+        yield open_
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ import requests
 from PIL import Image
 
 from srup.pipeline import Recipe
-from srup.serve.limits import Limits
+from srup.serve.limits import ServiceLimits
 from srup.serve.running import Running
-from srup.serve.workers import Worker
+from srup.serve.workers import WorkerProcess
 from tests.data.draw import draw
 
 PATIENCE = 60.0  # seconds until something that will never happen fails a test
@@ -47,7 +47,7 @@ def served(cache: Path, **options: Any) -> Iterator[Running]:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server with small limits, whose clients have little time."""
-    limits = Limits(
+    limits = ServiceLimits(
         waiting=8,
         pixels=1_000_000,
         upload=2_000_000,
@@ -136,7 +136,7 @@ def noise(path: Path, width: int, height: int) -> bytes:
 
 
 @contextmanager
-def halted(worker: Worker) -> Iterator[int]:
+def halted(worker: WorkerProcess) -> Iterator[int]:
     """Lets a worker do nothing for the length of the block; yields its process."""
     assert worker.process and worker.process.pid
     pid = worker.process.pid

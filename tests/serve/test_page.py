@@ -11,7 +11,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from srup.serve.running import Running
-from tests.browser import DESK, PHONE, at, box, colour, launched, levels, places, watch
+from tests.browser import DESK, PHONE, at, box, colour, launched, levels, places, watched
 from tests.serve.conftest import TOKEN, eventually, halted, health, is_idle
 
 RED, BLUE = (220, 0, 0), (0, 0, 220)
@@ -29,22 +29,15 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def opened(browser: Any, url: str) -> Iterator[Open]:
     """Opens the page; fails afterwards if it had errors or asked anybody else."""
-    troubles: list[str] = []
-    contexts = []
+    with watched(browser) as made:
 
-    def open_(address: str = url, **settings: Any) -> Any:
-        context = browser.new_context(**{"viewport": DESK, **settings})
-        contexts.append(context)
-        page = context.new_page()
-        watch(page, troubles, (address.partition("#")[0], "data:", "blob:"))
-        page.goto(address)
-        page.locator(".chip").first.wait_for()
-        return page
+        def open_(address: str = url, **settings: Any) -> Any:
+            page = made((address.partition("#")[0], "data:", "blob:"), **settings)
+            page.goto(address)
+            page.locator(".chip").first.wait_for()
+            return page
 
-    yield open_
-    for context in contexts:
-        context.close()
-    assert troubles == []
+        yield open_
 
 
 @pytest.fixture

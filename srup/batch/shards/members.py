@@ -11,10 +11,9 @@ from typing import BinaryIO
 from srup import temporaries
 from srup.errors import SrupError
 from srup.images import EXTENSIONS, named_like_image
-from srup.pipeline import Destination, Job, Result, Stopped, Worker
+from srup.pipeline import SMALL_WINDOWS, Destination, Job, Result, Stopped, Worker
 from srup.storage import Entry
 
-SMALL_WINDOWS = 128  # pixels a side, for an image that did not fit into memory
 NAMELESS = ".image"  # what an image is called whose name says nothing
 
 

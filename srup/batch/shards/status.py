@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from srup.pipeline import Result
+from srup.report.rows import Value, csv_cell
 
 COLUMNS = {  # → their types in Parquet
     "key": "string",
@@ -23,7 +24,6 @@ COLUMNS = {  # → their types in Parquet
     "consistency": "double",
 }
 ENDINGS = (".status.parquet", ".status.csv")
-Value = str | int | float | None
 
 
 def status_name(shard: str) -> str:
@@ -50,7 +50,7 @@ def write_status(path: Path, results: Sequence[Result], *, as_csv: bool) -> None
         with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
-            writer.writerows(rows)
+            writer.writerows(map(csv_cell, row) for row in rows)
         return
     import pyarrow
     from pyarrow import parquet

@@ -73,7 +73,8 @@ def program_of(
     """
     where = pick_device(device)
     # in memory as maps are, or every convolution would bring its kernel into their order
-    network = network.eval().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.eval()
+    network = network.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     chosen = pick_precision(network, where) if precision == "auto" else precision
     _warn_if_emulated(chosen, where)
 

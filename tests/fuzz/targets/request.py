@@ -17,12 +17,12 @@ import h11
 from srup.pipeline import Recipe
 from srup.serve.app import app
 from srup.serve.guards import Access
-from srup.serve.limits import Limits
+from srup.serve.limits import ServiceLimits
 from srup.serve.parameters import PARAMETERS, SCORING
 from srup.serve.queue import Queue
 from srup.serve.service import Service
 from srup.serve.store import Store
-from srup.serve.workers import Worker
+from srup.serve.workers import WorkerProcess
 from tests.fuzz.mutation import mutated
 
 HOST = b"127.0.0.1:7000"
@@ -46,7 +46,7 @@ HEADERS = (
         b"Expect: 100-continue",
     ),
 )
-LIMITS = Limits(upload=100_000, upload_seconds=1, drain_seconds=0.1, stop_seconds=0.1)
+LIMITS = ServiceLimits(upload=100_000, upload_seconds=1, drain_seconds=0.1, stop_seconds=0.1)
 
 
 def make(chance: Random) -> bytes:
@@ -103,8 +103,8 @@ def _read(case: bytes) -> tuple[h11.Request, bytes] | None:
 
 
 @cache
-def _worker() -> Worker:
-    return Worker("cpu", 1)  # which is never begun
+def _worker() -> WorkerProcess:
+    return WorkerProcess("cpu", 1)  # which is never begun
 
 
 async def _answered(request: h11.Request, body: bytes, folder: Path) -> int:
