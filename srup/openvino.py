@@ -15,10 +15,8 @@ try:
     import openvino as ov
     from openvino import opset13 as ops
 except ImportError as error:
-    raise EngineUnavailable(
-        f"OpenVINO is not installed ({error}); pip install 'srup[openvino]'",
-        "{engine=pytorch} needs no extra",
-    ) from error
+    about = f"OpenVINO is not installed ({error}); pip install 'srup[openvino]'"
+    raise EngineUnavailable(about) from error
 
 __all__ = ["HINTS", "core", "has_bfloat16", "ops", "ov"]
 

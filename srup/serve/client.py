@@ -78,7 +78,9 @@ class Server:
         except ValueError:
             right = False
         if not right:
-            raise UsageError("a server is called http://NAME:PORT", "write {server} so")
+            # which is not shown: it may hold a password
+            about = "what was given is no address of a server"
+            raise UsageError(about, "give {server} one like http://localhost:7000")
 
     @property
     def is_here(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from srup import networks
 from srup.errors import EngineUnavailable, WeightsMismatch
 from srup.inference.sight import sight_of
 from srup.inference.upscaler import load
@@ -203,3 +205,14 @@ def test_pytorch_does_not_run_it(tmp_path: Path) -> None:
         load(path, device="cuda")
     assert "pytorch" not in str(raised.value)
     assert load(path).programs[0].engine == "openvino"
+
+
+def test_without_openvino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other engine is advised: none runs it."""
+    path = saved(tmp_path / "x.onnx", Function())
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    for module in ("srup.openvino", "srup.networks.onnx"):
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.delattr(networks, "onnx")
+    with pytest.raises(EngineUnavailable, match=r"pip install 'srup\[openvino\]'$"):
+        community.network(path)

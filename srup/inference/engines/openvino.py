@@ -34,10 +34,14 @@ from srup.models import registry
 from srup.models.registry import Model
 from srup.models.weights import loaded, locked_in_cache
 from srup.networks.stages import Array, Stage, whole
-from srup.openvino import HINTS, core, has_bfloat16, ops, ov
 
 if TYPE_CHECKING:  # importing torch takes seconds, and this engine does without
     from srup.networks.base import Network
+
+try:
+    from srup.openvino import HINTS, core, has_bfloat16, ops, ov
+except EngineUnavailable as error:
+    raise EngineUnavailable(error.message, "{engine=pytorch} needs no extra") from error
 
 log = logging.getLogger(__name__)
 
