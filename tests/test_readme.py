@@ -26,7 +26,7 @@ from srup.errors import SrupError
 from srup.images import carried, chunks, metadata, reading
 from srup.models import costs, registry
 from srup.networks.base import Network
-from srup.serve.limits import Limits
+from srup.serve.limits import ServiceLimits
 from tests.conftest import in_windows
 from tests.data.draw import draw
 
@@ -396,8 +396,8 @@ def test_the_limits_are_those_of_the_code() -> None:
 
 def test_the_limits_of_the_service_are_those_of_the_code() -> None:
     text = " ".join((DOCS / "serve.md").read_text().split())
-    assert f"no slower than {Limits.upload_rate >> 10} kB a second on average" in text
-    assert f"after the first {Limits.upload_seconds:g} seconds" in text
+    assert f"no slower than {ServiceLimits.upload_rate >> 10} kB a second on average" in text
+    assert f"after the first {ServiceLimits.upload_seconds:g} seconds" in text
 
 
 def test_security_is_short() -> None:
