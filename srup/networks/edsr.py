@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from srup.networks.base import Network
+from srup.networks.convolution import RELU, convolved
 from srup.networks.layers import conv3, in_full, in_steps, mean_shift, upsampler
 from srup.networks.stages import Stage
 
@@ -32,10 +33,10 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Computes `factor · body(x) + x`."""
-        inside: Tensor = self.body(x)
+        inside = convolved(self.body[0], x, then=RELU)
         if self.factor == 1:
-            return inside.add_(x)
-        return torch.add(x, inside, alpha=self.factor)
+            return convolved(self.body[2], inside, plus=x)
+        return torch.add(x, self.body[2](inside), alpha=self.factor)
 
 
 class EDSR(Network):
@@ -67,7 +68,7 @@ class EDSR(Network):
             return [state[0], self._features(state[0])]
 
         def postprocess(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
-            features = last(state[1]).add_(self._features(state[0]))
+            features = convolved(last, state[1], plus=self._features(state[0]))
             colours = nn.Sequential(self.tail[1], self.add_mean)
             return [in_full(colours, self.tail[0](features)) / 255]
 
@@ -115,7 +116,7 @@ class MDSR(Network):
             return [prepared, prepared]
 
         def postprocess(state: list[Tensor], _: Tensor | None) -> list[Tensor]:
-            enlarged = upsample(last(state[1]).add_(state[0]))
+            enlarged = upsample(convolved(last, state[1], plus=state[0]))
             return [in_full(nn.Sequential(self.tail, self.add_mean), enlarged) / 255]
 
         return [Stage(preprocess, 1 + 4 * 2), *in_steps(blocks, 2, GROUP), Stage(postprocess, 3)]

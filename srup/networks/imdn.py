@@ -11,15 +11,15 @@ pools mean and deviation over the whole map, and fused by a 1×1 convolution.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
+from srup.networks.convolution import LEAKY, RELU, SILU, Activation, convolved
 from srup.networks.layers import (
     Shortcut,
     Statistics,
@@ -51,12 +51,6 @@ def adapt(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             own = own.replace(there, here)
         renamed[own] = tensor
     return renamed
-
-
-Activation = Callable[[Tensor], Tensor]
-
-# Activations here work in place: only apply them to the fresh result of a convolution.
-leaky: Activation = partial(F.leaky_relu_, negative_slope=0.05)
 
 
 class Distillation(nn.Module):
@@ -95,9 +89,8 @@ class Distillation(nn.Module):
         """Concatenates what the steps keep, N×sum(kept)×H×W."""
         parts = []
         for name, kept in zip(self.names, self.kept, strict=True):
-            x = self.get_submodule(name)(x)
-            if name != self.bare:
-                x = self.activation(x)
+            then = None if name == self.bare else self.activation
+            x = convolved(self.get_submodule(name), x, then=then)
             parts.append(x[:, :kept])
             x = x[:, kept:]
         return torch.cat(parts, 1)
@@ -109,8 +102,7 @@ class Distillation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The block without attention: distils, fuses, adds its input."""
-        fused: Tensor = self.fuse(self.distil(x))
-        return fused.add_(x)
+        return convolved(self.fuse, self.distil(x), plus=x)
 
 
 class CCA(nn.Module):
@@ -130,7 +122,7 @@ class IMDB(Distillation):
     """IMDN's block: four distillation steps of 64 channels and the attention."""
 
     def __init__(self) -> None:
-        super().__init__((64, 48, 48, 48), (64, 64, 64, 16), leaky)
+        super().__init__((64, 48, 48, 48), (64, 64, 64, 16), LEAKY)
         self.cca = CCA()
 
 
@@ -206,7 +198,7 @@ class IMDN(Network):
         source, *carried, distilled = state
         # the first block's input is computed again: a map less between the stages
         total, x = carried or (None, self._features(source))
-        x = scaled_conv(self.blocks[number].fuse, distilled, factors).add_(x)
+        x = scaled_conv(self.blocks[number].fuse, distilled, factors, plus=x)
         return share(cast(nn.Conv2d, self.c[0]), number, x, total), x
 
 
@@ -250,7 +242,7 @@ class IMDN_RTC(Network):
 
     def __init__(self) -> None:
         super().__init__()
-        blocks = [Distillation((12, 9, 9, 9), (12, 12, 12, 3), leaky) for _ in range(5)]
+        blocks = [Distillation((12, 9, 9, 9), (12, 12, 12, 3), LEAKY) for _ in range(5)]
         body = Shortcut(nn.Sequential(*blocks, conv1(12, 12)))
         self.model = nn.Sequential(conv3(3, 12), body, conv3(12, 12), nn.PixelShuffle(2))
 
@@ -281,15 +273,20 @@ class IMDN_RTE(Network):
         self.fea_conv = nn.Sequential(conv3(3, 20), nn.ReLU(inplace=True), second)
         inputs, outputs = (20, 15, 15, 15, 10, 5), (20, 20, 20, 15, 10, 5)
         for number in range(1, 7):
-            self.add_module(f"block{number}", Distillation(inputs, outputs, F.relu_, bias=False))
+            self.add_module(f"block{number}", Distillation(inputs, outputs, RELU, bias=False))
         self.LR_conv = conv1(20, 20, bias=False)
         self.upsampler = nn.Sequential(conv3(20, 48), nn.PixelShuffle(4))
 
     def stages(self) -> list[Stage[Tensor]]:
         """A stage that halves the sides, and one for all the rest."""
-        # colours are in 0–255 inside
-        stem = Stage[Tensor](lambda state, _: [self.fea_conv(state[0] * 255)], 2, stride=2)
+        stem = Stage[Tensor](lambda state, _: [self._features(state[0])], 2, stride=2)
         return [stem, *local(self._restore, 6 * 6 + 1)]
+
+    def _features(self, image: Tensor) -> Tensor:
+        first, _relu, second = self.fea_conv
+        # colours are in 0–255 inside
+        features: Tensor = second(convolved(first, image * 255, then=RELU))
+        return features
 
     def _restore(self, features: Tensor) -> Tensor:
         x = features
@@ -307,7 +304,7 @@ class IMDN_Plus(Network):
     def __init__(self) -> None:
         super().__init__()
         widths = (36, 30, 24, 18, 12, 6)
-        blocks = [Distillation(widths, widths, partial(F.silu, inplace=True)) for _ in range(8)]
+        blocks = [Distillation(widths, widths, SILU) for _ in range(8)]
         first = conv3(3, 36)
         body = Shortcut(nn.Sequential(*blocks, conv3(36, 36)))
         self.FEM = nn.Sequential(first, body)
@@ -327,7 +324,7 @@ class IMDN_KAIR(Network):
     def __init__(self, scale: int) -> None:
         super().__init__()
         self.scale = scale
-        blocks = [Distillation((64, 48, 48, 48), (64, 64, 64, 16), leaky) for _ in range(8)]
+        blocks = [Distillation((64, 48, 48, 48), (64, 64, 64, 16), LEAKY) for _ in range(8)]
         body = Shortcut(nn.Sequential(*blocks, conv3(64, 64)))
         tail = conv3(64, 3 * scale**2)
         self.model = nn.Sequential(conv3(3, 64), body, tail, nn.PixelShuffle(scale))
@@ -343,7 +340,7 @@ def _in_pairs(first: nn.Module, body: Shortcut, tail: nn.Module, reach: int) -> 
     One stage over all eight would need a margin of 35 pixels or more, which at a window of 128
     pixels costs 2 to 3 times the work.
     """
-    layers = cast(nn.Sequential, body.sub)
+    layers = body.sub
     pairs = [layers[start : start + 2] for start in range(0, 8, 2)]
 
     def preprocess(state: list[Tensor], _: Tensor | None) -> list[Tensor]:

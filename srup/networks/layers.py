@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srup.networks.convolution import convolved, convolved_by
 from srup.networks.stages import Stage
 
 PART = 1 << 18  # values of a map whose statistics are taken at once: they fit a core's cache
@@ -18,16 +18,15 @@ DIV2K_MEAN = (0.4488, 0.4371, 0.4040)  # RGB in [0, 1]
 
 
 class Shortcut(nn.Module):
-    """A module that ends in a convolution, with a residual connection around it."""
+    """Modules of which the last is a convolution, with a residual connection around them."""
 
-    def __init__(self, sub: nn.Module) -> None:
+    def __init__(self, sub: nn.Sequential) -> None:
         super().__init__()
         self.sub = sub
 
     def forward(self, x: Tensor) -> Tensor:
         """Computes `sub(x) + x`."""
-        inside: Tensor = self.sub(x)
-        return inside.add_(x)
+        return convolved(self.sub[-1], self.sub[:-1](x), plus=x)
 
 
 def conv3(before: int, after: int, *, bias: bool = True) -> nn.Conv2d:
@@ -66,15 +65,17 @@ def _without_autocast(kind: str) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def scaled_conv(conv: nn.Conv2d, x: Tensor, factors: Tensor) -> Tensor:
-    """A 1×1 convolution of `x * factors`, where `factors` is N×C×1×1.
+def scaled_conv(
+    conv: nn.Conv2d, x: Tensor, factors: Tensor, *, plus: Tensor | None = None
+) -> Tensor:
+    """A 1×1 convolution of `x * factors`, where `factors` is N×C×1×1, and `plus` added to it.
 
     For a single image the factors go into the kernel, which saves a pass over the map.
     """
     if len(x) > 1:  # each image has factors of its own
-        result: Tensor = conv(x * factors.to(x.dtype))
-        return result
-    return F.conv2d(x, conv.weight * factors, conv.bias, dilation=conv.dilation)
+        return convolved(conv, x * factors.to(x.dtype), plus=plus)
+    kernel = conv.weight * factors
+    return convolved_by(x, kernel, conv.bias, dilation=conv.dilation, plus=plus)
 
 
 def mean_shift(sign: int, span: float) -> nn.Conv2d:
@@ -113,8 +114,7 @@ def share(conv: nn.Conv2d, number: int, x: Tensor, total: Tensor | None = None) 
     width = x.shape[1]
     kernel = conv.weight[:, width * number : width * (number + 1)]
     bias = conv.bias if number == 0 else None  # the bias is added once
-    part = F.conv2d(x, kernel, bias, dilation=conv.dilation)
-    return part if total is None else part.add_(total)
+    return convolved_by(x, kernel, bias, dilation=conv.dilation, plus=total)
 
 
 def in_steps(blocks: Sequence[nn.Module], reach: int, size: int) -> list[Stage[Tensor]]:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
+from srup.networks.convolution import RELU, convolved
 from srup.networks.layers import conv1, conv3, in_full, mean_shift, upsampler
 from srup.networks.stages import Stage, local
 
@@ -87,18 +88,18 @@ class LESRCNN(Network):
         return local(self._enlarge, {2: 13, 3: 12, 4: 12}[self.scale])
 
     def _enlarge(self, image: Tensor) -> Tensor:
-        first = F.relu_(self.conv1(self.sub_mean(image)))
+        first = convolved(self.conv1[0], self.sub_mean(image), then=RELU)
         x = F.relu_(self._upsampler().both(self._enhance(first), first))
         for number in range(1, 5):
-            x = F.relu_(self.get_submodule(f"conv17_{number}")(x))
+            x = convolved(self.get_submodule(f"conv17_{number}.0"), x, then=RELU)
         return in_full(nn.Sequential(self.conv18, self.add_mean), x)
 
     def _enhance(self, first: Tensor) -> Tensor:
         """Layers 2 to 17, with a residual sum and a ReLU at each 1×1."""
         x = first
         for number in range(2, 18, 2):
-            inside = F.relu_(self.get_submodule(f"conv{number}")(x))
-            x = F.relu_(self.get_submodule(f"conv{number + 1}")(inside).add_(x))
+            inside = convolved(self.get_submodule(f"conv{number}.0"), x, then=RELU)
+            x = convolved(self.get_submodule(f"conv{number + 1}.0"), inside, plus=x, then=RELU)
         return x
 
 

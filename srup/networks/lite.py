@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
+from srup.networks.convolution import LEAKY, convolved
 from srup.networks.layers import conv3
 from srup.networks.stages import Stage, local
 
@@ -32,8 +33,8 @@ class Pair(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Adds the two convolutions' result to `x`."""
-        inside: Tensor = self.second(F.leaky_relu_(self.first(x), 0.05))
-        return inside.add_(x)
+        inside = convolved(self.first, x, then=LEAKY)
+        return convolved(self.second, inside, plus=x)
 
 
 class Lite(Network):

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
+from srup.networks.convolution import RELU, convolved
 from srup.networks.layers import (
     Statistics,
     channel_attention,
@@ -67,7 +68,7 @@ class SplitBlock(nn.Module):
         """The block up to its attention, N×64×H×W."""
         kept = []
         for number in range(1, 9):
-            made = F.relu_(self.get_submodule(f"layer{number}")(x))
+            made = convolved(self.get_submodule(f"layer{number}.0"), x, then=RELU)
             # the first 16 channels leave the block here, the others feed every later layer
             kept.append(made[:, :16])
             if number < 8:
@@ -100,7 +101,7 @@ class FeatureDistillation(nn.Module):
         """The block up to its attention, N×64×H×W."""
         dense, latest, kept = x, x, []
         for number in range(1, 8):
-            made = F.relu_(self.get_submodule(f"layer{number}")(dense).add_(latest))
+            made = convolved(self.get_submodule(f"layer{number}"), dense, plus=latest, then=RELU)
             # as in the checkpoints, whose first distillation was trained on the input
             source = x if number == 1 else made
             kept.append(self.get_submodule(f"layer{number}_sub")(source))
@@ -162,7 +163,7 @@ class RDCABNet(Network):
 
     def _leave(self, state: list[Tensor], factors: Tensor | None) -> list[Tensor]:
         total, _ = self._fuse(U - 1, state, factors)
-        features = self.gff[1](total).add_(self.sfe1(state[0]))
+        features = convolved(self.gff[1], total, plus=self.sfe1(state[0]))
         return [in_full(self.output, self.upscale(features))]
 
     def _fuse(
@@ -226,7 +227,7 @@ class Recursive(Network):
     def _leave(self, state: list[Tensor], factors: Tensor | None) -> list[Tensor]:
         image = state[0]
         total, _ = self._fuse(U - 1, state, factors)
-        details = self._enlarge(self.gff[1](total).add_(self.sfe1(image)))
+        details = self._enlarge(convolved(self.gff[1], total, plus=self.sfe1(image)))
         return [F.interpolate(image, scale_factor=4, mode="bicubic").add_(details)]
 
     def _fuse(
@@ -276,6 +277,6 @@ class RDCABFdirb(Recursive):
     def _enlarge(self, features: Tensor) -> Tensor:
         x = self.middle_pointwise(self.upscale(features))
         for number in range(1, 5):
-            x = F.relu_(self.get_submodule(f"convIRB_{number}")(x))
+            x = convolved(self.get_submodule(f"convIRB_{number}.0"), x, then=RELU)
         details: Tensor = self.convIRB(x)
         return details

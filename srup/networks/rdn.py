@@ -12,10 +12,10 @@ from functools import partial
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
+from srup.networks.convolution import RELU, convolved
 from srup.networks.layers import conv1, conv3, in_full, share, upsampler
 from srup.networks.stages import Stage
 
@@ -60,7 +60,7 @@ class DenseLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """N×C×H×W → N×(C + 64)×H×W."""
-        return torch.cat([x, F.relu_(self.conv(x))], 1)
+        return torch.cat([x, convolved(self.conv, x, then=RELU)], 1)
 
 
 class RDB(nn.Module):
@@ -73,8 +73,7 @@ class RDB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Adds the fusion of the dense layers to `x`."""
-        fused: Tensor = self.lff(self.layers(x))
-        return fused.add_(x)
+        return convolved(self.lff, self.layers(x), plus=x)
 
 
 class RDN(Network):
@@ -110,4 +109,5 @@ class RDN(Network):
 
     def _leave(self, state: list[Tensor], _: Tensor | None) -> list[Tensor]:
         image, total, _x = state
-        return [in_full(self.output, self.upscale(self.gff[1](total).add_(self.sfe1(image))))]
+        features = convolved(self.gff[1], total, plus=self.sfe1(image))
+        return [in_full(self.output, self.upscale(features))]

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
+from srup.networks.convolution import RELU, convolved
 from srup.networks.layers import (
     Statistics,
     channel_attention,
@@ -72,16 +73,16 @@ class Block(nn.Module):
         c2 = self._layer(2, torch.cat([x, c1], 1), c1)
         # letters as in the figure of the paper
         u = torch.cat([x, c2], 1)
-        cs = self.CONCAT_FF_1(u).add_(first)
+        cs = convolved(self.CONCAT_FF_1, u, plus=first)
         c3 = self._layer(5, cs, cs)
         c4 = self._layer(6, torch.cat([cs, c3], 1), c3)
-        fused: Tensor = self.CONCAT_FF_2(torch.cat([u, c4], 1))
-        return fused.add_(first)
+        return convolved(self.CONCAT_FF_2, torch.cat([u, c4], 1), plus=first)
 
     def _layer(self, number: int, inputs: Tensor, identity: Tensor) -> Tensor:
-        x = F.relu_(self.get_submodule(f"layer{number}")(inputs)) + identity
+        x = convolved(self.get_submodule(f"layer{number}.0"), inputs, then=RELU) + identity
         kept, rest = x[:, :KEPT], x[:, KEPT:]
-        further = self.get_submodule(f"idle_layer{number}")(rest)
+        inside = convolved(self.get_submodule(f"idle_layer{number}.0"), rest, then=RELU)
+        further = self.get_submodule(f"idle_layer{number}.2")(inside)
         scaled = self.get_submodule(f"res_scale_{number}")(further)
         scaled.add_(self.get_submodule(f"x_scale_{number}")(rest))
         return torch.cat([kept, scaled], 1)
@@ -141,7 +142,7 @@ class RDSRN(Network):
         enlarged = self.upscale(self.gff_2(total + self.sfe1(image)))
         x = enlarged
         for number in range(1, 5):
-            x = F.relu_(self.get_submodule(f"conv17_{number}")(x))
+            x = convolved(self.get_submodule(f"conv17_{number}.0"), x, then=RELU)
         bicubic = F.interpolate(image, scale_factor=self.scale, mode="bicubic")
         return [bicubic.add_(self.conv18(x + enlarged))]
 

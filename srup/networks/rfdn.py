@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srup.networks.base import Network
+from srup.networks.convolution import LEAKY, convolved
 from srup.networks.layers import WholeMap, conv1, conv3, in_full, share
 from srup.networks.stages import Stage
 
@@ -47,7 +48,7 @@ class ESA(nn.Module):
 
     def weigh(self, x: Tensor, narrow: Tensor, coarse: Tensor) -> Tensor:
         """Multiplies a map by its factors; `narrow` and `coarse` have a quarter of its channels."""
-        factors: Tensor = self.conv4(self.conv_f(narrow).add_(coarse))
+        factors: Tensor = self.conv4(convolved(self.conv_f, narrow, plus=coarse))
         return x * factors.sigmoid_()
 
 
@@ -68,9 +69,9 @@ class RFDB(nn.Module):
         """The block up to its attention: the fused map, and the narrow one for the attention."""
         parts = []
         for number in range(1, 4):
-            parts.append(F.leaky_relu_(self.get_submodule(f"c{number}_d")(x), 0.05))
-            x = F.leaky_relu_(self.get_submodule(f"c{number}_r")(x).add_(x), 0.05)
-        parts.append(F.leaky_relu_(self.c4(x), 0.05))
+            parts.append(convolved(self.get_submodule(f"c{number}_d"), x, then=LEAKY))
+            x = convolved(self.get_submodule(f"c{number}_r"), x, plus=x, then=LEAKY)
+        parts.append(convolved(self.c4, x, then=LEAKY))
         fused = self.c5(torch.cat(parts, 1))
         return [fused, self.esa.conv1(fused)]
 

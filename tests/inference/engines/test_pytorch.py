@@ -28,6 +28,7 @@ from srup.inference.run_options import Precision, RunOptions
 from srup.inference.tiling import tiled
 from srup.models import registry
 from srup.models.registry import MODELS, Model
+from srup.networks import convolution
 from srup.networks.stages import Array, Stage, pad_to_multiple, whole
 from tests.conftest import evaluated, model_id, models, random_network
 from tests.data.draw import draw
@@ -35,6 +36,14 @@ from tests.data.draw import draw
 COLOURS = np.asarray(draw(90, 70))
 EIGHT_BITS = Conversion(255, 255)
 Noise = Callable[[int, int], torch.Tensor]
+CONVOLUTIONS = ("aten::_convolution", "mkldnn::_convolution_pointwise")  # in PyTorch's profiler
+ALONE = {  # activations behind a running sum, a shuffle, or in float32
+    "imdn": 1,
+    "imdn-as": 2,
+    "lesrcnn": 1,
+    "lesrcnn-m": 1,
+    "rfdn": 13,  # twelve behind an addition: oneDNN knows ReLU there, but no leaky one
+}
 
 RELEASED = [row for row in MODELS if row.released and row.scale and row.parameters < 5e6]
 published = pytest.mark.parametrize(
@@ -196,11 +205,26 @@ def test_pixels_of_a_file_are_convolved_as_those_of_an_array(
         assert not copied
 
 
+@pytest.mark.skipif(not convolution.usable(), reason="oneDNN has no bfloat16 on this processor")
+@pytest.mark.parametrize("name", sorted({row.name for row in MODELS if 0 < row.parameters < 1.3e6}))
+def test_in_bfloat16_convolutions_take_their_activations_along(name: str) -> None:
+    """None goes over a map once more, except behind what is no convolution."""
+    rows = registry.find(name)
+    network = registry.build(rows[max(rows)])
+    stages = program_of(network, device="cpu", precision="bf16").stages(EIGHT_BITS, False)
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        whole(stages, COLOURS[None].transpose(0, 3, 1, 2))
+    events = [event.name for event in profiled.events()]
+    alone = [event for event in events if event.endswith(("relu_", "silu_"))]
+    assert "mkldnn::_convolution_pointwise" in events
+    assert len(alone) == ALONE.get(name, 0)
+
+
 def copied_maps(stages: list[Stage[Array]], pixels: Bytes) -> list[tuple[int, ...]]:
     """The shapes of the maps that convolutions copy before they run."""
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
         whole(stages, pixels[None].transpose(0, 3, 1, 2))
-    convolutions = [event for event in profiled.events() if event.name == "aten::_convolution"]
+    convolutions = [event for event in profiled.events() if event.name in CONVOLUTIONS]
     assert convolutions, "no convolution was seen"
     shapes = [shape for event in convolutions for shape in _copied(event)]
     return [shape for shape in shapes if shape[-1] > 5]  # kernels are no larger
