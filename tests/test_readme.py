@@ -196,6 +196,7 @@ NOT_RUN = {
     "python -m tests.benchmarks.strength Kodak --every 2": FIGURES,
     "python -m tests.benchmarks.published": FIGURES,
     "python -m tests.benchmarks.cores --model lite": FIGURES,
+    "python -m tests.benchmarks.fused photo.png lite imdn rfdn rdsrn": FIGURES,
     "pytest -m slow -k photographs -s": FIGURES,
     "pytest tests/models tests/networks tests/inference/engines -k espcn": ESPCN,
     "srup models download espcn": ESPCN,
