@@ -55,7 +55,9 @@ def main() -> None:
 def measured(row: registry.Model, precision: Precision, image: Array, runs: int) -> str:
     """Seconds in parts and in one pass, and the share of the ceiling."""
     network = registry.build(row)
-    stages = program_of(network, device="cpu", precision=precision).stages(Conversion(255, 255), False)
+    stages = program_of(network, device="cpu", precision=precision).stages(
+        Conversion(255, 255), False
+    )
     alone, alone_work = ceiling(256, TYPES[precision])
 
     def enlarge() -> object:
