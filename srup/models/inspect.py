@@ -7,10 +7,13 @@ It takes a few hundredths of a second, whatever the size: a fixed sample of tile
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from srup.images import Compression, Floats, Image, Pages, Pixels, fill_transparent
@@ -31,6 +34,10 @@ FLATTEST, FLATTEST_COARSE = 0.02, 0.01  # share of blocks that noise is measured
 DARKEST, BRIGHTEST = 16, 239  # means of blocks in which noise is not clipped
 HIDING = 70  # quality below which noise of a σ below VISIBLE leaves nothing to measure
 VISIBLE = 2.0
+# In small pictures hardly a block of 8×8 is flat: there blocks of 4×4 count, which overlap.
+SMALL_BLOCK, FLATTEST_SMALL = 4, 80  # pixels a side; how many noise is measured in
+SMALL = 4 * 64 * FEWEST  # pixels of a picture that is looked at as a whole then
+VISIBLE_SMALL = 4.0  # what is less may as well be detail
 # Spectrum
 FINEST = slice(26, 31)  # cycles in 64 pixels; 32 and 24 are those of JPEG's borders
 DETAIL = 100.0  # power times f² without which a picture is too smooth to tell
@@ -87,7 +94,7 @@ def inspection_of(pages: Pages) -> Inspection:
 
     Of a picture with transparency only visible parts are looked at. One with a side below 16 pixels
     is too small to tell anything, below 64 to tell whether it was enlarged, and one of fewer than
-    about 128×128 too small for noise and blockiness.
+    about 128×128 too small for blockiness and for noise of a σ below 4.
     """
     image, compression = pages.images[0], pages.compression
     colours = _sample(image)
@@ -103,9 +110,20 @@ def inspection_of(pages: Pages) -> Inspection:
         enlarged=_enlarged(luma),
     )
     found = replace(found, kind=_kind(colours, compressed=found.compressed))
-    down, across = traces.offset if found.compressed else (0, 0)
-    channel = colours[:, down:, across:, colours.shape[3] // 2]  # green, or the only one
-    return replace(found, noise=_noise(channel, found))
+    green = colours.shape[3] // 2  # or the only one
+    offset = traces.offset if found.compressed else (0, 0)
+    channel = _from_block(colours[:, :, :, green], offset)
+    if len(_blocks(channel, 8)) >= FEWEST:
+        return replace(found, noise=_noise(channel, found))
+    if math.prod(image.size) <= SMALL:
+        channel = _values(image)[None, :, :, green]
+    return replace(found, noise=_noise_of_small(channel, found))
+
+
+def _from_block(tiles: Tiles, offset: tuple[int, int]) -> Tiles:
+    """Tiles N×S×S without what is before the first block of 8×8 pixels and behind the last."""
+    rows, columns = (slice(start, start + (tiles.shape[1] - start) // 8 * 8) for start in offset)
+    return tiles[:, rows, columns]
 
 
 def _sample(image: Image) -> Tiles:
@@ -120,16 +138,18 @@ def _sample(image: Image) -> Tiles:
     side = sides[0]
     rows, columns = _visible_tiles(image, side)
     chosen = np.random.default_rng(0).permutation(len(rows))[:MOST_TILES]
-    tiles = []
-    for row, column in zip(rows[chosen] * side, columns[chosen] * side, strict=True):
-        here = np.s_[row : row + side, column : column + side]
-        pixels: Pixels = image.pixels[here]
-        if image.alpha is not None:
-            pixels = fill_transparent(pixels, image.alpha[here])
-        tiles.append(pixels)
-    found = np.array(tiles, np.float32).reshape(-1, side, side, image.pixels.shape[2])
-    found *= 255 / np.iinfo(image.pixels.dtype).max
-    return found
+    corners = zip(rows[chosen] * side, columns[chosen] * side, strict=True)
+    tiles = [_values(image, np.s_[y : y + side, x : x + side]) for y, x in corners]
+    return np.array(tiles, np.float32).reshape(-1, side, side, image.pixels.shape[2])
+
+
+def _values(image: Image, here: tuple[slice, slice] = np.s_[:, :]) -> Floats:
+    """A part of the picture H×W×C, or all of it, in units of 255, hidden pixels filled."""
+    pixels: Pixels = image.pixels[here]
+    if image.alpha is not None:
+        pixels = fill_transparent(pixels, image.alpha[here])
+    values: Floats = pixels.astype(np.float32) * (255 / np.iinfo(pixels.dtype).max)
+    return values
 
 
 def _visible_tiles(image: Image, side: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -190,8 +210,7 @@ def _kind(colours: Tiles, *, compressed: bool) -> Kind:
 
 
 def _noise(channel: Tiles, found: Inspection) -> float | None:
-    """σ of the noise in tiles N×S×S of one channel, in units of 255. Tiles begin with a block of
-    8×8 pixels, of which the last may be cut off.
+    """σ of the noise in tiles of one channel, whole blocks of 8×8 pixels, in units of 255.
 
     It is measured in the diagonal Haar coefficients, as by Donoho and Johnstone ("Ideal spatial
     adaptation by wavelet shrinkage", Biometrika 1994), of the flattest blocks alone. Which are flat
@@ -199,33 +218,42 @@ def _noise(channel: Tiles, found: Inspection) -> float | None:
     that the choice does not favour blocks with little of it. Compression and enlarging remove the
     finest coefficients first, so there those of the next scale count if they are larger.
     """
-    height, width = (length // 8 * 8 for length in channel.shape[1:])
-    channel = channel[:, :height, :width]
-    usable = _usable(channel, exact=found.kind == "photograph" and not found.compressed)
-    if usable is None:
-        return None
+    usable = _usable(_blocks(channel, 8), found, FEWEST // 4)
     fine = _haar(channel)
-    noise = _deviation(fine, 4, usable, FLATTEST)
+    flattest = max(FEWEST_FLAT, int(FLATTEST * usable.sum()))
+    noise = _deviation([_blocks(band, 4)[usable] for band in fine], flattest)
     if found.compressed or found.enlarged:
-        noise = max(noise, _deviation(_haar(fine[0]), 2, usable, FLATTEST_COARSE))
+        coarse = [_blocks(band, 2)[usable] for band in _haar(fine[0])]
+        flattest = max(FEWEST_FLAT, int(FLATTEST_COARSE * usable.sum()))
+        noise = max(noise, _deviation(coarse, flattest))
     hidden = found.quality is not None and found.quality < HIDING and noise < VISIBLE
     return None if hidden else noise
 
 
-def _usable(channel: Tiles, *, exact: bool) -> NDArray[np.bool_] | None:
-    """Which blocks of 8×8 pixels noise can be measured in: none is clipped there.
+def _noise_of_small(channel: Tiles, found: Inspection) -> float | None:
+    """The same in N×H×W of a small picture, where a block may begin at every pixel.
 
-    With `exact` blocks of one value, such as borders, are left out. All blocks if too few are left;
-    None if the picture is too small to choose.
+    None where it may be detail, which flat blocks of a small picture are not free of.
     """
-    blocks = _blocks(channel, 8)
-    if len(blocks) < FEWEST:
-        return None
+    blocks = sliding_window_view(channel, (SMALL_BLOCK, SMALL_BLOCK), (1, 2))
+    blocks = blocks.reshape(-1, SMALL_BLOCK, SMALL_BLOCK)
+    usable = _usable(blocks.reshape(len(blocks), -1), found, FLATTEST_SMALL)
+    bands = [band.reshape(len(band), -1) for band in _haar(blocks[usable])]
+    noise = _deviation(bands, FLATTEST_SMALL)
+    return noise if noise >= VISIBLE_SMALL else None
+
+
+def _usable(blocks: Floats, found: Inspection, fewest: int) -> NDArray[np.bool_]:
+    """Which blocks of pixels noise can be measured in: none is clipped there.
+
+    In lossless photographs blocks of one value, such as borders, are left out. All blocks if fewer
+    than `fewest` are left.
+    """
     lowest, highest, mean = blocks.min(1), blocks.max(1), blocks.mean(1)
     usable = (lowest > 0) & (highest < 255) & (mean >= DARKEST) & (mean <= BRIGHTEST)
-    if exact:
+    if found.kind == "photograph" and not found.compressed:
         usable &= lowest < highest
-    return usable if usable.sum() >= FEWEST // 4 else np.ones(len(blocks), bool)
+    return usable if usable.sum() >= fewest else np.ones(len(blocks), bool)
 
 
 def _haar(planes: Floats) -> Bands:
@@ -235,16 +263,16 @@ def _haar(planes: Floats) -> Bands:
     return (a + b + c + d) / 2, (a - b + c - d) / 2, (a + b - c - d) / 2, (a - b - c + d) / 2
 
 
-def _deviation(bands: Bands, side: int, usable: NDArray[np.bool_], share: float) -> float:
-    """The deviation of diagonal coefficients in the flattest of the usable blocks, of side×side.
+def _deviation(bands: Sequence[Floats], flattest: int) -> float:
+    """The deviation of diagonal coefficients in the flattest of blocks, which are rows.
 
     From their mean absolute value, because the median of a few whole numbers is too coarse.
     """
-    coarse, across, down, diagonal = (_blocks(band, side)[usable] for band in bands)
+    coarse, across, down, diagonal = bands
     energy = coarse.var(1) + np.square(across).mean(1) + np.square(down).mean(1)
-    count = max(FEWEST_FLAT, int(share * len(energy)))
-    flattest = diagonal[np.argpartition(energy, count - 1)[:count]]
-    return float(np.abs(flattest).mean() * np.sqrt(np.pi / 2))
+    count = min(flattest, len(energy))
+    chosen = diagonal[np.argpartition(energy, count - 1)[:count]]
+    return float(np.abs(chosen).mean() * np.sqrt(np.pi / 2))
 
 
 def _blocks(planes: Floats, side: int) -> Floats:

@@ -76,6 +76,22 @@ def test_noise_of_photographs(kodak: Sequence[np.ndarray], sigma: float) -> None
         assert noise == pytest.approx(np.hypot(sigma, own), rel=0.15)
 
 
+@pytest.mark.parametrize("sigma", [0, 5, 10, 15])
+@pytest.mark.parametrize("side", [40, 64, 100, 120])
+def test_noise_of_a_small_smooth_picture(sigma: float, side: int) -> None:
+    noise = found_in(noisy(smooth(side, side), sigma)).noise
+    assert noise == (pytest.approx(sigma, rel=0.15) if sigma else None)
+
+
+@pytest.mark.parametrize("sigma", [10, 15])
+def test_noise_of_small_photographs(kodak: Sequence[np.ndarray], sigma: float) -> None:
+    """What is detail in a clean one is not told, and adds hardly to the noise of others."""
+    for pixels in kodak:
+        small = imresize(pixels, scale=1 / 6)
+        assert found_in(small).noise is None
+        assert found_in(noisy(small, sigma)).noise == pytest.approx(sigma, rel=0.2)
+
+
 def test_clean_photographs(kodak: Sequence[np.ndarray]) -> None:
     found = [found_in(pixels) for pixels in kodak]
     assert np.median([each.noise for each in found if each.noise is not None]) < 1.3
@@ -204,6 +220,13 @@ def test_an_outline_leaves_no_trace_of_what_it_hides() -> None:
 def test_nothing_is_told_of_what_cannot_be_seen() -> None:
     nothing = Inspection((320, 320), None)
     assert found_in(noisy(smooth(), 5), np.zeros((320, 320), np.uint8)) == nothing
+
+
+def test_of_a_large_picture_that_is_mostly_hidden_only_what_is_visible_counts() -> None:
+    alpha = np.zeros((320, 2000), np.uint8)
+    alpha[64:128, 64:128] = 255
+    picture = np.concatenate([noisy(smooth(320, 1000), 10), smooth(320, 1000).astype(np.uint8)], 1)
+    assert found_in(picture, alpha).noise == pytest.approx(10, rel=0.2)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (15, 400), (400, 3)])
