@@ -366,6 +366,8 @@ def _compute_alone(device: torch.device, started: Barrier) -> None:
     if device.type == "cuda":
         torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
     else:
+        # what a thread computes first gives it as many as the process has; asking settles that now
+        torch.get_num_threads()
         torch.set_num_threads(1)
     started.wait()
 

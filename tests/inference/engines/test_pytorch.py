@@ -129,6 +129,20 @@ def test_windows_in_bfloat16_equal_the_whole(name: str, noise: Noise) -> None:
     assert np.count_nonzero(difference) * 100_000 <= difference.size
 
 
+def test_threads_for_windows_compute_alone() -> None:
+    """Or on 16 cores 16 windows would share them with 15 others each."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        made = program_of(random_network(registry.find("lite")[2]), device="cpu")
+        assert made.workers == 3
+        with made.pool(2) as threads:
+            assert list(threads.map(lambda _: torch.get_num_threads(), range(4))) == [1] * 4
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_precision_is_what_was_asked_for() -> None:
     full = srup.load("lite", engine="pytorch", device="cpu", precision="fp32")
     half = srup.load("lite", engine="pytorch", device="cpu", precision="bf16")
