@@ -161,7 +161,7 @@ def _fused(
 def usable() -> bool:
     """Whether PyTorch's operators are there and compute what the plain form does."""
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
             right = all(_right(plus, then) for plus in (False, True) for then in TRIED)
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         log.debug("convolutions run alone, as oneDNN's operators do not: %s", error)
