@@ -26,7 +26,7 @@ from torch import Tensor, nn
 log = logging.getLogger(__name__)
 
 HALF = torch.bfloat16
-PLACES = (1, 16, 12, 12)  # the map on which the operators are tried
+TRIED_ON = (1, 16, 12, 12)  # N×C×H×W of the map on which the operators are tried
 TOLERANCE = 2**-6  # of the largest value: two roundings to bfloat16's 8 bits, and one before
 
 
@@ -45,6 +45,7 @@ class Activation:
 RELU = Activation("relu", (), F.relu_)
 LEAKY = Activation("leaky_relu", (0.05,), partial(F.leaky_relu_, negative_slope=0.05))
 SILU = Activation("swish", (), partial(F.silu, inplace=True))
+TRIED = (None, RELU, LEAKY, SILU)
 
 
 @dataclass(frozen=True)
@@ -171,14 +172,11 @@ def usable() -> bool:
     return right
 
 
-TRIED = (None, RELU, LEAKY, SILU)
-
-
 def _right(plus: bool, then: Activation | None) -> bool:
     """Whether a convolution of random numbers, in one pass, is about the same as in float32."""
     random = torch.Generator().manual_seed(0)
-    channels = PLACES[1]
-    x = torch.randn(PLACES, generator=random).contiguous(memory_format=torch.channels_last)
+    channels = TRIED_ON[1]
+    x = torch.randn(TRIED_ON, generator=random).contiguous(memory_format=torch.channels_last)
     kernel = torch.randn((channels, channels, 3, 3), generator=random) / (9 * channels) ** 0.5
     bias, other = torch.randn(channels, generator=random), x.flip(1) if plus else None
     geometry: Geometry = ((1, 1), (1, 1), (1, 1), 1)
