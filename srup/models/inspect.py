@@ -35,7 +35,8 @@ DARKEST, BRIGHTEST = 16, 239  # means of blocks in which noise is not clipped
 HIDING = 70  # quality below which noise of a σ below VISIBLE leaves nothing to measure
 VISIBLE = 2.0
 # In small pictures hardly a block of 8×8 is flat: there blocks of 4×4 count, which overlap.
-SMALL_BLOCK, FLATTEST_SMALL = 4, 80  # pixels a side; how many noise is measured in
+SMALL_BLOCK = 4  # pixels a side
+FLATTEST_SMALL, FEWEST_SMALL = 80, 1600  # blocks that noise is measured in, and to choose from
 SMALL = 4 * 64 * FEWEST  # pixels of a picture that is looked at as a whole then
 VISIBLE_SMALL = 4.0  # what is less may as well be detail
 # Spectrum
@@ -94,7 +95,8 @@ def inspection_of(pages: Pages) -> Inspection:
 
     Of a picture with transparency only visible parts are looked at. One with a side below 16 pixels
     is too small to tell anything, below 64 to tell whether it was enlarged, and one of fewer than
-    about 128×128 too small for blockiness and for noise of a σ below 4.
+    about 128×128 too small for blockiness and for noise of a σ below 4, of fewer than about 48×48
+    for any noise.
     """
     image, compression = pages.images[0], pages.compression
     colours = _sample(image)
@@ -233,11 +235,14 @@ def _noise(channel: Tiles, found: Inspection) -> float | None:
 def _noise_of_small(channel: Tiles, found: Inspection) -> float | None:
     """The same in N×H×W of a small picture, where a block may begin at every pixel.
 
-    None where it may be detail, which flat blocks of a small picture are not free of.
+    None where it may be detail, which flat blocks of a small picture are not free of, and where
+    there are too few of them.
     """
     blocks = sliding_window_view(channel, (SMALL_BLOCK, SMALL_BLOCK), (1, 2))
     blocks = blocks.reshape(-1, SMALL_BLOCK, SMALL_BLOCK)
-    usable = _usable(blocks.reshape(len(blocks), -1), found, FLATTEST_SMALL)
+    if len(blocks) < FEWEST_SMALL:
+        return None
+    usable = _usable(blocks.reshape(len(blocks), -1), found, FEWEST_SMALL // 4)
     bands = [band.reshape(len(band), -1) for band in _haar(blocks[usable])]
     noise = _deviation(bands, FLATTEST_SMALL)
     return noise if noise >= VISIBLE_SMALL else None
