@@ -7,9 +7,7 @@ Interleaved in one process, one thread, PyTorch; medians and the ratio.
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
-from pathlib import Path
 
 from srup import memory
 
@@ -20,16 +18,11 @@ import torch  # noqa: E402
 import srup  # noqa: E402
 from srup.images import read_image  # noqa: E402
 from srup.processor import has_bfloat16, instructions  # noqa: E402
-from tests.benchmarks.turns import medians, timed  # noqa: E402
+from tests.benchmarks.turns import medians, of_a_photo, timed  # noqa: E402
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("photo", type=Path)
-    parser.add_argument("models", nargs="*", default=["lite"])
-    parser.add_argument("--scale", type=int, default=4)
-    parser.add_argument("--runs", type=int, default=5)
-    options = parser.parse_args()
+    options = of_a_photo()
 
     torch.set_num_threads(1)
     pixels = read_image(options.photo).pixels

@@ -7,11 +7,9 @@ convolutions of 64 channels alone; a network's multiply-adds are those that its 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 from srup import memory
 
@@ -29,18 +27,13 @@ from srup.networks import convolution  # noqa: E402
 from srup.networks.stages import Array, whole  # noqa: E402
 from srup.processor import has_bfloat16, instructions  # noqa: E402
 from tests.benchmarks.published import ceiling  # noqa: E402
-from tests.benchmarks.turns import medians, timed  # noqa: E402
+from tests.benchmarks.turns import medians, of_a_photo, timed  # noqa: E402
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("photo", type=Path)
-    parser.add_argument("models", nargs="*", default=["lite"])
-    parser.add_argument("--scale", type=int, default=4)
-    parser.add_argument("--runs", type=int, default=5)
-    options = parser.parse_args()
+    options = of_a_photo()
 
     torch.set_num_threads(1)
     image = read_image(options.photo).pixels[None].transpose(0, 3, 1, 2)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 Turn = Callable[[], float]  # does something; the seconds that it took
+
+
+def of_a_photo() -> argparse.Namespace:
+    """The arguments PHOTO [MODEL...] [--scale 4] [--runs 5] of a benchmark."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("models", nargs="*", default=["lite"])
+    parser.add_argument("--scale", type=int, default=4)
+    parser.add_argument("--runs", type=int, default=5)
+    return parser.parse_args()
 
 
 def timed(run: Callable[[], object]) -> float:
