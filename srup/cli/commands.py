@@ -51,7 +51,8 @@ GROUPS = {  # heading → names of parameters; what is in none comes last, under
     ),
     "Service": ("port", "host", "open_", "server", "token", "waiting", "max_upload", "storage"),
     "Speed and memory": (
-        *("tile", "tiling", "device", "engine", "precision", "threads", "cluster", "cores"),
+        *("tile", "tiling", "device", "engine", "precision", "compiled"),
+        *("threads", "cluster", "cores"),
     ),
 }
 REST = "Other"

@@ -266,6 +266,12 @@ files = options.gathered(
     metavar="FOLDER",
     help="HR images to validate on.",
 )
+@click.option(
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="Have PyTorch compile the network first: faster steps, needs a C++ compiler.",
+)
 @options.device
 @options.as_json
 @options.verbose
@@ -277,6 +283,7 @@ def command(
     start: str | None,
     teacher: str | None,
     validate: Path | None,
+    compiled: bool,
     device: str,
     as_json: bool,
     verbose: bool,
@@ -315,7 +322,8 @@ def command(
     _introduce(network, final, len(pairs), made, None if before else validation)
     if before:
         _say_continues(before, final)
-    run = _run(made, pairs, final, files, where, _teachers(teacher, scales, where), validation)
+    teachers = _teachers(teacher, scales, where)
+    run = _run(made, pairs, final, files, where, teachers, validation, compiled=compiled)
     seconds = _follow(run, final.steps, files.log, as_json=as_json)
     files.draw()
     _say_finished(files.output, before.step if before else 0, seconds)
@@ -335,6 +343,8 @@ def _run(
     device: str,
     teachers: Mapping[int, Network],
     validation: Validation | None,
+    *,
+    compiled: bool,
 ) -> Iterator[Step]:
     from srup.training.loop import train
 
@@ -348,6 +358,7 @@ def _run(
         validation=validation,
         every=files.every,
         half=files.half,
+        compiled=compiled,
     )
 
 

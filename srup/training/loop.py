@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srup.errors import TrainingError
+from srup.errors import TrainingError, reason_of
 from srup.files import replacing
 from srup.images.degrade import CLEAN
 from srup.models import state_dicts
@@ -37,9 +37,13 @@ from srup.training.hyperparameters import (
     rate_at,
 )
 from srup.training.reparameterize import branch, merged
-from srup.training.validation import Validation, tensor_of
+from srup.training.validation import Validation, network_input
 
-CRITERIA: Mapping[Loss, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "l2": F.mse_loss}
+Criterion = Callable[[Tensor, Tensor], Tensor]  # of SR and HR
+# of LR and HR, N×H×W×3 bytes each, and of what a teacher made of LR
+LossOf = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+CRITERIA: Mapping[Loss, Criterion] = {"l1": F.l1_loss, "l2": F.mse_loss}
 BETAS = (0.9, 0.99)  # of Adam: its averages of the gradient and of its square
 
 
@@ -137,6 +141,7 @@ def train(
     validation: Validation | None = None,
     every: int = 1000,
     half: bool = False,
+    compiled: bool = False,
 ) -> Iterator[Step]:
     """Trains, and yields each step. `out` receives the best averaged weights as a state dict.
 
@@ -144,7 +149,8 @@ def train(
     run that finds such a state of the same hyperparameters continues from it. With more `steps`
     than before it continues too, and the schedule is that of all steps from there on. Without
     `validation` the last weights count as the best. `teachers` are networks to distil from, by
-    scale; `half` saves in float16. Raises TrainingError.
+    scale; `half` saves in float16; `compiled` has PyTorch compile the network and its loss, which
+    needs a C++ compiler. Raises TrainingError.
     """
     hyperparameters = resolved(hyperparameters, network, device)
     before = recorded(out)
@@ -152,14 +158,15 @@ def train(
         check_continues(before, hyperparameters, out)
     torch.manual_seed(hyperparameters.seed)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = _Run(network, hyperparameters)
+    run = _Run(network, hyperparameters, compiled=compiled)
     first = run.restore(state_path(out), device) + 1
     last = hyperparameters.steps
     started = time.perf_counter()
     for number, lr, hr in _batches(pairs, hyperparameters, first):
         scale = _scale(hyperparameters, number)
         teacher = (teachers or {}).get(scale)
-        loss = run.step(number, tensor_of(lr, device), tensor_of(hr, device), teacher)
+        lr_bytes, hr_bytes = (torch.from_numpy(each).to(device) for each in (lr, hr))
+        loss = run.step(number, lr_bytes, hr_bytes, teacher)
         rate, seconds = rate_at(hyperparameters, number), time.perf_counter() - started
         step = Step(number, scale, loss, rate, seconds)
         if number % every == 0 or number == last:
@@ -215,6 +222,25 @@ def _scale(hyperparameters: Hyperparameters, step: int) -> int:
     return hyperparameters.scales[int(random.integers(len(hyperparameters.scales)))]
 
 
+def _compiled(loss_of: LossOf) -> LossOf:
+    """The function, compiled when it is first called. Raises TrainingError then if it cannot be."""
+    from torch._dynamo.exc import TorchDynamoException  # takes a second, and few runs compile
+
+    # Left to itself PyTorch would compile the second scale for any size, which is slower.
+    compiled = torch.compile(loss_of, dynamic=False)
+
+    def checked(lr: Tensor, hr: Tensor, taught: Tensor | None) -> Tensor:
+        try:
+            return compiled(lr, hr, taught)
+        except TorchDynamoException as error:
+            raise TrainingError(
+                f"PyTorch cannot compile the network here ({reason_of(error)})",
+                "leave out {compiled}",
+            ) from error
+
+    return checked
+
+
 class _Run:
     """What changes while training: the weights, their average, the optimiser, the best PSNR so far.
 
@@ -222,8 +248,10 @@ class _Run:
     hyperparameters say so.
     """
 
-    def __init__(self, plain: Network, hyperparameters: Hyperparameters) -> None:
+    def __init__(self, plain: Network, hyperparameters: Hyperparameters, *, compiled: bool) -> None:
         self.plain, self.hyperparameters = plain.eval(), hyperparameters
+        self.compiled = compiled
+        self.losses: dict[tuple[int, Loss], LossOf] = {}
         self.best = -math.inf
         self.average = {}
         for name, tensor in plain.state_dict().items():
@@ -233,11 +261,13 @@ class _Run:
         if hyperparameters.wider:
             branch(self.network, hyperparameters.wider)
         self.optimiser = torch.optim.Adam(
-            self.network.parameters(), lr=hyperparameters.rate, betas=BETAS
+            self.network.parameters(), lr=hyperparameters.rate, betas=BETAS, fused=True
         )
 
     def step(self, number: int, lr: Tensor, hr: Tensor, teacher: Network | None) -> float:
-        """Trains on one batch; its loss. Raises TrainingError if that is not finite."""
+        """Trains on a batch, LR and HR N×H×W×3 bytes; its loss. Raises TrainingError if that is not
+        finite.
+        """
         # computed for every step rather than stepped, so that resuming needs no schedule state
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(self.hyperparameters, number)
@@ -254,18 +284,33 @@ class _Run:
         return value
 
     def _loss(self, number: int, lr: Tensor, hr: Tensor, teacher: Network | None) -> Tensor:
-        criterion = CRITERIA[loss_at(self.hyperparameters, number)]
-        bf16, share = self.hyperparameters.precision == "bf16", self.hyperparameters.distil
-        network = self.network.at(_scale(self.hyperparameters, number))
-        with torch.autocast(lr.device.type, torch.bfloat16, enabled=bf16):
-            sr = network(lr).float()
-            loss = criterion(sr, hr)
-            if teacher is not None:
-                # the teacher is not trained
-                with torch.no_grad():
-                    taught = teacher(lr).float()
+        scale, loss = _scale(self.hyperparameters, number), loss_at(self.hyperparameters, number)
+        if (scale, loss) not in self.losses:
+            self.losses[scale, loss] = self._loss_at(scale, CRITERIA[loss])
+        taught = None
+        if teacher is not None:
+            # the teacher is not trained
+            with torch.no_grad(), self._autocast(lr):
+                taught = teacher(network_input(lr)).float()
+        return self.losses[scale, loss](lr, hr, taught)
+
+    def _loss_at(self, scale: int, criterion: Criterion) -> LossOf:
+        """The loss at a scale; compiled, if it is to be, when it is first called."""
+        network, share = self.network.at(scale), self.hyperparameters.distil
+
+        def loss_of(lr: Tensor, hr: Tensor, taught: Tensor | None) -> Tensor:
+            with self._autocast(lr):
+                sr = network(network_input(lr)).float()
+            loss = criterion(sr, network_input(hr))
+            if taught is not None:
                 loss = (1 - share) * loss + share * criterion(sr, taught)
-        return loss
+            return loss
+
+        return _compiled(loss_of) if self.compiled else loss_of
+
+    def _autocast(self, lr: Tensor) -> torch.autocast:
+        half = self.hyperparameters.precision == "bf16"
+        return torch.autocast(lr.device.type, torch.bfloat16, enabled=half)
 
     def _update_average(self, number: int) -> None:
         """Moves the average towards the weights: faster in the first steps, which are far off."""
@@ -327,5 +372,7 @@ class _Run:
         self.network.load_state_dict(state["network"])
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
+        for group in self.optimiser.param_groups:
+            group["fused"] = True  # states of earlier versions say otherwise
         self.best = state["best"]
         return int(state["step"])

@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 Enlarge = Callable[[Bytes], Bytes]
 
 
-def tensor_of(pixels: Bytes, device: str) -> Tensor:
+def network_input(pixels: Tensor) -> Tensor:
     """N×H×W×3 bytes as N×3×H×W in [0, 1], channels last in memory."""
-    return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 255
+    return pixels.permute(0, 3, 1, 2).float() / 255
 
 
 class Validation:
@@ -63,7 +63,8 @@ class Validation:
         device = next(network.parameters()).device.type
 
         def enlarge(lr: Bytes) -> Bytes:
-            sr = network(tensor_of(lr[None], device))[0].permute(1, 2, 0)
+            pixels = torch.from_numpy(lr[None]).to(device)
+            sr = network(network_input(pixels))[0].permute(1, 2, 0)
             return np.asarray((sr * 255).round().clamp(0, 255).byte().cpu().numpy())
 
         with torch.inference_mode():

@@ -9,15 +9,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 import srup
 from srup.resize import imresize
+from tests.benchmarks.sheet import sheet
 from tests.data.draw import draw
 
 SCALE = 4
 DETAIL = (50, 96, 146, 196)  # left, top, right, bottom in the small image
-LABEL = 36  # pixels
 
 
 def main() -> None:
@@ -28,16 +27,9 @@ def main() -> None:
         "srup, 4 times": srup.load("lite", scale=SCALE)(small),
     }
     left, top, right, bottom = (side * SCALE for side in DETAIL)
-    sheet = Image.new(
-        "RGB",
-        (len(versions) * (right - left) + 8 * (len(versions) - 1), bottom - top + LABEL),
-        "white",
-    )
-    for number, (label, pixels) in enumerate(versions.items()):
-        x = number * (right - left + 8)
-        sheet.paste(Image.fromarray(pixels[top:bottom, left:right]), (x, LABEL))
-        ImageDraw.Draw(sheet).text((x + 4, 6), label, "#222222", ImageFont.load_default(20))
-    sheet.quantize(256).save(Path(sys.argv[1]), optimize=True)
+    cells = [pixels[top:bottom, left:right] for pixels in versions.values()]
+    made = sheet(list(versions), {"": cells})
+    made.quantize(256).save(Path(sys.argv[1]), optimize=True)
 
 
 if __name__ == "__main__":

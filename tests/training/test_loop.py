@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -316,6 +317,26 @@ def test_distilling_from_the_network_itself_has_no_loss(
     """
     hyperparameters = Hyperparameters(scales=(2,), steps=1, batch=2, patch=12, distil=1.0)
     assert run(pairs, tmp_path / "a.pt", hyperparameters, teachers={2: fresh()})[0].loss == 0
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
+def test_compiled_steps_are_those_of_the_network(pairs: dataset.Pairs, tmp_path: Path) -> None:
+    """Up to the last bits, which grow from step to step."""
+    hyperparameters = dataclasses.replace(HYPERPARAMETERS, scales=(2,), steps=3, distil=0.5)
+    teachers = {2: fresh()}
+    plain = run(pairs, tmp_path / "a.pt", hyperparameters, teachers=teachers)
+    compiled = run(pairs, tmp_path / "b.pt", hyperparameters, teachers=teachers, compiled=True)
+    assert [step.loss for step in compiled] == pytest.approx([step.loss for step in plain], 1e-4)
+    for name, tensor in weights_in(tmp_path / "a.pt").items():
+        assert torch.allclose(tensor, weights_in(tmp_path / "b.pt")[name], atol=1e-4)
+
+
+def test_without_a_compiler_that_is_said(
+    pairs: dataset.Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    with pytest.raises(TrainingError, match=r"cannot compile the network .*leave out compiled"):
+        run(pairs, tmp_path / "a.pt", compiled=True)
 
 
 def test_a_loss_that_is_not_finite_is_an_error(pairs: dataset.Pairs, tmp_path: Path) -> None:
