@@ -579,6 +579,7 @@ def _drop_from(lines: TextIO, first: int) -> None:
     kept = [line for line in lines if json.loads(line)["step"] < first]
     lines.truncate(0)
     lines.writelines(kept)
+    lines.flush()  # a run that is killed before its next record would lose what is in the buffer
 
 
 def _line(record: Mapping[str, Any], steps: int, left: float) -> str:

@@ -158,8 +158,8 @@ def _psnr(*figures: float) -> dict[str, tuple[float, float | None]]:
 
 UNKNOWN = "none stated"
 NEVER = "its weights were never released"
-LITE_DIGEST = "sha256:27a53da24e0f16e6947b9884b95f4a7ec041e391bfb150cbe040148e342043ce"
-PHOTO_DIGEST = "sha256:f23bc3b659cdd1b6ca55b19dc921edcf2116b2e2f0201c55f6083346318ffeb7"
+LITE_DIGEST = "sha256:be80988caaa741c3f321e1f9fbcd33d0e63f94b3e9a18c2778162a572db7415b"
+PHOTO_DIGEST = "sha256:7c193f945e5c5a6d84052d230bd494506303edef1b521618e26ce65ae6c7b625"
 BICUBIC_DIGEST = "sha256:6363367ab515397dbfd3d0a515567564d81e7005f2c017fc3767262504ace166"
 FULL = {"channels": 256, "blocks": 32, "factor": 0.1}  # EDSR; without them, EDSR-baseline
 

@@ -21,7 +21,7 @@ from tests.benchmarks.sheet import sheet
 
 SCALE = 4
 SIDE = 52  # of a detail, in pixels of the halved picture
-SPECS = {"clean": "clean", "q60": "jpeg:60", "q30": "jpeg:30", "σ10": "noise:10"}
+SPECS = {"clean": "clean", "q60": "jpeg:60", "q30": "jpeg:30", "noise 10": "noise:10"}
 NETWORKS = ("lite", "lite-photo", "imdn")
 
 
