@@ -371,8 +371,9 @@ class _Run:
         state = state_dicts.load(path, device)
         self.network.load_state_dict(state["network"])
         self.average = state["average"]
+        # States of earlier versions say otherwise. Loading moves what it counts to a GPU by this.
+        for group in state["optimiser"]["param_groups"]:
+            group["fused"] = True
         self.optimiser.load_state_dict(state["optimiser"])
-        for group in self.optimiser.param_groups:
-            group["fused"] = True  # states of earlier versions say otherwise
         self.best = state["best"]
         return int(state["step"])
