@@ -38,7 +38,7 @@ GROUPS = {  # heading → names of parameters; what is in none comes last, under
         *("scale", "scales", "size", "fill", "stretch"),
         *("width", "height", "long_edge", "megapixels"),
     ),
-    "Network": ("model", "models", "strength", "weights", "self_ensemble", "start", "teacher"),
+    "Network": ("model", "models", "strength", "weights", "self_ensemble", "start", "teachers"),
     "Input": ("list_file", "recursive", "on_collision", "max_pixels", "hr", "lr", "degradations"),
     "Output": (
         *("output", "suffix", "format_", "quality", "lossless", "palette", "dpi", "strip"),

@@ -135,11 +135,19 @@ hyperparameters = options.gathered(
             help="Bound of the norm of the gradient.  [default: no bound]",
         ),
         click.option(
+            "--teacher",
+            "teachers",
+            type=NetworkName(),
+            multiple=True,
+            metavar="NAME",
+            help="Distil from a larger network; repeat for the mean of several.",
+        ),
+        click.option(
             "--distil",
             type=click.FloatRange(0, 1),
             default=0.5,
             show_default=True,
-            help="The teacher's share of the loss.",
+            help="The teachers' share of the loss.",
         ),
         click.option(
             "--precision",
@@ -255,12 +263,6 @@ files = options.gathered(
     shell_complete=completion.files,
 )
 @click.option(
-    "--teacher",
-    type=NetworkName(),
-    metavar="NAME",
-    help="Distil from a larger network of the registry.",
-)
-@click.option(
     "--validate",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
@@ -281,7 +283,6 @@ def command(
     files: Files,
     hyperparameters: Hyperparameters,
     start: str | None,
-    teacher: str | None,
     validate: Path | None,
     compiled: bool,
     device: str,
@@ -304,7 +305,7 @@ def command(
 
     where = _device(device)
     scales = _scales(network, hyperparameters.scales)
-    asked = _asked(hyperparameters, scales, distilled=teacher is not None)
+    asked = _asked(hyperparameters, scales)
     # before images are shrunk, which takes minutes
     _check_files(files, start)
     made = _start(network, scales[0], start, asked.seed)
@@ -317,13 +318,12 @@ def command(
             _say_nothing_left(before, files.output)
             return
     validation = _validation(validate, scales, asked.degrade)
-    pairs = _pairs(data, scales)
+    pairs = _pairs(data, scales, final.teachers, where)
     # weights that were trained on are no first ones
     _introduce(network, final, len(pairs), made, None if before else validation)
     if before:
         _say_continues(before, final)
-    teachers = _teachers(teacher, scales, where)
-    run = _run(made, pairs, final, files, where, teachers, validation, compiled=compiled)
+    run = _run(made, pairs, final, files, where, validation, compiled=compiled)
     seconds = _follow(run, final.steps, files.log, as_json=as_json)
     files.draw()
     _say_finished(files.output, before.step if before else 0, seconds)
@@ -341,7 +341,6 @@ def _run(
     hyperparameters: Hyperparameters,
     files: Files,
     device: str,
-    teachers: Mapping[int, Network],
     validation: Validation | None,
     *,
     compiled: bool,
@@ -354,7 +353,6 @@ def _run(
         hyperparameters,
         out=files.output,
         device=device,
-        teachers=teachers,
         validation=validation,
         every=files.every,
         half=files.half,
@@ -394,23 +392,37 @@ def _check_scale(name: str, rows: Mapping[int, registry.Model], scale: int, lack
         raise UsageError(f"{name} {lacks} ×{scale}; it has {known}")
 
 
-def _asked(
-    hyperparameters: Hyperparameters, scales: Sequence[int], *, distilled: bool
-) -> Hyperparameters:
-    """The hyperparameters with all scales where none were given, and no distilling alone."""
+def _asked(hyperparameters: Hyperparameters, scales: Sequence[int]) -> Hyperparameters:
+    """The hyperparameters with all scales where none were given, and no distilling alone.
+
+    Raises UsageError where no teacher has a scale.
+    """
+    for scale in scales if hyperparameters.teachers else ():
+        _check_taught(hyperparameters.teachers, scale)
     return replace(
         hyperparameters,
         scales=tuple(sorted(hyperparameters.scales or scales)),
-        distil=hyperparameters.distil if distilled else 0.0,
+        distil=hyperparameters.distil if hyperparameters.teachers else 0.0,
     )
 
 
-def _pairs(data: Sequence[Path], scales: Sequence[int]) -> Pairs:
-    from srup.training import dataset
+def _check_taught(teachers: Sequence[str], scale: int) -> None:
+    if not any(scale in registry.find(name) for name in teachers):
+        raise UsageError(f"{' and '.join(teachers)} cannot teach ×{scale}", "see srup models")
+
+
+def _pairs(
+    data: Sequence[Path], scales: Sequence[int], teachers: Sequence[str], device: str
+) -> Pairs:
+    from srup.training import dataset, teaching
 
     # kept in the cache: the next run over the same images begins at once
     with console.progress("shrinking the images") as progress:
-        return dataset.prepare(data, scales, cache=cache() / "training", progress=progress)
+        pairs = dataset.prepare(data, scales, cache=cache() / "training", progress=progress)
+    if not teachers:
+        return pairs
+    with console.progress(f"enlarging the images with {' and '.join(teachers)}") as progress:
+        return teaching.taught(pairs, teachers, device=device, progress=progress)
 
 
 def _validation(
@@ -446,21 +458,6 @@ def _start(network: str, scale: int, start: str | None, seed: int) -> Network:
     missing = checkpoints.load_what_fits(made, path)
     if missing:
         console.warning(f"{path} has nothing for {', '.join(missing)}; these begin at random")
-    return made
-
-
-def _teachers(name: str | None, scales: Sequence[int], device: str) -> dict[int, Network]:
-    """The teacher at each scale. Raises UsageError if it lacks one."""
-    if name is None:
-        return {}
-    rows, made = registry.find(name), {}
-    # all scales are checked before the first teacher is loaded
-    for scale in scales:
-        _check_scale(name, rows, scale, "cannot teach")
-    for scale in scales:
-        row = rows[scale]
-        network = checkpoints.load_weights(registry.build(row), weights.verified(row))
-        made[scale] = network.at(scale).to(device).eval()
     return made
 
 

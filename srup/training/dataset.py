@@ -13,9 +13,9 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,24 +38,42 @@ SIDES = "sides.json"  # written last: its presence says that the other files are
 
 @dataclass(frozen=True)
 class Pairs:
-    """HR images and their LR versions at each scale.
+    """HR images and their LR versions at each scale, kept in `folder`.
 
     `planes[scale]` (HR: scale 1) holds the H·W·3 bytes of one image after the other, which begin at
-    `starts[scale]`; `sides[scale]` are their (height, width).
+    `starts[scale]`; `sides[scale]` are their (height, width). `taught[scale]`, where there is a
+    teacher, is what it made of LR, and lies as HR does.
     """
 
+    folder: Path
     planes: Mapping[int, Bytes]
     sides: Sides
     starts: Mapping[int, Sequence[int]]
+    taught: Mapping[int, Bytes] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.sides[1])
 
     def image(self, scale: int, index: int) -> Bytes:
         """An image H×W×3 at a scale; HR at scale 1."""
+        return self._cut(self.planes[scale], scale, index)
+
+    def taught_image(self, scale: int, index: int) -> Bytes:
+        """What the teacher made of an image at a scale, H×W×3 as HR."""
+        return self._cut(self.taught[scale], 1, index)
+
+    def _cut(self, plane: Bytes, scale: int, index: int) -> Bytes:
         height, width = self.sides[scale][index]
         start = self.starts[scale][index]
-        return self.planes[scale][start : start + height * width * 3].reshape(height, width, 3)
+        return plane[start : start + height * width * 3].reshape(height, width, 3)
+
+
+class Patches(NamedTuple):
+    """LR patches N×h×w×3, and N×H×W×3 of HR and of what the teacher made, None without one."""
+
+    lr: Bytes
+    hr: Bytes
+    taught: Bytes | None
 
 
 def find_images(sources: Sequence[Path]) -> list[Path]:
@@ -104,7 +122,7 @@ def prepare(
         planes[scale] = np.memmap(folder / f"x{scale}.bin", np.uint8, "r")
         sizes = [height * width * 3 for height, width in rows]
         starts[scale] = [0, *np.cumsum(sizes).tolist()]
-    return Pairs(planes, sides, starts)
+    return Pairs(folder, planes, sides, starts)
 
 
 def _key(paths: Sequence[Path], scales: Sequence[int]) -> str:
@@ -220,8 +238,8 @@ def _hdf5_errors(path: Path) -> Iterator[None]:
 
 def batch(
     pairs: Pairs, *, scale: int, size: int, patch: int, seed: tuple[int, ...], margin: int = 0
-) -> tuple[Bytes, Bytes]:
-    """`size` random patches: LR N×patch×patch×3 and HR, `scale` times as large.
+) -> Patches:
+    """`size` random patches: LR of `patch` pixels a side, HR and the teacher's `scale` times that.
 
     They are flipped and transposed at random; images are drawn by their area. The same arguments
     give the same batch, which is what makes training resume exactly. With a `margin`, LR patches
@@ -235,24 +253,26 @@ def batch(
             f"no image is as large as a patch of {patch * scale} pixels; give larger images",
             "take a smaller {patch}",
         )
-    lr, hr = [], []
+    drawn = []
     for index in random.choice(len(areas), size, p=areas / areas.sum()):
-        lr_patch, hr_patch = _patch(pairs, int(index), scale, patch, margin, random)
-        lr.append(lr_patch)
-        hr.append(hr_patch)
-    return np.stack(lr), np.stack(hr)
+        drawn.append(_patch(pairs, int(index), scale, patch, margin, random))
+    lr, hr, *taught = (np.stack(patches) for patches in zip(*drawn, strict=True))
+    return Patches(lr, hr, taught[0] if taught else None)
 
 
 def _patch(
     pairs: Pairs, index: int, scale: int, side: int, margin: int, random: np.random.Generator
-) -> tuple[Bytes, Bytes]:
+) -> list[Bytes]:
+    """A patch of LR, of HR and of what the teacher made, if there is one."""
     # Runs resume exactly, even across versions, only if these draws keep their order.
     height, width = pairs.sides[scale][index]
     top, left = int(random.integers(height - side + 1)), int(random.integers(width - side + 1))
     mirrored, flipped, transposed = random.integers(2, size=3)
+    versions = [(pairs.image(scale, index), 1, margin), (pairs.image(1, index), scale, 0)]
+    if pairs.taught:
+        versions.append((pairs.taught_image(scale, index), scale, 0))
     patches = []
-    for version, factor, around in ((scale, 1, margin), (1, scale, 0)):
-        image = pairs.image(version, index)
+    for image, factor, around in versions:
         patch = _window(image, top * factor, left * factor, side * factor, around)
         if mirrored:
             patch = patch[:, ::-1]
@@ -261,7 +281,7 @@ def _patch(
         if transposed:
             patch = patch.transpose(1, 0, 2)
         patches.append(patch)
-    return patches[0], patches[1]
+    return patches
 
 
 def _window(image: Bytes, top: int, left: int, side: int, margin: int) -> Bytes:

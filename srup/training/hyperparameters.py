@@ -32,7 +32,7 @@ class Hyperparameters:
     cosine ends.
     `finish`: share of the steps, at the end, that are trained with L2.
     `decay`: of the running average of the weights, which is what is validated and saved.
-    `distil`: the teacher's share of the loss.
+    `distil`: the share of the loss that `teachers`, the names of networks, have (`teaching`).
     `wider`: above 0, trains with branches so many times as wide (`reparameterize`).
     `clip`: above 0, bounds the norm of the gradient, which keeps high rates from diverging.
     `degrade`: how LR patches are made worse; None leaves them as bicubic made them.
@@ -54,7 +54,9 @@ class Hyperparameters:
     wider: int = 0
     clip: float = 0.0
     seed: int = 0
-    degrade: Degradation | None = None  # the last one: states of earlier versions lack it
+    # the last ones: states of earlier versions lack them
+    degrade: Degradation | None = None
+    teachers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("rate", "last_rate", "finish", "decay", "distil", "clip"):

@@ -28,7 +28,7 @@ from srup.images.degrade import CLEAN
 from srup.models import state_dicts
 from srup.networks.base import Network
 from srup.training import dataset, degradations
-from srup.training.dataset import Bytes, Pairs
+from srup.training.dataset import Bytes, Pairs, Patches
 from srup.training.hyperparameters import (
     Hyperparameters,
     Loss,
@@ -40,7 +40,7 @@ from srup.training.reparameterize import branch, merged
 from srup.training.validation import Validation, network_input
 
 Criterion = Callable[[Tensor, Tensor], Tensor]  # of SR and HR
-# of LR and HR, N×H×W×3 bytes each, and of what a teacher made of LR
+# of LR, HR, and what a teacher made of LR, N×H×W×3 bytes each
 LossOf = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 CRITERIA: Mapping[Loss, Criterion] = {"l1": F.l1_loss, "l2": F.mse_loss}
@@ -137,7 +137,6 @@ def train(
     *,
     out: Path,
     device: str = "cpu",
-    teachers: Mapping[int, Network] | None = None,
     validation: Validation | None = None,
     every: int = 1000,
     half: bool = False,
@@ -148,9 +147,8 @@ def train(
     Every `every` steps the averaged weights are validated and the state is saved beside `out`; a
     run that finds such a state of the same hyperparameters continues from it. With more `steps`
     than before it continues too, and the schedule is that of all steps from there on. Without
-    `validation` the last weights count as the best. `teachers` are networks to distil from, by
-    scale; `half` saves in float16; `compiled` has PyTorch compile the network and its loss, which
-    needs a C++ compiler. Raises TrainingError.
+    `validation` the last weights count as the best. `half` saves in float16; `compiled` has PyTorch
+    compile the network and its loss, which needs a C++ compiler. Raises TrainingError.
     """
     hyperparameters = resolved(hyperparameters, network, device)
     before = recorded(out)
@@ -162,11 +160,11 @@ def train(
     first = run.restore(state_path(out), device) + 1
     last = hyperparameters.steps
     started = time.perf_counter()
-    for number, lr, hr in _batches(pairs, hyperparameters, first):
+    for number, patches in _batches(pairs, hyperparameters, first):
         scale = _scale(hyperparameters, number)
-        teacher = (teachers or {}).get(scale)
-        lr_bytes, hr_bytes = (torch.from_numpy(each).to(device) for each in (lr, hr))
-        loss = run.step(number, lr_bytes, hr_bytes, teacher)
+        lr, hr = _moved(patches.lr, device), _moved(patches.hr, device)
+        taught = None if patches.taught is None else _moved(patches.taught, device)
+        loss = run.step(number, lr, hr, taught)
         rate, seconds = rate_at(hyperparameters, number), time.perf_counter() - started
         step = Step(number, scale, loss, rate, seconds)
         if number % every == 0 or number == last:
@@ -184,13 +182,13 @@ def state_path(out: Path) -> Path:
 
 def _batches(
     pairs: Pairs, hyperparameters: Hyperparameters, first: int
-) -> Iterator[tuple[int, Bytes, Bytes]]:
-    """(step, LR, HR) for each step from `first` on; one is made ahead while another trains."""
+) -> Iterator[tuple[int, Patches]]:
+    """The patches of each step from `first` on; some are made ahead while others train."""
 
     degradation = hyperparameters.degrade
 
-    def batch(step: int) -> tuple[Bytes, Bytes]:
-        lr, hr = dataset.batch(
+    def batch(step: int) -> Patches:
+        patches = dataset.batch(
             pairs,
             scale=_scale(hyperparameters, step),
             size=hyperparameters.batch,
@@ -201,18 +199,23 @@ def _batches(
         if degradation:
             # numbers of their own: the patches drawn are those of a run without
             seed = (hyperparameters.seed, step, 2)
-            lr = degradations.degrade_batch(lr, degradation, seed=seed)
-        return lr, hr
+            lr = degradations.degrade_batch(patches.lr, degradation, seed=seed)
+            patches = patches._replace(lr=lr)
+        return patches
 
     if first > hyperparameters.steps:
         return
     with ThreadPoolExecutor(1) as ahead:
         following = ahead.submit(batch, first)
         for step in range(first, hyperparameters.steps + 1):
-            lr, hr = following.result()
+            patches = following.result()
             if step < hyperparameters.steps:
                 following = ahead.submit(batch, step + 1)
-            yield step, lr, hr
+            yield step, patches
+
+
+def _moved(patches: Bytes, device: str) -> Tensor:
+    return torch.from_numpy(patches).to(device)
 
 
 def _scale(hyperparameters: Hyperparameters, step: int) -> int:
@@ -264,14 +267,14 @@ class _Run:
             self.network.parameters(), lr=hyperparameters.rate, betas=BETAS, fused=True
         )
 
-    def step(self, number: int, lr: Tensor, hr: Tensor, teacher: Network | None) -> float:
-        """Trains on a batch, LR and HR N×H×W×3 bytes; its loss. Raises TrainingError if that is not
+    def step(self, number: int, lr: Tensor, hr: Tensor, taught: Tensor | None) -> float:
+        """Trains on a batch, N×H×W×3 bytes each; its loss. Raises TrainingError if that is not
         finite.
         """
         # computed for every step rather than stepped, so that resuming needs no schedule state
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(self.hyperparameters, number)
-        loss = self._loss(number, lr, hr, teacher)
+        loss = self._loss(number, lr, hr, taught)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         if self.hyperparameters.clip:
@@ -283,15 +286,10 @@ class _Run:
             raise TrainingError(f"the loss is {value} at step {number}", "take a smaller {rate}")
         return value
 
-    def _loss(self, number: int, lr: Tensor, hr: Tensor, teacher: Network | None) -> Tensor:
+    def _loss(self, number: int, lr: Tensor, hr: Tensor, taught: Tensor | None) -> Tensor:
         scale, loss = _scale(self.hyperparameters, number), loss_at(self.hyperparameters, number)
         if (scale, loss) not in self.losses:
             self.losses[scale, loss] = self._loss_at(scale, CRITERIA[loss])
-        taught = None
-        if teacher is not None:
-            # the teacher is not trained
-            with torch.no_grad(), self._autocast(lr):
-                taught = teacher(network_input(lr)).float()
         return self.losses[scale, loss](lr, hr, taught)
 
     def _loss_at(self, scale: int, criterion: Criterion) -> LossOf:
@@ -303,7 +301,7 @@ class _Run:
                 sr = network(network_input(lr)).float()
             loss = criterion(sr, network_input(hr))
             if taught is not None:
-                loss = (1 - share) * loss + share * criterion(sr, taught)
+                loss = (1 - share) * loss + share * criterion(sr, network_input(taught))
             return loss
 
         return _compiled(loss_of) if self.compiled else loss_of

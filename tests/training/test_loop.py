@@ -12,10 +12,11 @@ import torch
 from PIL import Image as Pillow
 
 from srup.errors import TrainingError
+from srup.inference.upscaler import load
 from srup.models import registry
 from srup.networks.lite import Lite
 from srup.resize import imresize
-from srup.training import dataset, loop
+from srup.training import dataset, loop, teaching
 from srup.training.degradations import DEGRADATIONS
 from srup.training.hyperparameters import SCHEDULES, Hyperparameters, loss_at, rate_at
 from srup.training.reparameterize import branch, merged
@@ -25,6 +26,9 @@ from tests.data.hostile import tiff_without_a_width
 
 HYPERPARAMETERS = Hyperparameters(scales=(2, 3), steps=9, batch=2, patch=12, wider=2, clip=1.0)
 DEGRADED = dataclasses.replace(HYPERPARAMETERS, degrade=DEGRADATIONS["photo"])
+DISTILLED = dataclasses.replace(
+    HYPERPARAMETERS, scales=(2,), steps=3, distil=0.5, teachers=("lite",)
+)
 
 
 @pytest.fixture
@@ -84,17 +88,18 @@ def test_a_batch_is_a_function_of_its_seed(pairs: dataset.Pairs) -> None:
     first, again, other = (
         dataset.batch(pairs, scale=3, size=4, patch=10, seed=(0, n)) for n in (1, 1, 2)
     )
-    assert (first[0] == again[0]).all() and (first[1] == again[1]).all()
-    assert not (first[0] == other[0]).all()
-    assert first[0].shape == (4, 10, 10, 3)
-    assert first[1].shape == (4, 30, 30, 3)
+    assert (first.lr == again.lr).all() and (first.hr == again.hr).all()
+    assert not (first.lr == other.lr).all()
+    assert first.lr.shape == (4, 10, 10, 3)
+    assert first.hr.shape == (4, 30, 30, 3)
+    assert first.taught is None
 
 
 @pytest.mark.parametrize("patch", [10, 26])
 def test_a_margin_is_what_lies_around_the_same_patches(pairs: dataset.Pairs, patch: int) -> None:
     """A patch of 26 pixels is as high as the images: there the margin repeats its edge."""
-    lr, hr = dataset.batch(pairs, scale=3, size=8, patch=patch, seed=(1,))
-    wide, same = dataset.batch(pairs, scale=3, size=8, patch=patch, seed=(1,), margin=5)
+    lr, hr, _ = dataset.batch(pairs, scale=3, size=8, patch=patch, seed=(1,))
+    wide, same, _ = dataset.batch(pairs, scale=3, size=8, patch=patch, seed=(1,), margin=5)
     assert (wide[:, 5:-5, 5:-5] == lr).all()
     assert (same == hr).all()
     assert wide.shape == (8, patch + 10, patch + 10, 3)
@@ -119,7 +124,7 @@ def test_lr_and_hr_patches_show_the_same_detail(pairs: dataset.Pairs) -> None:
 
     Borders are left out: there the patch lacks the neighbours that the image had.
     """
-    lr, hr = dataset.batch(pairs, scale=2, size=16, patch=16, seed=(3,))
+    lr, hr, _ = dataset.batch(pairs, scale=2, size=16, patch=16, seed=(3,))
     for small, large in zip(lr, hr, strict=True):
         assert (
             np.abs(imresize(large, scale=0.5)[4:-4, 4:-4].astype(int) - small[4:-4, 4:-4]).max()
@@ -256,7 +261,8 @@ def test_a_state_that_knows_nothing_of_degrading_resumes(
     undisturbed = run(pairs, tmp_path / "a.pt")
     run(pairs, tmp_path / "b.pt", steps=6)
     state = torch.load(tmp_path / "b.state.pt", weights_only=True)
-    del state["hyperparameters"]["degrade"]
+    for name in ("degrade", "teachers"):
+        del state["hyperparameters"][name]
     torch.save(state, tmp_path / "b.state.pt")
     resumed = run(pairs, tmp_path / "b.pt")
     assert [step.loss for step in resumed] == [step.loss for step in undisturbed[6:]]
@@ -264,13 +270,14 @@ def test_a_state_that_knows_nothing_of_degrading_resumes(
 
 def test_degrading_changes_lr_alone(pairs: dataset.Pairs) -> None:
     """The patches are those of a run without, and HR stays clean."""
-    for (step, lr, hr), (same, degraded, clean) in zip(
-        loop._batches(pairs, HYPERPARAMETERS, 1), loop._batches(pairs, DEGRADED, 1), strict=True
+    plain = loop._batches(pairs, HYPERPARAMETERS, 1)
+    for (step, clean), (same, degraded) in zip(
+        plain, loop._batches(pairs, DEGRADED, 1), strict=True
     ):
         assert step == same
-        assert (hr == clean).all()
-        assert degraded.shape == lr.shape
-        assert np.abs(degraded.astype(float) - lr).mean() < 20
+        assert (clean.hr == degraded.hr).all()
+        assert degraded.lr.shape == clean.lr.shape
+        assert np.abs(degraded.lr.astype(float) - clean.lr).mean() < 20
 
 
 def test_a_degraded_run_is_validated_on_degraded_images_too(
@@ -308,24 +315,59 @@ def test_training_gains_psnr(pairs: dataset.Pairs, tmp_path: Path, pictures: Pat
     assert validation.psnr(network) == pytest.approx(max(measured), abs=1e-3)
 
 
-def test_distilling_from_the_network_itself_has_no_loss(
-    pairs: dataset.Pairs, tmp_path: Path
-) -> None:
-    """With the teacher's share at 1 the loss is the distance to the teacher.
+def test_teachers_show_the_mean_of_what_they_make_of_each_image(pairs: dataset.Pairs) -> None:
+    names = ("lite", "lite-photo")
+    made = teaching.taught(pairs, names)
+    for index, scale in itertools.product(range(len(made)), (2, 3)):
+        results = [load(name, scale=scale)(made.image(scale, index)) for name in names]
+        difference = made.taught_image(scale, index) - np.mean(results, axis=0)
+        assert np.abs(difference).max() <= 0.5
 
-    It is 0 for a teacher that is the network itself.
-    """
-    hyperparameters = Hyperparameters(scales=(2,), steps=1, batch=2, patch=12, distil=1.0)
-    assert run(pairs, tmp_path / "a.pt", hyperparameters, teachers={2: fresh()})[0].loss == 0
+
+def test_a_scale_is_taught_by_those_that_have_it(checkpoints: Path, pairs: dataset.Pairs) -> None:
+    both, one = (teaching.taught(pairs, names) for names in (["lite", "imdn-rtc"], ["lite"]))
+    assert (both.taught[2] != one.taught[2]).any()
+    assert (both.taught[3] == one.taught[3]).all()
+
+
+def test_what_teachers_make_is_kept(pairs: dataset.Pairs) -> None:
+    """For the same teachers alone."""
+    first = teaching.taught(pairs, ["lite"])
+    kept = {path: path.stat().st_mtime_ns for path in pairs.folder.iterdir()}
+    assert (teaching.taught(pairs, ["lite"]).taught[2] == first.taught[2]).all()
+    assert {path: path.stat().st_mtime_ns for path in pairs.folder.iterdir()} == kept
+    assert (teaching.taught(pairs, ["lite-photo"]).taught[2] != first.taught[2]).any()
+
+
+def test_a_patch_of_the_teacher_is_that_of_hr(pairs: dataset.Pairs) -> None:
+    """With HR for a teacher, whatever the draw turns, both patches are the same."""
+    planes = dict.fromkeys((2, 3), pairs.planes[1])
+    taught = dataclasses.replace(pairs, taught=planes)
+    for scale in (2, 3):
+        patches = dataset.batch(taught, scale=scale, size=6, patch=10, seed=(1,), margin=2)
+        assert patches.taught is not None and (patches.taught == patches.hr).all()
+        plain = dataset.batch(pairs, scale=scale, size=6, patch=10, seed=(1,), margin=2)
+        assert (plain.lr == patches.lr).all() and (plain.hr == patches.hr).all()
+
+
+def test_the_share_of_the_loss_that_the_teacher_has(pairs: dataset.Pairs, tmp_path: Path) -> None:
+    """The first step's loss is the mean, by shares, of the losses against HR and the teacher."""
+    made = teaching.taught(pairs, ["lite"])
+    losses = []
+    for number, share in enumerate((0.0, 0.25, 1.0)):
+        hyperparameters = dataclasses.replace(DISTILLED, steps=1, distil=share)
+        losses.append(run(made, tmp_path / f"{number}.pt", hyperparameters)[0].loss)
+    hr, mixed, taught = losses
+    assert mixed == pytest.approx(0.75 * hr + 0.25 * taught, rel=1e-5)
+    assert taught != pytest.approx(hr, rel=1e-2)
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
 def test_compiled_steps_are_those_of_the_network(pairs: dataset.Pairs, tmp_path: Path) -> None:
     """Up to the last bits, which grow from step to step."""
-    hyperparameters = dataclasses.replace(HYPERPARAMETERS, scales=(2,), steps=3, distil=0.5)
-    teachers = {2: fresh()}
-    plain = run(pairs, tmp_path / "a.pt", hyperparameters, teachers=teachers)
-    compiled = run(pairs, tmp_path / "b.pt", hyperparameters, teachers=teachers, compiled=True)
+    made = teaching.taught(pairs, ["lite"])
+    plain = run(made, tmp_path / "a.pt", DISTILLED)
+    compiled = run(made, tmp_path / "b.pt", DISTILLED, compiled=True)
     assert [step.loss for step in compiled] == pytest.approx([step.loss for step in plain], 1e-4)
     for name, tensor in weights_in(tmp_path / "a.pt").items():
         assert torch.allclose(tensor, weights_in(tmp_path / "b.pt")[name], atol=1e-4)
