@@ -46,8 +46,8 @@ GROUPS = {  # heading → names of parameters; what is in none comes last, under
     ),
     "Scoring": ("protocol", "border", "edges", "data_set", "validate", "every"),
     "Learning": (
-        *("steps", "batch", "patch", "rate", "last_rate", "warm_up", "schedule", "loss", "finish"),
-        *("decay", "wider", "clip", "distil", "degrade", "seed"),
+        *("steps", "batch", "patch", "optimiser", "rate", "last_rate", "warm_up", "schedule"),
+        *("loss", "finish", "decay", "wider", "clip", "distil", "degrade", "seed"),
     ),
     "Service": ("port", "host", "open_", "server", "token", "waiting", "max_upload", "storage"),
     "Speed and memory": (

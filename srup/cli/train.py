@@ -23,6 +23,7 @@ from srup.models import checkpoints, registry, weights
 from srup.training.degradations import DEGRADATIONS, Degradation
 from srup.training.hyperparameters import (
     LOSSES,
+    OPTIMISERS,
     SCHEDULES,
     TRAINING_PRECISIONS,
     Hyperparameters,
@@ -82,7 +83,14 @@ hyperparameters = options.gathered(
             type=float,
             default=1e-3,
             show_default=True,
-            help="Highest learning rate of Adam.",
+            help="Highest learning rate.",
+        ),
+        click.option(
+            "--optimiser",
+            type=Choice(OPTIMISERS),
+            default="adam",
+            show_default=True,
+            help="How steps are taken; muon: inner kernels in all directions alike.",
         ),
         click.option(
             "--last-rate",
@@ -397,8 +405,8 @@ def _asked(hyperparameters: Hyperparameters, scales: Sequence[int]) -> Hyperpara
 
     Raises UsageError where no teacher has a scale.
     """
-    for scale in scales if hyperparameters.teachers else ():
-        _check_taught(hyperparameters.teachers, scale)
+    if hyperparameters.teachers:
+        _check_taught(hyperparameters.teachers, scales)
     return replace(
         hyperparameters,
         scales=tuple(sorted(hyperparameters.scales or scales)),
@@ -406,9 +414,13 @@ def _asked(hyperparameters: Hyperparameters, scales: Sequence[int]) -> Hyperpara
     )
 
 
-def _check_taught(teachers: Sequence[str], scale: int) -> None:
-    if not any(scale in registry.find(name) for name in teachers):
-        raise UsageError(f"{' and '.join(teachers)} cannot teach ×{scale}", "see srup models")
+def _check_taught(teachers: Sequence[str], scales: Sequence[int]) -> None:
+    """Raises UsageError if no teacher has one of the scales."""
+    from srup.training.teaching import with_scale
+
+    for scale in scales:
+        if not with_scale(teachers, scale):
+            raise UsageError(f"{' and '.join(teachers)} cannot teach ×{scale}", "see srup models")
 
 
 def _pairs(

@@ -11,10 +11,12 @@ from srup.training.degradations import Degradation
 
 Schedule = Literal["cosine", "step", "constant"]
 Loss = Literal["l1", "l2"]
+Optimiser = Literal["adam", "muon"]
 TrainingPrecision = Literal["auto", "fp32", "bf16"]
 
 SCHEDULES: tuple[Schedule, ...] = ("cosine", "step", "constant")
 LOSSES: tuple[Loss, ...] = ("l1", "l2")
+OPTIMISERS: tuple[Optimiser, ...] = ("adam", "muon")
 TRAINING_PRECISIONS: tuple[TrainingPrecision, ...] = ("auto", "fp32", "bf16")
 
 
@@ -35,6 +37,7 @@ class Hyperparameters:
     `distil`: the share of the loss that `teachers`, the names of networks, have (`teaching`).
     `wider`: above 0, trains with branches so many times as wide (`reparameterize`).
     `clip`: above 0, bounds the norm of the gradient, which keeps high rates from diverging.
+    `optimiser`: "muon" is for the inner kernels (`muon`); Adam trains the rest.
     `degrade`: how LR patches are made worse; None leaves them as bicubic made them.
     """
 
@@ -57,11 +60,14 @@ class Hyperparameters:
     # the last ones: states of earlier versions lack them
     degrade: Degradation | None = None
     teachers: tuple[str, ...] = ()
+    optimiser: Optimiser = "adam"
 
     def __post_init__(self) -> None:
         for name in ("rate", "last_rate", "finish", "decay", "distil", "clip"):
             if not math.isfinite(getattr(self, name)):
                 raise UsageError(f"the {name.replace('_', ' ')} is no finite number")
+        if self.optimiser == "muon" and self.wider:
+            raise UsageError("Muon trains no branches", "leave out {wider}")
 
     @property
     def distinct_scales(self) -> list[int]:

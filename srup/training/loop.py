@@ -36,6 +36,7 @@ from srup.training.hyperparameters import (
     loss_at,
     rate_at,
 )
+from srup.training.muon import Muon, inner_kernels
 from srup.training.reparameterize import branch, merged
 from srup.training.validation import Validation, network_input
 
@@ -244,8 +245,21 @@ def _compiled(loss_of: LossOf) -> LossOf:
     return checked
 
 
+def _optimisers(
+    network: Network, hyperparameters: Hyperparameters
+) -> dict[str, torch.optim.Optimizer]:
+    """What moves the weights, by its name in the state file."""
+    kernels = inner_kernels(network) if hyperparameters.optimiser == "muon" else []
+    muons = set(map(id, kernels))
+    others = [weights for weights in network.parameters() if id(weights) not in muons]
+    adam = torch.optim.Adam(others, lr=hyperparameters.rate, betas=BETAS, fused=True)
+    if not kernels:
+        return {"optimiser": adam}
+    return {"optimiser": adam, "muon": Muon(kernels, hyperparameters.rate)}
+
+
 class _Run:
-    """What changes while training: the weights, their average, the optimiser, the best PSNR so far.
+    """What changes while training: weights, their average, the optimisers, the best PSNR so far.
 
     `plain` is the network as it is used; `network` is the one trained, with branches if the
     hyperparameters say so.
@@ -263,23 +277,23 @@ class _Run:
         self.network = copy.deepcopy(plain).train()
         if hyperparameters.wider:
             branch(self.network, hyperparameters.wider)
-        self.optimiser = torch.optim.Adam(
-            self.network.parameters(), lr=hyperparameters.rate, betas=BETAS, fused=True
-        )
+        self.optimisers = _optimisers(self.network, hyperparameters)
 
     def step(self, number: int, lr: Tensor, hr: Tensor, taught: Tensor | None) -> float:
         """Trains on a batch, N×H×W×3 bytes each; its loss. Raises TrainingError if that is not
         finite.
         """
         # computed for every step rather than stepped, so that resuming needs no schedule state
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate_at(self.hyperparameters, number)
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate_at(self.hyperparameters, number)
         loss = self._loss(number, lr, hr, taught)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         if self.hyperparameters.clip:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.hyperparameters.clip)
-        self.optimiser.step()
+        for optimiser in self.optimisers.values():
+            optimiser.step()
         self._update_average(number)
         # once it is NaN every weight is, and the average follows
         if not math.isfinite(value := loss.item()):
@@ -335,8 +349,8 @@ class _Run:
             "step": number,
             "network": self.network.state_dict(),
             "average": self.average,
-            "optimiser": self.optimiser.state_dict(),
             "best": self.best,
+            **{name: each.state_dict() for name, each in self.optimisers.items()},
         }
         # The state comes after the weights: a run killed in between does that stretch again.
         with replacing(state_path(out)) as temporary:
@@ -372,6 +386,7 @@ class _Run:
         # States of earlier versions say otherwise. Loading moves what it counts to a GPU by this.
         for group in state["optimiser"]["param_groups"]:
             group["fused"] = True
-        self.optimiser.load_state_dict(state["optimiser"])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state[name])
         self.best = state["best"]
         return int(state["step"])

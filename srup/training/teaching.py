@@ -32,7 +32,7 @@ def taught(
     planes = {}
     scales = [scale for scale in pairs.sides if scale > 1]
     for number, scale in enumerate(scales):
-        names = [name for name in teachers if scale in registry.find(name)]
+        names = with_scale(teachers, scale)
         path = pairs.folder / f"x{scale}-{_key(names, scale)}.bin"
         if not path.exists():
             enlarges = [load(name, scale=scale, device=device) for name in names]
@@ -42,6 +42,16 @@ def taught(
                     share(progress, number, len(scales))(index + 1, len(pairs))
         planes[scale] = np.memmap(path, np.uint8, "r")
     return dataclasses.replace(pairs, taught=planes)
+
+
+def with_scale(teachers: Sequence[str], scale: int) -> list[str]:
+    """Those of the teachers whose weights for a scale were released."""
+    having = []
+    for name in teachers:
+        row = registry.find(name).get(scale)
+        if row and row.released:
+            having.append(name)
+    return having
 
 
 def _key(names: Sequence[str], scale: int) -> str:

@@ -64,6 +64,19 @@ def test_degraded_lr_is_trained_and_validated(
     assert "other degrade" in capsys.readouterr().err
 
 
+def test_teachers_and_muon(
+    pictures: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the teacher makes is kept, and another one does not go on where it was."""
+    taught = command(pictures, tmp_path / "a.pt", "--steps", "2", "--optimiser", "muon")
+    assert run([*taught, "--teacher", "lite"]) == 0
+    made = list(cache.rglob("x2-*.bin"))
+    assert [path.stat().st_size for path in made] == [120 * 96 * 3]
+    capsys.readouterr()
+    assert run([*taught, "--teacher", "lite-photo"]) == 1
+    assert "other teachers" in capsys.readouterr().err
+
+
 def test_a_killed_run_resumes_exactly(pictures: Path, tmp_path: Path, cache: Path) -> None:
     steps = ["--steps", "60", "--precision", "fp32"]
     assert run(command(pictures, tmp_path / "undisturbed.pt", *steps)) == 0
@@ -169,6 +182,11 @@ def test_a_file_of_another_origin_is_kept(
         (["imdn-rtc", "nowhere", "-o", "a.pt"], 1, "no such file"),
         (["imdn-rtc", "pictures", "-o", "nowhere/a.pt"], 1, "create it first"),
         (["imdn-rtc", "pictures", "-o", "a.pt", "--teacher", "imdn-plus"], 2, "cannot teach ×2"),
+        (["lite", "pictures", "-o", "a.pt", "--teacher", "rfdn"], 2, "rfdn cannot teach ×2"),
+        (
+            ["lite", "pictures", "-o", "a.pt", "--optimiser", "muon", "--wider", "2"],
+            *(2, "trains no branches; leave out --wider"),
+        ),
         (["imdn-rtc", "pictures", "-o", "a.pt", "--from", "pictures/a.png"], 3, "as a checkpoint"),
         (["imdn-rtc", "pictures", "-o", "a.pt", "--from", "pictures"], 3, "it is a folder"),
         (["imdn-rtc", "pictures", "-o", "a.pt", "--decay", "nan"], 2, "decay is no finite number"),

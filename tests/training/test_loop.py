@@ -26,6 +26,7 @@ from tests.data.hostile import tiff_without_a_width
 
 HYPERPARAMETERS = Hyperparameters(scales=(2, 3), steps=9, batch=2, patch=12, wider=2, clip=1.0)
 DEGRADED = dataclasses.replace(HYPERPARAMETERS, degrade=DEGRADATIONS["photo"])
+MUON = dataclasses.replace(HYPERPARAMETERS, wider=0, optimiser="muon")
 DISTILLED = dataclasses.replace(
     HYPERPARAMETERS, scales=(2,), steps=3, distil=0.5, teachers=("lite",)
 )
@@ -188,7 +189,9 @@ def test_errors_for_unusable_data(tmp_path: Path, cache: Path, pairs: dataset.Pa
         dataset.batch(pairs, scale=2, size=1, patch=100, seed=(0,))
 
 
-@pytest.mark.parametrize("hyperparameters", [HYPERPARAMETERS, DEGRADED], ids=["clean", "degraded"])
+@pytest.mark.parametrize(
+    "hyperparameters", [HYPERPARAMETERS, DEGRADED, MUON], ids=["clean", "degraded", "muon"]
+)
 @pytest.mark.parametrize("killed_after", [3, 5, 8])
 def test_a_resumed_run_equals_an_undisturbed_one(
     pairs: dataset.Pairs, tmp_path: Path, killed_after: int, hyperparameters: Hyperparameters
@@ -261,7 +264,7 @@ def test_a_state_that_knows_nothing_of_degrading_resumes(
     undisturbed = run(pairs, tmp_path / "a.pt")
     run(pairs, tmp_path / "b.pt", steps=6)
     state = torch.load(tmp_path / "b.state.pt", weights_only=True)
-    for name in ("degrade", "teachers"):
+    for name in ("degrade", "teachers", "optimiser"):
         del state["hyperparameters"][name]
     torch.save(state, tmp_path / "b.state.pt")
     resumed = run(pairs, tmp_path / "b.pt")
