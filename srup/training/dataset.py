@@ -286,6 +286,8 @@ def _patch(
 
 def _window(image: Bytes, top: int, left: int, side: int, margin: int) -> Bytes:
     """A square of an image with a margin; outside of the image its outermost pixels repeat."""
+    if not margin:  # padding copies, even by nothing
+        return image[top : top + side, left : left + side]
     parts, missing = [], []
     for start, length in ((top, image.shape[0]), (left, image.shape[1])):
         first, last = start - margin, start + side + margin
