@@ -36,8 +36,8 @@ from srup.training.hyperparameters import (
     loss_at,
     rate_at,
 )
-from srup.training.muon import Muon, inner_kernels
-from srup.training.reparameterize import branch, merged
+from srup.training.muon import Muon
+from srup.training.reparameterize import branch, inner_convolutions, merged
 from srup.training.validation import Validation, network_input
 
 Criterion = Callable[[Tensor, Tensor], Tensor]  # of SR and HR
@@ -249,7 +249,9 @@ def _optimisers(
     network: Network, hyperparameters: Hyperparameters
 ) -> dict[str, torch.optim.Optimizer]:
     """What moves the weights, by its name in the state file."""
-    kernels = inner_kernels(network) if hyperparameters.optimiser == "muon" else []
+    kernels = []
+    if hyperparameters.optimiser == "muon":
+        kernels = [convolution.weight for convolution in inner_convolutions(network)]
     muons = set(map(id, kernels))
     others = [weights for weights in network.parameters() if id(weights) not in muons]
     adam = torch.optim.Adam(others, lr=hyperparameters.rate, betas=BETAS, fused=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 MOMENTUM = 0.95
 # Of the polynomial that is iterated, by Jordan et al.: five times bring singular values from 0.01
@@ -68,12 +68,3 @@ def orthogonal(matrices: Tensor) -> Tensor:
         square = made @ made.mT
         made = first * made + (third * square + fifth * (square @ square)) @ made
     return made.to(matrices.dtype)
-
-
-def inner_kernels(network: nn.Module) -> list[Tensor]:
-    """The kernels that Muon is for: of convolutions with as many channels after them as before."""
-    kernels = []
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d) and module.in_channels == module.out_channels:
-            kernels.append(module.weight)
-    return kernels

@@ -33,12 +33,16 @@ class Branch(nn.Module):
 
 
 def branch(network: nn.Module, wider: int) -> None:
-    """Adds a branch to every 3×3 convolution with as many channels after it as before."""
-    for module in list(network.modules()):
-        if not isinstance(module, nn.Conv2d) or module.kernel_size != (3, 3):
-            continue
-        if module.in_channels == module.out_channels:
+    """Adds a branch to every inner convolution of 3×3."""
+    for module in inner_convolutions(network):
+        if module.kernel_size == (3, 3):
             parametrize.register_parametrization(module, "weight", Branch(module.weight, wider))
+
+
+def inner_convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    """The convolutions with as many channels after them as before."""
+    convolutions = (each for each in network.modules() if isinstance(each, nn.Conv2d))
+    return [each for each in convolutions if each.in_channels == each.out_channels]
 
 
 def merged(network: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:

@@ -365,6 +365,18 @@ def test_the_share_of_the_loss_that_the_teacher_has(pairs: dataset.Pairs, tmp_pa
     assert taught != pytest.approx(hr, rel=1e-2)
 
 
+def test_muon_trains_the_convolutions_of_the_body_and_adam_the_rest() -> None:
+    """And the tail of ×4 where it too has as many channels after as before, as in full `lite`."""
+    for network, tails in ((fresh(), []), (Lite(2), ["tails.4.weight"])):
+        adam, muon = loop._optimisers(network, MUON).values()
+        kernels = {id(kernel) for kernel in muon.param_groups[0]["params"]}
+        names = {name for name, weights in network.named_parameters() if id(weights) in kernels}
+        inner = [name for name in network.state_dict() if "body" in name and "weight" in name]
+        assert names == {*inner, *tails}
+        rest = len(list(network.parameters())) - len(kernels)
+        assert len(adam.param_groups[0]["params"]) == rest
+
+
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
 def test_compiled_steps_are_those_of_the_network(pairs: dataset.Pairs, tmp_path: Path) -> None:
     """Up to the last bits, which grow from step to step."""

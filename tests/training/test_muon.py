@@ -7,10 +7,8 @@ import torch
 from torch import nn
 
 from srup.errors import UsageError
-from srup.networks.imdn import IMDN
-from srup.networks.lite import Lite
 from srup.training.hyperparameters import Hyperparameters
-from srup.training.muon import Muon, inner_kernels, orthogonal
+from srup.training.muon import Muon, orthogonal
 
 SHAPES = [(48, 48, 3, 3), (12, 12, 1, 1), (16, 16, 5, 5)]
 
@@ -65,17 +63,6 @@ def test_what_has_no_gradient_stays() -> None:
     kernel = nn.Parameter(torch.ones(4, 4, 3, 3))
     Muon([kernel], 1.0).step()
     assert (kernel == 1).all()
-
-
-@pytest.mark.parametrize(("network", "count"), [(Lite(4), 13), (IMDN(2), 2)])
-def test_inner_kernels_have_as_many_channels_after_as_before(
-    network: nn.Module, count: int
-) -> None:
-    kernels = inner_kernels(network)
-    assert len(kernels) >= count
-    assert all(kernel.shape[0] == kernel.shape[1] and kernel.ndim == 4 for kernel in kernels)
-    named = {id(parameter) for parameter in network.parameters()}
-    assert {id(kernel) for kernel in kernels} <= named
 
 
 def test_it_finds_the_least_of_an_ill_conditioned_loss_sooner() -> None:
