@@ -211,27 +211,29 @@ class Files:
 
         draw([json.loads(line) for line in self.log.read_text().splitlines()], self.plot)
 
-    def clear_or_keep(self) -> None:
-        """Removes an earlier run if it may be replaced, keeps one that has a state to resume from.
-
-        Raises TrainingError for a file that no run has made, WriteError if none can be made.
-        """
+    def check(self) -> None:
+        """Raises TrainingError for a file that no run has made, WriteError if none can be made."""
         from srup.training.loop import state_path
 
-        state = state_path(self.output)
         check_folder(self.output)
+        if self.overwrite or state_path(self.output).exists():
+            return
+        # a run that was killed early may have left its log
+        for path in (self.output, self.plot):
+            if path.exists():
+                raise TrainingError(
+                    f"{path} exists and has no state to resume from",
+                    "{overwrite} replaces it",
+                    "{output} names another",
+                )
+
+    def clear(self) -> None:
+        """Removes an earlier run, if it may be replaced."""
+        from srup.training.loop import state_path
+
         if self.overwrite:
-            for path in (self.output, self.log, state):
+            for path in (self.output, self.log, state_path(self.output)):
                 path.unlink(missing_ok=True)
-        elif not state.exists():
-            # a run that was killed early may have left its log
-            for path in (self.output, self.plot):
-                if path.exists():
-                    raise TrainingError(
-                        f"{path} exists and has no state to resume from",
-                        "{overwrite} replaces it",
-                        "{output} names another",
-                    )
 
 
 files = options.gathered(
@@ -319,7 +321,7 @@ def command(
     made = _start(network, scales[0], start, asked.seed)
     # the network says its own loss, the device its own precision
     final = resolved(asked, made, where)
-    before = recorded(files.output)
+    before = None if files.overwrite else recorded(files.output)
     if before:
         check_continues(before, final, files.output)
         if before.step >= final.steps:
@@ -327,6 +329,7 @@ def command(
             return
     validation = _validation(validate, scales, asked.degrade)
     pairs = _pairs(data, scales, final.teachers, where)
+    files.clear()  # not before: what is in the way of this run must not cost an earlier one
     # weights that were trained on are no first ones
     _introduce(network, final, len(pairs), made, None if before else validation)
     if before:
@@ -453,7 +456,7 @@ def _check_files(files: Files, start: str | None) -> None:
     """Checks that the weights to begin with are a file, and what the run writes can be written."""
     if start is not None and start != "published":
         checkpoints.check_file(start)
-    files.clear_or_keep()
+    files.check()
 
 
 def _start(network: str, scale: int, start: str | None, seed: int) -> Network:

@@ -77,6 +77,26 @@ def test_teachers_and_muon(
     assert "other teachers" in capsys.readouterr().err
 
 
+def test_what_cannot_begin_does_not_cost_an_earlier_run(
+    pictures: Path,
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Here a teacher that would have to be downloaded, and images that are not there."""
+    anew = command(pictures, tmp_path / "a.pt", "--steps", "2", "-y")
+    assert run(anew) == 0
+    made = {path: path.read_bytes() for path in tmp_path.glob("a.*")}
+    assert len(made) == 4
+    monkeypatch.setenv("SRUP_OFFLINE", "1")
+    assert run([*anew, "--teacher", "imdn"]) == 3
+    assert "SRUP_OFFLINE" in capsys.readouterr().err
+    (pictures / "a.png").unlink()
+    assert run(anew) == 1
+    assert {path: path.read_bytes() for path in tmp_path.glob("a.*")} == made
+
+
 def test_a_killed_run_resumes_exactly(pictures: Path, tmp_path: Path, cache: Path) -> None:
     steps = ["--steps", "60", "--precision", "fp32"]
     assert run(command(pictures, tmp_path / "undisturbed.pt", *steps)) == 0
