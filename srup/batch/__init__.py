@@ -17,10 +17,11 @@ where it was.
 from srup.batch.executors.threads import in_threads
 from srup.batch.journal import Journal, journal
 from srup.batch.planning import find, planned, read_list
-from srup.batch.running import Policy, made_otherwise, run, settings_difference
+from srup.batch.running import Chosen, Policy, made_otherwise, run, settings_difference
 from srup.batch.streaming import Sources, Stream
 
 __all__ = [
+    "Chosen",
     "Journal",
     "Policy",
     "Sources",

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -27,8 +27,8 @@ from srup.batch.executors.threads import in_threads
 from srup.batch.journal import CLAIMED, REFUSED, Journal, mark_of_done
 from srup.batch.last_lines import Record
 from srup.batch.planning import conflicts
-from srup.batch.shards import shard_of_status
-from srup.errors import AlreadyExists, ReadError, SrupError
+from srup.batch.shards import is_shard, shard_of_status
+from srup.errors import AlreadyExists, ImageError, ReadError, SrupError
 from srup.files import KEPT, TEMPORARY, hashed, remove_if_abandoned, shortened
 from srup.images import EXTENSIONS, QUALITY
 from srup.models import checkpoints, choosing, community, registry, routing
@@ -43,9 +43,6 @@ STOPPED_WITHIN = 0.1  # seconds
 LOOK = 2.0  # seconds between looks of `watch`; a file that did not change between two is complete
 
 Executor = Callable[[Iterable[Job], Worker], Iterator[Result]]  # jobs → results as they come
-Announce = Callable[
-    [Sequence[Job], int], None
-]  # (jobs about to be made, how many were done before)
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,21 @@ class Policy:
     overwrite: bool = False
     rehash: bool = False
     fail_fast: bool = False
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is to become of some jobs: those to be made, those refused, and how many were done
+    before; `partly` are the shards of these in which images failed then.
+    """
+
+    todo: list[Job] = field(default_factory=list)
+    refused: list[Result] = field(default_factory=list)
+    before: int = 0
+    partly: list[Result] = field(default_factory=list)
+
+
+Announce = Callable[[Chosen], None]
 
 
 def run(
@@ -79,8 +91,8 @@ def run(
     Of jobs in a sequence all is written down before the first is made; from others, such as a
     `Stream`, a thousand at a time are taken when they are needed. With `look`, which finds the jobs
     there are now (`planning.proposed`), it stays and makes what arrives, until `stopped` is set;
-    what is being made then is finished. `announce(jobs, before)` is told what is about to be made
-    and how many were done before, and `progress(done, total)` counts it, as far as it is known.
+    what is being made then is finished. `announce(chosen)` is told what is about to be made, and
+    `progress(done, total)` counts it, as far as it is known.
     Raises what concerns every image: WeightsError, EngineUnavailable, UsageError; and WriteError if
     the journal cannot be written.
     """
@@ -89,15 +101,12 @@ def run(
     yield from batch.made(chosen(jobs, journal, recipe, policy))
     if look is None:
         return
-    for arrived, conflicting in batch.arrivals(look):
-        yield from batch.made([(arrived, conflicting, 0)])
+    for arrived in batch.arrivals(look):
+        yield from batch.made([arrived])
 
 
-def _tell_nobody(jobs: Sequence[Job], before: int) -> None:
+def _tell_nobody(chosen: Chosen) -> None:
     """Announces to nobody."""
-
-
-Chosen = tuple[Sequence[Job], Sequence[Result], int]  # to be made; refused; how many done before
 
 
 @dataclass(frozen=True)
@@ -130,13 +139,13 @@ class _Batch:
 
     def _begun(self, portions: Iterable[Chosen], flight: _Flight) -> Iterator[Job]:
         """The jobs to be made, when they are needed: written down and announced before."""
-        for todo, refused, before in portions:
-            flight.refused += refused
-            flight.total += len(todo) + len(refused)
-            if todo:
-                record_intent(todo, self.journal, self.recipe)
-            self.announce(todo, before)
-            for job in todo:
+        for portion in portions:
+            flight.refused += portion.refused
+            flight.total += len(portion.todo) + len(portion.refused)
+            if portion.todo:
+                record_intent(portion.todo, self.journal, self.recipe)
+            self.announce(portion)
+            for job in portion.todo:
                 if self.stopped.is_set():
                     return
                 yield job
@@ -178,9 +187,7 @@ class _Batch:
             self.journal.append([{**line_of(result, self.recipe), "status": "refused"}])
         return result
 
-    def arrivals(
-        self, look: Callable[[], Sequence[Job]]
-    ) -> Iterator[tuple[list[Job], list[Result]]]:
+    def arrivals(self, look: Callable[[], Sequence[Job]]) -> Iterator[Chosen]:
         """New and changed images once they are complete: two looks in a row find them the same.
 
         Beside them what is refused of them.
@@ -191,27 +198,27 @@ class _Batch:
             found = _unless_stopped(self.stopped, lambda: self._looked(look))
             if found is None:
                 return
-            looked, conflicting, todo, refused = found
+            looked, conflicting, now = found
             complete = before - told
-            arrived = [job for job in todo if _input_of(job) in complete]
+            arrived = [job for job in now.todo if _input_of(job) in complete]
             arrived = [job for job in arrived if not self._told(job.name, job.source.stamp)]
-            refused = [each for each in refused if not self._told(each.name, each.stamp)]
+            refused = [each for each in now.refused if not self._told(each.name, each.stamp)]
             refused = [
                 each for each in (*conflicting, *refused) if (each.source, each.stamp) in complete
             ]
             told |= {(each.source, each.stamp) for each in refused}
             before = set(map(_input_of, looked))
             if arrived or refused:
-                yield arrived, refused
+                yield Chosen(arrived, refused)
 
     def _looked(
         self, look: Callable[[], Sequence[Job]]
-    ) -> tuple[Sequence[Job], list[Result], list[Job], list[Result]]:
-        """The jobs there are; those in the way of another; those to be made; and those refused."""
+    ) -> tuple[Sequence[Job], list[Result], Chosen]:
+        """The jobs there are, those in the way of another, and what is to become of the others."""
         looked = look()
         jobs, conflicting = _without_conflicts(looked, self.journal)
         # to make all anew is for the beginning, not for every look
-        return looked, conflicting, *pending(jobs, self.journal, self.recipe, self.policy)
+        return looked, conflicting, pending(jobs, self.journal, self.recipe, self.policy)
 
     def _told(self, name: str, stamp: str) -> bool:
         """Whether the journal says that an input as it is was refused or failed."""
@@ -288,11 +295,10 @@ def _without_conflicts(jobs: Iterable[Job], journal: Journal) -> tuple[list[Job]
 def chosen(
     jobs: Iterable[Job], journal: Journal, recipe: Recipe, policy: Policy
 ) -> Iterator[Chosen]:
-    """What is to be made of jobs, and what is refused, a portion of them at a time."""
+    """What is to become of jobs, a portion of them at a time."""
     exists, anew = existing(journal.out), policy.overwrite
     for portion in portions(jobs):
-        todo, refused = pending(portion, journal, recipe, policy, anew=anew, exists=exists)
-        yield todo, refused, len(portion) - len(todo) - len(refused)
+        yield pending(portion, journal, recipe, policy, anew=anew, exists=exists)
 
 
 def pending(
@@ -303,9 +309,9 @@ def pending(
     *,
     anew: bool = False,
     exists: Callable[[Job], bool] | None = None,
-) -> tuple[list[Job], list[Result]]:
-    """The jobs whose result is missing, failed, or was made otherwise or of another input, or all
-    with `anew`; and those refused, as Results.
+) -> Chosen:
+    """What is to become of jobs: to be made are those whose result is missing, failed, or was made
+    otherwise or of another input, or all with `anew`.
 
     A file that stands where a result goes and is not in the journal was not made by a batch: its
     job is refused, unless the policy is to overwrite. Where there is none, the job may not replace
@@ -314,6 +320,7 @@ def pending(
     exists, key = exists or existing(journal.out), settings_key(recipe)
     todo: list[Job] = []
     refused: list[Result] = []
+    partly: list[Result] = []
     for job in jobs:
         mark = journal.last.mark(job.name)
         ours = mark not in (None, REFUSED)
@@ -327,7 +334,17 @@ def pending(
             refused.append(_refused(job, AlreadyExists(about, "{overwrite} replaces it")))
         elif anew or not ours or not _unchanged(job, journal, key, policy.rehash):
             todo.append(job)
-    return todo, refused
+        elif is_shard(job.source.name):
+            partly += _partly(job, journal)
+    return Chosen(todo, refused, len(jobs) - len(todo) - len(refused), partly)
+
+
+def _partly(job: Job, journal: Journal) -> Iterator[Result]:
+    """The result that a shard had before, if images failed in it."""
+    line, source = journal.last.get(job.name, {}), job.source
+    if line.get("failed"):
+        error = ImageError(str(line.get("error", "")))
+        yield Result(job.name, source.path, "done", error, job.destination.place)
 
 
 def existing(out: str) -> Callable[[Job], bool]:

@@ -406,7 +406,7 @@ class Tally:
     in_shards: int = 0  # images, and those of them that failed
     failed_in_shards: int = 0
     failed: list[Result] = field(default_factory=list)
-    partly: list[Result] = field(default_factory=list)  # shards with images that failed
+    partly: list[Result] = field(default_factory=list)  # shards with failed images, old or new
     started: float = field(default_factory=time.perf_counter)
 
     def take(self, result: Result) -> None:
@@ -464,16 +464,15 @@ def _same_command() -> str:
     return shlex.join(["srup", *words])
 
 
-def _announce(
-    tally: Tally, progress: console.Overall, jobs: Sequence[Job], done_before: int
-) -> None:
-    tally.left |= {job.name for job in jobs}
-    tally.before += done_before
+def _announce(tally: Tally, progress: console.Overall, chosen: batch.Chosen) -> None:
+    tally.left |= {job.name for job in chosen.todo}
+    tally.before += chosen.before
+    tally.partly += chosen.partly
     if tally.stream:
         found = tally.count.found if tally.count else 0
         progress.expect_in_all(max(found, tally.known) - tally.before)
     else:
-        progress.expect(len(jobs), sum(map(_megapixels, jobs)))
+        progress.expect(len(chosen.todo), sum(map(_megapixels, chosen.todo)))
 
 
 def _megapixels(job: Job) -> float:

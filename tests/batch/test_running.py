@@ -74,8 +74,8 @@ def test_a_callback_hears_of_the_progress(folder: Path, out: Path) -> None:
     heard: list[tuple[float, float]] = []
     announced = []
 
-    def announce(jobs: Iterable[Job], done_before: int) -> None:
-        announced.append(([job.name for job in jobs], done_before))
+    def announce(chosen: batch.Chosen) -> None:
+        announced.append(([job.name for job in chosen.todo], chosen.before))
 
     for _ in range(2):
         with batch.journal(str(out)) as journal:

@@ -473,7 +473,13 @@ def test_shards_beside_files(
     assert run([*command, "--report", str(tmp_path / "report.csv")]) == 1
     captured = capsys.readouterr()
     assert "1 done, 2 were done before, 0 failed, 3 images in shards, of which 1" in captured.err
-    assert f"error: {folder / 'data.tar'}: 1 image failed: cannot read" in captured.err
+    failure = f"error: {folder / 'data.tar'}: 1 image failed: cannot read"
+    assert failure in captured.err
     assert (tmp_path / "report.csv").read_text().splitlines()[1].startswith("data.tar,,,0.")
+    for option in ((), ("--rehash",)):
+        assert run([*command, *option]) == 1, "nothing is made again, and it has still failed"
+        captured = capsys.readouterr()
+        assert "0 done, 3 were done before, 0 failed: " in captured.err
+        assert failure in captured.err
     assert run([*command, "--dry-run"]) == 0
     assert "data.tar  a shard" in capsys.readouterr().out

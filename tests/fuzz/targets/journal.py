@@ -71,11 +71,11 @@ def run(case: bytes, folder: Path) -> None:
     todo = jobs(str(folder / "in"), str(out), recipe)
     for rehash in (False, True):
         with journal(str(out)) as lines:
-            left, refused = pending(todo, lines, recipe, Policy(rehash=rehash))
-            assert {job.name for job in left} | {each.name for each in refused} <= {
+            now = pending(todo, lines, recipe, Policy(rehash=rehash))
+            assert {job.name for job in now.todo} | {each.name for each in now.refused} <= {
                 job.name for job in todo
             }
-            record_intent(left, lines, recipe)
+            record_intent(now.todo, lines, recipe)
             assert not lines.wrote(folder / "report.html"), "whatever the journal says of it"
             made = overview.overview(todo, lines, recipe)
     for name in report.REPORT_FORMATS:
