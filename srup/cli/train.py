@@ -195,8 +195,8 @@ class Files:
 
     @property
     def log(self) -> Path:
-        """One JSON object a line: step, loss, rate, seconds, psnr by scale; and with degraded LR,
-        degraded: psnr by spec and scale.
+        """One JSON object a line: step, kind (of loss), loss, rate, seconds, psnr by scale; and
+        with degraded LR, degraded: psnr by spec and scale.
         """
         return self.output.with_name(f"{self.output.stem}.log.jsonl")
 
@@ -540,14 +540,17 @@ def _named(spec: str) -> str:
 def _follow(run: Iterable[Step], steps: int, log: Path, *, as_json: bool) -> float:
     """Runs the steps, writes the log and shows progress; how many seconds that took.
 
-    The loss of a record is the mean since the record before.
+    The loss of a record is the mean since the record before, or since it is another kind of loss.
     """
-    started, first, losses = time.monotonic(), 0, []
+    started, first, kind = time.monotonic(), 0, ""
+    losses: list[float] = []
     with console.progress("training") as progress, log.open("a+") as lines:
         for step in run:
             if not first:
                 first = step.number
                 _drop_from(lines, first)
+            if step.kind != kind:
+                kind, losses = step.kind, []
             losses.append(step.loss)
             progress(step.number, steps)
             last = step.number == steps
@@ -570,6 +573,7 @@ def _record(step: Step, loss: float, seconds: float) -> dict[str, object]:
     """What the log keeps of a step."""
     record: dict[str, object] = {
         "step": step.number,
+        "kind": step.kind,
         "loss": loss,
         "rate": step.rate,
         "seconds": round(seconds, 1),

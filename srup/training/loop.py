@@ -50,7 +50,7 @@ BETAS = (0.9, 0.99)  # of Adam: its averages of the gradient and of its square
 
 @dataclass(frozen=True)
 class Step:
-    """The result of one step.
+    """The result of one step. `kind` says what its `loss` is.
 
     `psnr` is scale → Y-PSNR in dB on the validation images, where this step validated. `degraded`
     is the same for each spec by which their LR was degraded.
@@ -58,6 +58,7 @@ class Step:
 
     number: int
     scale: int
+    kind: Loss
     loss: float
     rate: float
     seconds: float
@@ -166,8 +167,8 @@ def train(
         lr, hr = _moved(patches.lr, device), _moved(patches.hr, device)
         taught = None if patches.taught is None else _moved(patches.taught, device)
         loss = run.step(number, lr, hr, taught)
-        rate, seconds = rate_at(hyperparameters, number), time.perf_counter() - started
-        step = Step(number, scale, loss, rate, seconds)
+        kind, rate = loss_at(hyperparameters, number), rate_at(hyperparameters, number)
+        step = Step(number, scale, kind, loss, rate, time.perf_counter() - started)
         if number % every == 0 or number == last:
             measured = dict(run.save(number, out, validation, half=half))
             clean = measured.pop(CLEAN, None)

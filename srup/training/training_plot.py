@@ -1,4 +1,4 @@
-"""A training run as a picture: its loss, and the Y-PSNR gained since the first validation."""
+"""A training run as a picture: its losses, and the Y-PSNR gained since the first validation."""
 
 from __future__ import annotations
 
@@ -15,27 +15,46 @@ SIZE, EDGE = (960, 540), 64  # of a panel, and its margins, in pixels
 INK, FAINT, COLOURS = "#222222", "#dddddd", ("#888888", "#c0392b", "#2471a3", "#1e8449")
 
 Points = list[tuple[float, float]]
+Lines = Mapping[str, Points]  # by their labels
 
 
 def draw(records: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draws the records of a log to a PNG.
+    """Draws the records of a log to a PNG: a panel for each kind of loss, and for each spec by
+    which the LR of validation images was degraded.
 
-    A record has "step" and "loss", and where the step validated "psnr": scale → dB.
+    A record has "step" and "loss", and may have "kind", of loss. Where the step validated it has
+    "psnr": scale → dB, and "degraded": the same by spec.
     """
-    losses: Points = []
-    psnr: dict[str, Points] = {}
-    for record in records:
-        step = float(record["step"])
-        losses.append((step, float(record["loss"])))
-        for scale, value in record.get("psnr", {}).items():
-            psnr.setdefault(scale, []).append((step, float(value)))
-    panels = 2 if psnr else 1
-    picture = Image.new("RGB", (SIZE[0], SIZE[1] * panels), "white")
-    _draw_panel(picture, 0, "loss", {"loss": losses})
-    if psnr:
-        _draw_panel(picture, SIZE[1], "dB gained since the first validation", _gained(psnr))
+    panels = {**_losses(records), **_gains(records)}
+    picture = Image.new("RGB", (SIZE[0], SIZE[1] * len(panels)), "white")
+    for number, (title, lines) in enumerate(panels.items()):
+        _draw_panel(picture, SIZE[1] * number, title, lines)
     with replacing(path) as temporary:
         picture.save(temporary, "PNG")
+
+
+def _losses(records: Sequence[Mapping[str, Any]]) -> dict[str, Lines]:
+    """The panels of loss; their kinds lie too far from each other for one."""
+    kinds: dict[str, Points] = {}
+    for record in records:
+        point = (float(record["step"]), float(record["loss"]))
+        kinds.setdefault(record.get("kind", ""), []).append(point)
+    return {
+        f"loss {kind.upper()}".rstrip(): {f"{points[-1][1]:.4g} at the end": points}
+        for kind, points in kinds.items()
+    }
+
+
+def _gains(records: Sequence[Mapping[str, Any]]) -> dict[str, Lines]:
+    """The panels of Y-PSNR, on clean images and on degraded ones."""
+    panels: dict[str, dict[str, Points]] = {}
+    for record in records:
+        for spec, psnr in {"": record.get("psnr", {}), **record.get("degraded", {})}.items():
+            for scale, value in psnr.items():
+                points = panels.setdefault(spec, {}).setdefault(scale, [])
+                points.append((float(record["step"]), float(value)))
+    title = "dB gained since the first validation"
+    return {title + f", {spec}" * bool(spec): _gained(psnr) for spec, psnr in panels.items()}
 
 
 def _gained(psnr: Mapping[str, Points]) -> dict[str, Points]:
@@ -66,7 +85,7 @@ class _Axes:
         return EDGE + across * width, self.top + SIZE[1] - EDGE - up * height
 
 
-def _axes(top: int, lines: Mapping[str, Points]) -> _Axes:
+def _axes(top: int, lines: Lines) -> _Axes:
     """Axes that hold all points; ranges are never empty."""
     everything = [point for points in lines.values() for point in points]
     xs, ys = [x for x, _ in everything], [y for _, y in everything]
@@ -74,7 +93,7 @@ def _axes(top: int, lines: Mapping[str, Points]) -> _Axes:
     return _Axes(top, min(xs), right, min(ys), high)
 
 
-def _draw_panel(picture: Image.Image, top: int, title: str, lines: Mapping[str, Points]) -> None:
+def _draw_panel(picture: Image.Image, top: int, title: str, lines: Lines) -> None:
     axes, pen = _axes(top, lines), ImageDraw.Draw(picture)
     left, right, low = axes.left, axes.right, axes.low
     pen.text((EDGE, top + EDGE / 3), title, INK)
