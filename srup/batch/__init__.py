@@ -16,8 +16,10 @@ where it was.
 
 from srup.batch.executors.threads import in_threads
 from srup.batch.journal import Journal, journal
+from srup.batch.pending import Chosen, Policy
 from srup.batch.planning import find, planned, read_list
-from srup.batch.running import Chosen, Policy, made_otherwise, run, settings_difference
+from srup.batch.running import run
+from srup.batch.settings import made_otherwise, settings_difference
 from srup.batch.streaming import Sources, Stream
 
 __all__ = [

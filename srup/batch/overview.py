@@ -9,7 +9,7 @@ from pathlib import Path
 from srup import report, storage
 from srup.batch.journal import Journal
 from srup.batch.last_lines import Record
-from srup.batch.running import decisive
+from srup.batch.settings import decisive
 from srup.errors import AlreadyExists
 from srup.models.registry import AUTO
 from srup.pipeline import Job, Recipe

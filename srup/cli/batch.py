@@ -19,9 +19,12 @@ import click
 from srup import batch, report, storage
 from srup.batch.executors.processes import in_processes
 from srup.batch.executors.threads import in_threads
+from srup.batch.leftovers import remove_partial_files
 from srup.batch.overview import check_report, write_report
+from srup.batch.pending import portions
 from srup.batch.planning import OnCollision, proposed, size_of
-from srup.batch.running import Executor, portions, record, record_intent, remove_partial_files
+from srup.batch.records import record, record_intent
+from srup.batch.running import Executor
 from srup.batch.shards import is_shard, shard_of
 from srup.batch.streaming import Count, Sources, Stream, planned_or_streamed
 from srup.cli import completion, console, options

@@ -15,19 +15,15 @@ from srup import batch, temporaries
 from srup.batch import Policy, in_threads, planning, running
 from srup.batch.executors.threads import in_order
 from srup.batch.journal import NAME
-from srup.batch.running import (
-    SMALL_WINDOWS,
-    decisive,
-    record_intent,
-    remove_partial_files,
-    settings_key,
-)
+from srup.batch.leftovers import remove_partial_files
+from srup.batch.records import record_intent
+from srup.batch.settings import decisive, settings_key
 from srup.errors import OutOfMemory, ReadError, WeightsMismatch
 from srup.images import Encoding, read_image
 from srup.inference.run_options import RunOptions
 from srup.inference.target import Target
 from srup.models.registry import find
-from srup.pipeline import Job, Recipe, Result, Worker
+from srup.pipeline import SMALL_WINDOWS, Job, Recipe, Result, Worker
 from tests.data.draw import draw
 
 LOCK = ".srup-journal.lock"

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from srup import batch
 from srup.batch.journal import NAME
-from srup.batch.running import Chosen, chosen, line_of, record_intent
+from srup.batch.pending import Chosen, chosen
+from srup.batch.records import line_of, record_intent
 from srup.batch.streaming import Sources, Stream
 from srup.inference.target import Target
 from srup.pipeline import Job, Recipe, Result
@@ -92,7 +93,7 @@ def planned(source: str, out: str) -> None:
     stream = _stream(source, out)
     with batch.journal(out) as journal:
         before, started, cpu = _memory(), time.perf_counter(), time.process_time()
-        todo = sum(len(portion[0]) for portion in _chosen(stream, journal))
+        todo = sum(len(portion.todo) for portion in _chosen(stream, journal))
     print(time.perf_counter() - started, time.process_time() - cpu, _memory(), before)
     assert todo
 

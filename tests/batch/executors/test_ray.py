@@ -13,7 +13,8 @@ import pytest
 from srup import batch, storage
 from srup.batch.executors.ray import connect, on_cluster
 from srup.batch.executors.threads import in_threads
-from srup.batch.running import record_intent, remove_partial_files
+from srup.batch.leftovers import remove_partial_files
+from srup.batch.records import record_intent
 from srup.batch.shards import carried_out
 from srup.batch.shards.status import status_name
 from srup.inference.target import Target

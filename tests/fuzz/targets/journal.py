@@ -10,8 +10,10 @@ from random import Random
 from srup import report
 from srup.batch import overview
 from srup.batch.journal import NAME, journal
+from srup.batch.pending import Policy, pending
 from srup.batch.planning import proposed
-from srup.batch.running import Policy, decisive, pending, record_intent, settings_key
+from srup.batch.records import record_intent
+from srup.batch.settings import decisive, settings_key
 from srup.pipeline import Recipe
 from srup.storage import Entry
 from tests.fuzz.mutation import json_line, mutated
