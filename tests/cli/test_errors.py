@@ -91,7 +91,7 @@ def test_every_thing_in_a_hint_is_an_option_of_some_command() -> None:
             assert name in names, f"no command has an option for {{{name}}} in {text!r}"
 
 
-@pytest.mark.parametrize(("name", "command"), commands(), ids=lambda value: str(value))
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=lambda value: str(value))
 def test_hints_are_spelled_in_options_that_the_command_has(
     name: str, command: click.Command
 ) -> None:
