@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from srup import memory, temporaries
 from srup.evaluation.consistency import consistency
 from srup.images import Image, Pages, Pixels, write_pages
+from srup.inference.allocation import Made
 from srup.inference.canvas import MapSpec
 from srup.inference.engines import Conversion, Program
+from srup.inference.footprint import Footprint, Outline, footprint, least_ratio, outlined
 from srup.inference.self_ensemble import ORIENTATIONS
 from srup.inference.target import Target
-from srup.inference.tiling import Footprint, Made, Outline, footprint, least_ratio, outlined
 from srup.inference.upscaler import Upscaler, window_size
 from srup.pipeline import Decoded, Job, Plan, Result, Size, Worker, attempted
 from srup.resize import imresize

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srup.errors import WeightsMismatch, reason_of
-from srup.inference.tiling import blended
+from srup.inference.overlapping import blended
 from srup.models import community
 from srup.networks.base import Network
 from srup.networks.community import Community, Sight

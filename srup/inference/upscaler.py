@@ -33,6 +33,7 @@ from srup.inference.arguments import check_kinds, check_pixels, size_of
 from srup.inference.arrays import array_of, image_of
 from srup.inference.canvas import MapSpec, canvas
 from srup.inference.engines import ADVICE, Conversion, Program
+from srup.inference.overlapping import blended, cropped
 from srup.inference.run_options import (
     TILINGS,
     EngineName,
@@ -43,7 +44,8 @@ from srup.inference.run_options import (
 )
 from srup.inference.self_ensemble import ORIENTATIONS, self_ensemble
 from srup.inference.target import Target
-from srup.inference.tiling import MEMORY, SMALLEST, blended, cropped, tiled, windows
+from srup.inference.tiling import MEMORY, tiled
+from srup.inference.windows import SMALLEST, windows
 from srup.models import registry, routing, weights
 from srup.models.registry import Model
 from srup.models.weights import verified

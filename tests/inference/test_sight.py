@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from srup.errors import EngineUnavailable
-from srup.inference.tiling import blended
+from srup.inference.overlapping import blended
 from srup.inference.upscaler import Upscaler, load
 from srup.networks.community import Community, Sight, recognised, without_torchvision
 from tests.data.draw import draw

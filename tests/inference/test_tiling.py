@@ -15,22 +15,13 @@ from hypothesis import strategies as some
 from torch import Tensor
 
 from srup.errors import OutOfMemory
+from srup.inference.allocation import Made, allocation, resident
 from srup.inference.canvas import Canvas, MapSpec, canvas, given
 from srup.inference.engines.pytorch import stages_on
-from srup.inference.tiling import (
-    Made,
-    Outline,
-    Window,
-    _advanced,
-    _Runner,
-    allocation,
-    cropped,
-    footprint,
-    outlined,
-    resident,
-    windows,
-    windows_until_safe,
-)
+from srup.inference.footprint import Outline, footprint, outlined
+from srup.inference.overlapping import cropped
+from srup.inference.tiling import Runner, advanced
+from srup.inference.windows import Window, windows, windows_until_safe
 from srup.models import registry
 from srup.networks.layers import mean_and_deviation
 from srup.networks.stages import Array, Stage, whole
@@ -260,7 +251,7 @@ def _taken(stages: list[Stage[Array]], image: Array, budget: int) -> tuple[int, 
     """The most bytes of maps in memory, and on disk, while stages run over an image."""
     state, context, memory, disk = [given(image)], None, 0, 0
     for stage in stages:
-        following = _advanced(stage, state, context, None, budget, map, ignore)
+        following = advanced(stage, state, context, None, budget, map, ignore)
         specs = [each.spec for each in (*state, *following)]
         memory = max(memory, resident(specs) - image.nbytes)
         unique = {id(each): each for each in specs if each.on_disk}
@@ -278,7 +269,7 @@ def test_margins_of_windows_are_computed_too() -> None:
 
 def test_a_limit_that_threads_lower_never_rises() -> None:
     """A small window that did not fit may be told before a large one."""
-    runner = _Runner(
+    runner = Runner(
         Stage(lambda state, _: state, 0), [Canvas(np.zeros((1, 1, 512, 512)), IMAGE)], None
     )
     with ThreadPoolExecutor(8) as threads:
