@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from srup import batch
     from srup.errors import SrupError, UsageError
     from srup.images import Image, Pages, read_image, read_pages, write_image, write_pages
-    from srup.inference.upscaler import Upscaler, load
+    from srup.inference.loading import load
+    from srup.inference.upscaler import Upscaler
 
 # Imported when first asked for: most of these bring torch, which takes seconds.
 _MODULES = ("batch",)
@@ -27,7 +28,7 @@ _PUBLIC = {  # name → module
     "SrupError": "srup.errors",
     "Upscaler": "srup.inference.upscaler",
     "UsageError": "srup.errors",
-    "load": "srup.inference.upscaler",
+    "load": "srup.inference.loading",
     "read_image": "srup.images",
     "read_pages": "srup.images",
     "write_image": "srup.images",

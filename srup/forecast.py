@@ -29,7 +29,8 @@ from srup.inference.engines import Conversion, Program
 from srup.inference.footprint import Footprint, Outline, footprint, least_ratio, outlined
 from srup.inference.self_ensemble import ORIENTATIONS
 from srup.inference.target import Target
-from srup.inference.upscaler import Upscaler, window_size
+from srup.inference.upscaler import Upscaler
+from srup.inference.window_size import window_size
 from srup.pipeline import Decoded, Job, Plan, Result, Size, Worker, attempted
 from srup.resize import imresize
 

@@ -59,7 +59,7 @@ from srup.progress import Progress, StageProgress
 from srup.storage import Entry
 
 if TYPE_CHECKING:
-    from srup.inference.upscaler import UpscalerCache
+    from srup.inference.loading import UpscalerCache
 
 T = TypeVar("T")
 
@@ -409,7 +409,7 @@ class Worker:
     @cached_property
     def upscalers(self) -> UpscalerCache:
         """The networks, each loaded once."""
-        from srup.inference.upscaler import UpscalerCache
+        from srup.inference.loading import UpscalerCache
 
         return self._upscalers or UpscalerCache(self.recipe.weights, self.recipe.run_options)
 

@@ -7,9 +7,9 @@ import pytest
 
 from srup.forecast import Forecast, forecast, forecast_of, process_age
 from srup.images import read_pages
+from srup.inference.loading import UpscalerCache
 from srup.inference.run_options import RunOptions
 from srup.inference.target import Target
-from srup.inference.upscaler import UpscalerCache
 from srup.pipeline import Recipe, Worker, job, plan
 from tests.data.draw import draw
 

@@ -117,7 +117,7 @@ def _load(name: str, scale: float, run_options: RunOptions) -> Callable[[Image],
     """
     import numpy as np
 
-    from srup.inference.upscaler import load
+    from srup.inference.loading import load
 
     with console.download(f"{name} weights") as progress:
         upscaler = load(name, scale=scale, progress=progress, **asdict(run_options))

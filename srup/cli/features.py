@@ -101,7 +101,7 @@ def command(
 
 def _loaded(model: str, scale: float, weights: str | None, device: str) -> Upscaler:
     """An upscaler of the engine that has the network's own stages."""
-    from srup.inference.upscaler import load
+    from srup.inference.loading import load
 
     with console.download(f"{model} weights") as progress:
         return load(

@@ -255,7 +255,7 @@ def protocol_note(evaluation: Evaluation, *, given_lr: bool) -> str:
 def outcomes(evaluation: Evaluation, todo: Sequence[Case]) -> Iterator[Outcome]:
     """Scores a network on one image after the other, in this process, for each degradation.
 
-    An image that fails becomes an Outcome with an error. Raises what `upscaler.load` raises.
+    An image that fails becomes an Outcome with an error. Raises what `loading.load` raises.
     """
     # no network runs on Y alone: bicubic needs none
     if evaluation.protocol == Y_ONLY:
@@ -380,7 +380,7 @@ def _enlarger(evaluation: Evaluation) -> _Enlarger:
         return _Enlarger(lambda lr: imresize(lr, scale=evaluation.scale, edges=evaluation.edges))
     if evaluation.model == AUTO:
         return _Enlarger(_choosing(evaluation))
-    from srup.inference.upscaler import load
+    from srup.inference.loading import load
 
     options, truncated = evaluation.run_options, evaluation.protocol == TRUNCATED
     if truncated:  # needs the network itself, which only this engine has
@@ -398,7 +398,7 @@ def _enlarger(evaluation: Evaluation) -> _Enlarger:
 
 def _choosing(evaluation: Evaluation) -> Enlarge:
     """The network that suits each image by its pixels: LR has no file whose header could tell."""
-    from srup.inference.upscaler import UpscalerCache
+    from srup.inference.loading import UpscalerCache
 
     cache = UpscalerCache(run_options=evaluation.run_options)
 

@@ -137,7 +137,7 @@ def pressure(test: SpeedTest, limit: int) -> Iterator[Speed]:
 def _load(test: SpeedTest) -> _Loaded:
     # The user's own cache must not keep what engines make of random weights.
     os.environ["SRUP_CACHE"] = str(test.folder)
-    from srup.inference.upscaler import load
+    from srup.inference.loading import load
 
     upscaler = load(
         test.model.known_as, scale=test.scale, weights=test.weights, **asdict(test.run_options)

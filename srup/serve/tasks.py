@@ -24,7 +24,7 @@ from srup.serve.problems import Stopping
 from srup.storage import Entry
 
 if TYPE_CHECKING:
-    from srup.inference.upscaler import UpscalerCache
+    from srup.inference.loading import UpscalerCache
 
 MOST = 12  # networks that a worker keeps loaded
 SOURCE, RESULT, VIEW = "source", "-result", "view.png"  # names of files, and the end of one
@@ -38,7 +38,7 @@ class Networks:
 
     def cache(self, run_options: RunOptions) -> UpscalerCache:
         """The cache for run options; all begin anew when they hold too much."""
-        from srup.inference.upscaler import UpscalerCache
+        from srup.inference.loading import UpscalerCache
 
         # a strength may be any number, and each is a network of its own
         if sum(len(cache.ready) for cache in self.caches.values()) >= MOST:

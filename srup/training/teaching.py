@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srup.files import replacing
-from srup.inference.upscaler import Upscaler, load
+from srup.inference.loading import load
+from srup.inference.upscaler import Upscaler
 from srup.models import registry
 from srup.progress import Progress, share
 from srup.training.dataset import Bytes, Pairs

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from srup.errors import SrupError
-from srup.inference.upscaler import Upscaler, load
+from srup.inference.loading import load
+from srup.inference.upscaler import Upscaler
 from srup.models import registry, state_dicts
 from srup.networks.community import Community, without_torchvision
 from tests.data.draw import draw

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from srup.errors import EngineUnavailable
+from srup.inference.loading import load
 from srup.inference.overlapping import blended
-from srup.inference.upscaler import Upscaler, load
+from srup.inference.upscaler import Upscaler
 from srup.networks.community import Community, Sight, recognised, without_torchvision
 from tests.data.draw import draw
 from tests.models.checkpoints_of_others import needs_spandrel, saved

@@ -22,7 +22,7 @@ from srup.images import Image, Pages, Provenance
 from srup.images.colours import SRGB
 from srup.inference.engines import Conversion
 from srup.inference.engines.pytorch import tensor_of
-from srup.inference.upscaler import window_size
+from srup.inference.window_size import window_size
 from srup.inference.windows import windows
 from srup.models import registry
 from srup.networks.stages import Stage

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from srup import networks
 from srup.errors import EngineUnavailable, WeightsMismatch
+from srup.inference.loading import load
 from srup.inference.sight import sight_of
-from srup.inference.upscaler import load
 from srup.models import community, costs, registry
 from tests.conftest import random_network
 from tests.data.draw import draw

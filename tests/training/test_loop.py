@@ -12,7 +12,7 @@ import torch
 from PIL import Image as Pillow
 
 from srup.errors import TrainingError
-from srup.inference.upscaler import load
+from srup.inference.loading import load
 from srup.models import registry
 from srup.networks.lite import Lite
 from srup.resize import imresize
