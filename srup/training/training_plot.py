@@ -12,7 +12,9 @@ from PIL import Image, ImageDraw
 from srup.files import replacing
 
 SIZE, EDGE = (960, 540), 64  # of a panel, and its margins, in pixels
-INK, FAINT, COLOURS = "#222222", "#dddddd", ("#888888", "#c0392b", "#2471a3", "#1e8449")
+INK, FAINT, COLOURS = "#222222", "#dddddd", ("#c0392b", "#2471a3", "#1e8449")
+EACH, PALE = "each record", "#e6b0aa"  # the label and the colour of what a mean is drawn over
+SMOOTHED = 20  # records at most whose mean is a point of a smooth line
 
 Points = list[tuple[float, float]]
 Lines = Mapping[str, Points]  # by their labels
@@ -39,10 +41,21 @@ def _losses(records: Sequence[Mapping[str, Any]]) -> dict[str, Lines]:
     for record in records:
         point = (float(record["step"]), float(record["loss"]))
         kinds.setdefault(record.get("kind", ""), []).append(point)
-    return {
-        f"loss {kind.upper()}".rstrip(): {f"{points[-1][1]:.4g} at the end": points}
-        for kind, points in kinds.items()
-    }
+    panels: dict[str, Lines] = {}
+    for kind, points in kinds.items():
+        smooth = _smoothed(points)
+        lines = {EACH: points, f"mean of {SMOOTHED}, {smooth[-1][1]:.4g} at the end": smooth}
+        panels[f"loss {kind.upper()}".rstrip()] = lines
+    return panels
+
+
+def _smoothed(points: Points) -> Points:
+    """Each point's mean with those before it, which tells where a noisy line goes."""
+    smooth = []
+    for end in range(1, len(points) + 1):
+        last = [value for _, value in points[max(end - SMOOTHED, 0) : end]]
+        smooth.append((points[end - 1][0], sum(last) / len(last)))
+    return smooth
 
 
 def _gains(records: Sequence[Mapping[str, Any]]) -> dict[str, Lines]:
@@ -106,6 +119,6 @@ def _draw_panel(picture: Image.Image, top: int, title: str, lines: Lines) -> Non
         pen.text((across - 16, down + 6), f"{x:.0f}", INK)
     legend = (SIZE[0] - EDGE - 180, top + SIZE[1] - EDGE - 24)
     for number, (label, points) in enumerate(lines.items()):
-        colour = COLOURS[(number + 1) % len(COLOURS)]
+        colour = PALE if label == EACH else COLOURS[number % len(COLOURS)]
         pen.line([axes.place(x, y) for x, y in points], colour, 2)
         pen.text((legend[0], legend[1] - 16 * number), label, colour)
