@@ -20,7 +20,7 @@ BY_QUALITY = ((82, 1.0), (91, 0.75), (94, 0.5), (97, 0.25))
 NOISY, NOISY_LOSSLESS = 2.5, 3.0
 # quality → dB that PHOTO scores above imdn on Kodak's photographs so compressed, the smaller of ×2
 # and ×4
-GAINS = {75: 0.5, 50: 0.6, 30: 0.7}
+GAINS = {75: 0.5, 50: 0.7, 30: 0.7}
 OTHERS = (PHOTO, "imdn-rte", "imdn-as", "bicubic")  # not made for clean pictures either
 
 

@@ -158,8 +158,8 @@ def _psnr(*figures: float) -> dict[str, tuple[float, float | None]]:
 
 UNKNOWN = "none stated"
 NEVER = "its weights were never released"
-LITE_DIGEST = "sha256:be80988caaa741c3f321e1f9fbcd33d0e63f94b3e9a18c2778162a572db7415b"
-PHOTO_DIGEST = "sha256:7c193f945e5c5a6d84052d230bd494506303edef1b521618e26ce65ae6c7b625"
+LITE_DIGEST = "sha256:50d56e517c71f8b8573186a45cdb8c4d40d719a90dae7b359be5fd477a8fbc90"
+PHOTO_DIGEST = "sha256:fda51a8011eccf4fbc4605892006ec5e757c0ef64d3a0d2d27b47f43c1195c56"
 BICUBIC_DIGEST = "sha256:6363367ab515397dbfd3d0a515567564d81e7005f2c017fc3767262504ace166"
 FULL = {"channels": 256, "blocks": 32, "factor": 0.1}  # EDSR; without them, EDSR-baseline
 
