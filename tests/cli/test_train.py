@@ -44,6 +44,22 @@ def test_trains_validates_and_draws(
     assert Pillow.open(photo.with_name("photo_x2.png")).size == (160, 120)
 
 
+def test_a_record_has_one_kind_of_loss(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """L2 begins at step 4 of 5: the mean of steps 3 and 4 would be of two kinds."""
+    records: list[dict[int, tuple[object, object]]] = []
+    for every in ("1", "2"):
+        options = ["--steps", "5", "--loss", "l1", "--finish", "0.4", "--validate", str(pictures)]
+        options += ["--every", every, "--json"]
+        assert run(command(pictures, tmp_path / f"{every}.pt", *options)) == 0
+        lines = json_lines(capsys.readouterr().out)
+        records.append({line["step"]: (line["kind"], line["loss"]) for line in lines})  # type: ignore[misc]
+    each, pairs = records
+    assert [kind for kind, _ in each.values()] == ["l1", "l1", "l1", "l2", "l2"]
+    assert pairs[4] == each[4]
+
+
 def test_degraded_lr_is_trained_and_validated(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
